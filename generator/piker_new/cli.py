@@ -1,0 +1,133 @@
+"""The commands of `piker-new`, without those that `__main__` answers itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from . import __doc__ as about
+from . import __version__
+from .questions import Answer, Question, parse_pair, questions
+from .refusal import Refusal
+from .render import check_destination, exit_on_signals, render
+
+# Without markup typer does not import rich, which is half of its start-up time.
+app = typer.Typer(help=about.partition(': ')[2].capitalize(), rich_markup_mode=None)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print('piker-new', __version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            '--version',
+            callback=_show_version,
+            is_eager=True,
+            help='Show the version and exit.',
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def backend(
+    name: Annotated[str, typer.Argument(help='As in FQMEs: btcusdt.spot.<name>')],
+    dest: Annotated[
+        Path | None, typer.Argument(help='A new folder', show_default='<name>')
+    ] = None,
+    ask: Annotated[
+        bool, typer.Option('--ask', help='Ask the questions left open.')
+    ] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar='QUESTION=ANSWER', help='Answer a question.'),
+    ] = None,
+    **options: Answer | None,
+) -> None:
+    """Generate a backend."""
+    answers: dict[str, Answer] = {'backend': questions()['backend'].parse(name)}
+    given = [parse_pair(pair) for pair in data or ()]
+    given += [
+        (key, questions()[key].parse(answer) if isinstance(answer, str) else answer)
+        for key, answer in options.items()
+        if answer is not None
+    ]
+    for key, answer in given:
+        if answers.setdefault(key, answer) != answer:
+            raise Refusal(
+                f'{key} is answered twice\n'
+                f'note: as {answers[key]} and as {answer}\n'
+                'help: leave out one of the two'
+            )
+    dest = dest or Path(name)
+    check_destination(dest)
+    render(answers, dest, ask=ask)
+    print(
+        _paint(f'Created {dest}', sys.stdout, 'green'),
+        '',
+        f'  cd {shlex.quote(str(dest))}',
+        '  uv run pytest',
+        '  uv run -m minipiker quotes btcusdt',
+        sep='\n',
+    )
+
+
+def _as_parameter(question: Question) -> Parameter:
+    """The option that answers a question."""
+    option = typer.Option(
+        help=question.help,
+        metavar='|'.join(question.choices) or None,
+        show_default=question.shown_default,
+        autocompletion=lambda: list(question.choices),
+    )
+    kind = bool if question.type == 'bool' else str
+    return Parameter(
+        question.name,
+        Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _with_options() -> Iterator[Parameter]:
+    for parameter in signature(backend, eval_str=True).parameters.values():
+        if parameter.kind is not Parameter.VAR_KEYWORD:
+            yield parameter
+    for question in questions().values():
+        if question.name != 'backend':
+            yield _as_parameter(question)
+
+
+backend.__signature__ = signature(backend).replace(  # type: ignore[attr-defined]
+    parameters=list(_with_options())
+)
+app.command()(backend)
+
+
+def _paint(text: str, stream: TextIO, colour: str) -> str:
+    plain = os.environ.get('NO_COLOR') or not stream.isatty()
+    return text if plain else typer.style(text, fg=colour, bold=True)
+
+
+def run() -> None:
+    """Run the command line; refusals are printed, signals exit with 128 + n."""
+    exit_on_signals()
+    try:
+        app()
+    except Refusal as refusal:
+        label = _paint('error:', sys.stderr, 'red')
+        print(label, refusal, file=sys.stderr)
+        raise SystemExit(refusal.status) from None

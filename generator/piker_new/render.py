@@ -1,0 +1,115 @@
+"""Render the template so that either the whole project appears, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+from .questions import TEMPLATE, Answer
+from .refusal import Refusal
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def exit_on_signals() -> None:
+    """From now on the first Ctrl-C, SIGTERM or SIGHUP unwinds the stack, once."""
+    for signum in _SIGNALS:
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, _exit)
+
+
+def _exit(signum: int, frame: FrameType | None) -> None:
+    # A second signal must not interrupt the clean-up that the first one caused.
+    _ignore_signals()
+    raise SystemExit(128 + signum)
+
+
+def _ignore_signals() -> None:
+    for signum in _SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def check_destination(dest: Path) -> None:
+    """Raise `Refusal` where a project could not be moved to `dest` in one step."""
+    if dest.resolve() == Path.cwd():
+        raise Refusal(
+            f"'{dest}' is the folder you are in\n"
+            'note: the finished project is moved into its place, all at once\n'
+            'help: name a folder that is new or empty'
+        )
+    if not dest.resolve().parent.is_dir():
+        raise Refusal(
+            f"'{dest}' is in a folder that does not exist\n"
+            'note: only the project itself is created\n'
+            f"help: mkdir -p '{dest.parent}'"
+        )
+    if dest.is_dir():
+        if any(dest.iterdir()):
+            raise Refusal(
+                f"'{dest}' is not empty\n"
+                'note: a project is generated into a new folder\n'
+                'help: name another folder, after the name of the backend'
+            )
+    elif dest.exists() or dest.is_symlink():
+        raise Refusal(
+            f"'{dest}' is not a folder\n"
+            'note: a project is generated into a new folder\n'
+            'help: name another folder, after the name of the backend'
+        )
+
+
+def render(answers: Mapping[str, Answer], dest: Path, *, ask: bool) -> None:
+    """Render the template into `dest`, which is new or an empty folder.
+
+    With `ask`, prompts for what `answers` leaves open. Raises `Refusal` where
+    the system says no; whatever is raised, nothing is left behind.
+    """
+    from copier import run_copy
+
+    target = dest.resolve()
+    aside = target.with_name(f'.{target.name}-{token_hex(4)}')
+    try:
+        try:
+            with _template() as template:
+                run_copy(
+                    str(template),
+                    aside,
+                    data=dict(answers),
+                    defaults=not ask,
+                    quiet=True,
+                )
+        finally:
+            # The decision has fallen: a signal could only leave it half done.
+            _ignore_signals()
+        aside.rename(target)
+    except OSError as error:
+        raise Refusal(
+            f"cannot write '{dest}': {error.strerror or error}\n"
+            'note: nothing was created\n'
+            'help: name a folder that you can write to, on a disk with room',
+            status=1,
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _template() -> Iterator[Path]:
+    """The template, where copier takes it as it stands.
+
+    Of a git repository it would render the latest tag: a checkout is copied.
+    """
+    if not (TEMPLATE / '.git').exists():
+        yield TEMPLATE
+        return
+    with TemporaryDirectory(prefix='piker-new-') as folder:
+        for name in ('copier.yml', 'names.jinja'):
+            shutil.copy2(TEMPLATE / name, folder)
+        shutil.copytree(TEMPLATE / 'template', Path(folder, 'template'))
+        yield Path(folder)
