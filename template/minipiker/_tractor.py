@@ -134,10 +134,10 @@ def boxed_type_name(err: tractor.RemoteActorError) -> str:
     The name of the type that was raised on the other side. A name, since a type of
     the application's own has no class on this side.
     """
-    if name := (err.msgdata or {}).get('boxed_type_str'):
-        return str(name)
-    boxed = getattr(err, 'boxed_type', None) or getattr(err, 'type', None)
-    return (err.msgdata or {}).get('type_str') or getattr(boxed, '__name__', '?')
+    msgdata: dict[str, str] = err.msgdata or {}
+    if _is_main:
+        return msgdata['boxed_type_str']
+    return msgdata['type_str']
 
 
 def collapse(err: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -16,6 +16,9 @@ from minipiker.data.feed import Feed, open_feed
 from minipiker.data.validate import tick_types, validate_quote
 from minipiker.testing import Tree, open_test_pikerd
 from simvenue.process import open_simvenue
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
 
 
 async def next_trades(feed: Feed, fqme: str, count: int) -> list[dict[str, Any]]:
@@ -69,7 +72,7 @@ async def test_the_backend_streams_as_a_host_calls_it(
         send_chan, recv_chan = trio.open_memory_channel[dict[str, Any]](1)
         feed_is_live = trio.Event()
 
-        async def stream(task_status: trio.TaskStatus[Any]) -> None:
+        async def stream(task_status: TaskStatus[Any]) -> None:
             await mod.stream_quotes(
                 send_chan=send_chan,
                 symbols=[mkt.bs_fqme],

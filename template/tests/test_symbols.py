@@ -8,6 +8,7 @@ from decimal import Decimal
 from types import ModuleType
 
 import pytest
+from msgspec.structs import asdict
 
 from minipiker.accounting import Asset, MktPair
 from minipiker.brokers import SymbolNotFound, open_cached_client
@@ -53,7 +54,7 @@ async def test_a_market_is_described_in_full(
     assert pair.bs_fqme == mkt.bs_fqme
     assert pair.bs_mktid == mkt.bs_mktid
     assert pair.ns_path == f'{mod.__name__}.api:Pair'
-    assert None not in pair.to_dict().values(), 'TOML has no null'
+    assert None not in asdict(pair).values(), 'TOML has no null'
 
 
 async def test_each_pair_leads_back_to_itself(

@@ -10,7 +10,8 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Literal
 
-from ..types import Struct
+from msgspec import Struct
+from msgspec.structs import asdict
 
 
 def dec_digits(value: float | str | Decimal) -> int:
@@ -40,7 +41,7 @@ class Asset(Struct, frozen=True):
         """
         The fields, without `info` where there is none: TOML knows no null.
         """
-        fields = super().to_dict()
+        fields = asdict(self)
         if not fields['info']:
             del fields['info']
         return fields
@@ -134,7 +135,7 @@ class MktPair(Struct, frozen=True):
         """
         The fields, fit for IPC and TOML: ticks as strings, no null.
         """
-        fields = super().to_dict()
+        fields = asdict(self)
         fields |= {
             'dst': self.dst.to_dict(),
             'src': self.src.to_dict(),

@@ -10,24 +10,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import tractor
 import trio
+from msgspec import Struct, field
 
 from .._streaming import CreditReceiver, CreditSender
 from .._tractor import collapse, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..log import get_logger
-from ..types import Struct
 from ._daemon import open_datad
 from .validate import (
     FeedInitializationError,
     validate_backend,
     validate_quote,
 )
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
 
 log = get_logger('data.feed')
 
@@ -52,9 +54,7 @@ class LiveMkt(Struct):
     mkt: MktPair
     quote: Quote
     """The latest."""
-    subs: set[trio.MemorySendChannel[dict[str, Quote]]] = msgspec.field(
-        default_factory=set
-    )
+    subs: set[trio.MemorySendChannel[dict[str, Quote]]] = field(default_factory=set)
     error: BaseException | None = None
     """Why the stream ended, if it did."""
 
@@ -109,7 +109,7 @@ async def allocate_persistent_feed(
     bus: _FeedsBus,
     mod: ModuleType,
     bs_fqme: str,
-    task_status: trio.TaskStatus[None],
+    task_status: TaskStatus[None],
 ) -> None:
     """
     Run the backend's `stream_quotes()` for one market, and hand each quote to the

@@ -13,12 +13,11 @@ from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
-import msgspec
 import numpy as np
 import pendulum
+from msgspec import Struct, field
 
 from ..accounting import Asset, MktPair
-from ..types import Struct
 from ._source import def_iohlcv_dtype
 
 
@@ -46,7 +45,7 @@ class FeedInit(Struct, frozen=True):
     """
 
     mkt_info: MktPair
-    shm_write_opts: dict[str, Any] = msgspec.field(
+    shm_write_opts: dict[str, Any] = field(
         default_factory=lambda: {'has_vlm': True, 'sum_tick_vlm': True}
     )
 

@@ -4,7 +4,8 @@ The actor tree: its root, its daemons, and how one finds the other.
 
 from ._actor_runtime import maybe_open_pikerd, open_pikerd
 from ._daemon import maybe_spawn_daemon
-from ._mngr import ServiceDied, Services
+from ._liveness import ServiceDied
+from ._mngr import Services
 from ._registry import find_service
 
 __all__ = [

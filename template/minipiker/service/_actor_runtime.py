@@ -111,7 +111,7 @@ async def maybe_open_pikerd(
     if actor is None and registry_addr is None:
         async with open_pikerd(None, loglevel, tractor_runtime_overrides):
             yield None
-    elif actor is None:
+    elif actor is None and registry_addr is not None:
         async with (
             open_piker_runtime(
                 f'client.{os.getpid()}',

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tractor
 import trio
+from msgspec import Struct
 
 from .._tractor import (
     actor_process,
@@ -20,8 +21,10 @@ from .._tractor import (
     wait_for_actor,
 )
 from ..log import get_logger
-from ..types import Struct
 from ._liveness import ServiceDied
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
 
 log = get_logger('service')
 
@@ -89,7 +92,7 @@ class Services:
         portal: tractor.Portal,
         target: Callable[..., Any],
         ctx_kwargs: dict[str, Any],
-        task_status: trio.TaskStatus[Any],
+        task_status: TaskStatus[Any],
     ) -> None:
         service = Service(
             portal=portal,
