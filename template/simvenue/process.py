@@ -95,18 +95,9 @@ class SimVenue:
 
     async def call(self, method: str, /, **params: object) -> Any:
         """
-        The result of a request that is made over a connection of its own.
+        The result of a request, see `call()`.
         """
-        request = {'jsonrpc': '2.0', 'id': 0, 'method': method, 'params': params}
-        try:
-            async with open_websocket_url(self.url) as websocket:
-                await websocket.send_message(msgspec.json.encode(request).decode())
-                reply = msgspec.json.decode(await websocket.get_message())
-        except (HandshakeError, ConnectionClosed) as err:
-            raise SimVenueError(f'{method}: {self.url} is gone: {err!r}') from err
-        if error := reply.get('error'):
-            raise SimVenueError(f'{method}: {error}')
-        return reply['result']
+        return await call(self.url, method, **params)
 
     async def fault(
         self,
@@ -128,6 +119,23 @@ class SimVenue:
             count=count,
             seconds=seconds,
         )
+
+
+async def call(url: str, method: str, /, **params: object) -> Any:
+    """
+    The result of a request to the venue at `url`, over a connection of its own.
+    Raises `SimVenueError`.
+    """
+    request = {'jsonrpc': '2.0', 'id': 0, 'method': method, 'params': params}
+    try:
+        async with open_websocket_url(url, max_message_size=2**24) as websocket:
+            await websocket.send_message(msgspec.json.encode(request).decode())
+            reply = msgspec.json.decode(await websocket.get_message())
+    except (HandshakeError, ConnectionClosed) as err:
+        raise SimVenueError(f'{method}: {url} is gone: {err!r}') from err
+    if error := reply.get('error'):
+        raise SimVenueError(f'{method}: {error}')
+    return reply['result']
 
 
 @acm

@@ -355,7 +355,9 @@ def read_recording(path: Path, seed: int) -> dict[Instrument, Recorded]:
                     raise RecordingError(f'{path}: no column {err}') from None
                 except (ValueError, ArithmeticError, AttributeError, TypeError) as err:
                     raise RecordingError(f'{path}:{reader.line_num}: {err}') from None
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
+    except OSError as err:
+        raise RecordingError(f'{path}: {err.strerror}') from None
+    except (UnicodeDecodeError, csv.Error) as err:
         raise RecordingError(f'{path}: {err}') from None
     if not rows:
         raise RecordingError(f'{path}: no trades')
