@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import tractor
+import trio
 
 _window: int = 32
 """Messages under way at most. Well below what either runtime buffers."""
@@ -46,12 +47,21 @@ class CreditReceiver:
         self._taken = 0
 
     async def receive(self) -> Any:
+        """
+        The next message. Raises what the producer raised, or `trio.EndOfChannel`
+        where it just ended.
+        """
         if self._taken >= _window // 2:
             # granted on taking the next, so that a consumer who is still at work
             # on the last ones is sent no more than its window
             taken, self._taken = self._taken, 0
             await self._stream.send(taken)
-        msg = await self._stream.receive()
+        try:
+            msg = await self._stream.receive()
+        except trio.EndOfChannel:
+            # the release ends the stream first, and tells the error on request
+            await self._stream._ctx.result()
+            raise
         self._taken += 1
         return msg
 
@@ -59,4 +69,7 @@ class CreditReceiver:
         return self
 
     async def __anext__(self) -> Any:
-        return await self.receive()
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None

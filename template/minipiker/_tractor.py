@@ -122,6 +122,15 @@ def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
     return proc
 
 
+def service_nursery() -> trio.Nursery:
+    """
+    The nursery of this actor's own lifetime.
+    """
+    actor = tractor.current_actor()
+    nursery: trio.Nursery = actor._service_tn if _is_main else actor._service_n
+    return nursery
+
+
 def enabled_modules() -> list[str]:
     """
     The modules whose functions other actors may run in this one.

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
 from functools import partial
@@ -191,19 +191,15 @@ def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.fixture(scope='session')
 def _shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator[None]:
-    url: str | None = request.config.getoption('--venue')
-    with pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv(_marker, 'session')
-        args = [
-            'minipiker',
-            'pikerd',
-            '-l',
-            'error',
-            *(['--venue', url] if url else []),
-        ]
-        with open_process(*args) as (_, line):
-            assert line.startswith('pikerd'), line
-            yield
+        url: str | None = request.config.getoption('--venue')
+        if url is None:
+            _, url = stack.enter_context(open_process('simvenue'))
+        write_brokers_toml(_isolation, url=url)
+        stack.enter_context(open_process('minipiker', 'pikerd', '-l', 'error'))
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import tractor
 import trio
 
 from minipiker.data._daemon import open_datad
@@ -94,7 +95,7 @@ def test_nothing_is_left_when_the_root_ends(
                         await trio.open_tcp_stream(host, port)
 
         # the client is told, too: by whichever it misses first
-        with pytest.raises((ServiceDied, ConnectionError)):
+        with pytest.raises((ServiceDied, ConnectionError, tractor.RemoteActorError)):
             trio.run(stream)
     assert find_registry() is None
 

@@ -152,10 +152,10 @@ async def allocate_persistent_feed(
         log.error('feed %s ended: %r', bs_fqme, cause)
         if feed:
             feed.error = cause
+            for sub in feed.subs:
+                sub.close()
     finally:
         bus.feeds.pop(bs_fqme, None)
-        for sub in feed.subs if feed else ():
-            sub.close()
 
 
 def _publish(feed: LiveMkt, quotes: dict[str, Quote]) -> None:

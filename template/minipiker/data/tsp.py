@@ -14,7 +14,7 @@ from ..brokers import DataUnavailable, get_brokermod
 from ..log import get_logger
 from ._daemon import open_datad
 from ._source import def_iohlcv_dtype
-from .validate import validate_frame
+from .validate import BadFrame, validate_frame
 
 log = get_logger('data.tsp')
 
@@ -52,10 +52,8 @@ async def manage_history(
                 log.info('%s: no history before %s', mkt.fqme, end_dt)
                 break
             validate_frame(frame, start, end, timeframe)
-            if end_dt is not None:
-                frame = frame[frame['time'] < end_dt.timestamp()]
-                if not frame.size:
-                    break
+            if end_dt is not None and end >= end_dt:
+                raise BadFrame(f'{mkt.fqme}: a frame up to {end_dt} ends at {end}')
             await sender.send(frame[-count:].tobytes())
             count -= frame.size
             end_dt = start
