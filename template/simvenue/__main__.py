@@ -98,6 +98,7 @@ def open_venue(options: Namespace) -> Venue:
         journal.append('clock', (clock.epoch, clock.since))
     venue = Venue(
         clock,
+        journal,
         [
             Market(instrument, source, clock, seed=options.seed, journal=journal)
             for instrument, source in sources.values()

@@ -80,6 +80,13 @@ class Market:
         self.prices = Units(instrument.tick_size)
         self.amounts = Units(instrument.amount_step)
         self.on_trades: list[Callable[[Market, list[Trade]], None]] = []
+        """Told of all trades."""
+        self.on_quote: list[Callable[[Market], None]] = []
+        """Told of a new quote."""
+        self.on_flow: list[Callable[[Market, Print], None]] = []
+        """Told of the trades of others, in which resting orders may take part."""
+        self.shown_quote: Callable[[], Quote] = self.quote
+        """The quote for clients, where it is not the market maker's alone."""
         self._source = source
         self._clock = clock
         self._noise = Noise(seed, f'{self.name} quotes')
@@ -91,22 +98,34 @@ class Market:
 
         now = clock.now()
         self._second = now // 1000
+        self._now = now
         self._due = deque(source.trades(self._second))
         self._next_id = 1 + source.count(self._second) + len(self._extra)
-        price = int(source.bars(self._second, self._second + 1)[0, OPEN])
-        self.last = Print(now, price, 1, 'buy')
-        self._tape = Tape(self._second, price)
+        self.last = self._latest(clock.epoch // 1000)
+        self._tape = Tape(self._second, self.last.price)
         self.advance()
+
+    def _latest(self, start: int) -> Print:
+        """
+        Stands for the trade before now; without any since `start`, prices stand still.
+        """
+        idle = self._source.count(start) == self._source.count(self._second)
+        second = start if idle else self._second
+        price = int(self._source.bars(second, second + 1)[0, OPEN])
+        if self._extra and self._extra[-1].timestamp >= second * 1000:
+            price = self.prices.count(self._extra[-1].price)
+        return Print(self._now, price, 1, 'buy')
 
     def advance(self) -> None:
         """
         Let happen what was due by now.
         """
-        now = self._clock.now()
-        trades = [self._record(trade) for trade in self._until(now)]
-        self._tape.forget(now // 1000 - self._KEPT_SECONDS)
-        if trades:
-            self._announce(trades)
+        self._now = self._clock.now()
+        flow = list(self._until(self._now))
+        self._tape.forget(self._now // 1000 - self._KEPT_SECONDS)
+        if flow:
+            self._announce([self._record(trade) for trade in flow])
+            self._flow(*flow)
 
     def _until(self, now: int) -> Iterator[Print]:
         while True:
@@ -123,12 +142,20 @@ class Market:
         """
         return self._due[0].time if self._due else (self._second + 1) * 1000
 
-    def print_extra(self, price: int, amount: int, direction: Direction) -> Trade:
+    def trade(self, price: int, amount: int, direction: Direction) -> Trade:
         """
-        A trade that is not in the source.
+        A trade of others that is not in the source.
         """
         self.advance()
-        trade = self._record(Print(self._clock.now(), price, amount, direction))
+        trade = self.print_extra(price, amount, direction)
+        self._flow(self.last)
+        return trade
+
+    def print_extra(self, price: int, amount: int, direction: Direction) -> Trade:
+        """
+        A trade that is not in the source, at the time of the last `advance()`.
+        """
+        trade = self._record(Print(self._now, price, amount, direction))
         self._extra.append(trade)
         self._extra_ids.append(trade.trade_id)
         self._journal.append(f'trade {self.name}', trade)
@@ -152,6 +179,19 @@ class Market:
     def _announce(self, trades: list[Trade]) -> None:
         for callback in self.on_trades:
             callback(self, trades)
+        self.requote()
+
+    def requote(self) -> None:
+        """
+        Say that the quote may have changed.
+        """
+        for callback in self.on_quote:
+            callback(self)
+
+    def _flow(self, *trades: Print) -> None:
+        for trade in trades:
+            for callback in self.on_flow:
+                callback(self, trade)
 
     def trades(self, start_id: int | None, limit: int) -> list[Trade]:
         """
@@ -189,25 +229,35 @@ class Market:
 
     def quote(self) -> Quote:
         """
-        A spread of one to three ticks, on one side of which the last trade was.
+        The market maker's: a spread of one to three ticks, on one side of which the
+        last trade was.
         """
-        spread, bid_amount, ask_amount = (
-            1 + int(self._noise.below(limit, stream, np.array([self._next_id]))[0])
-            for stream, limit in enumerate((3, 2000, 2000))
-        )
+        spread = 1 + self._dice(3, 0)
         if self.last.direction == 'buy':
             ask = max(2, self.last.price)
             bid = max(1, ask - spread)
         else:
             bid = self.last.price
             ask = bid + spread
-        return Quote(bid, bid_amount, ask, ask_amount)
+        return Quote(bid, self.depth('buy', 0), ask, self.depth('sell', 0))
+
+    def depth(self, side: Direction, level: int) -> int:
+        """
+        What the market maker bids or offers, so many ticks from the best price.
+        """
+        return 1 + self._dice(2000, 1 + 2 * level + (side == 'sell'))
+
+    def _dice(self, sides: int, stream: int) -> int:
+        """
+        Thrown once for every trade.
+        """
+        return int(self._noise.below(sides, stream, np.array([self._next_id]))[0])
 
     def quote_fields(self) -> dict[str, Any]:
         """
         The quote as it is shown to clients.
         """
-        quote = self.quote()
+        quote = self.shown_quote()
         return {
             'instrument_name': self.name,
             'timestamp': self._clock.now(),

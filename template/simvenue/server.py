@@ -16,6 +16,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 
 from .clock import Clock
 from .faults import Fault, Faults
+from .journal import Journal
 from .market import Market
 
 PARSE_ERROR = -32700
@@ -100,11 +101,13 @@ class Venue:
     def __init__(
         self,
         clock: Clock,
+        journal: Journal,
         markets: list[Market],
         requests_per_second: float,
         burst: int,
     ) -> None:
         self.clock = clock
+        self.journal = journal
         self.markets = {market.name: market for market in markets}
         self.requests_per_second = requests_per_second
         self.burst = burst
@@ -113,6 +116,7 @@ class Venue:
         self.methods: dict[str, Method] = {}
         self.channels: dict[str, Channels] = {}
         self._subscribers: defaultdict[str, dict[Session, str]] = defaultdict(dict)
+        self._news: list[tuple[str, dict[str, Any]]] = []
 
     def expose(self, prefix: str, service: object) -> None:
         """
@@ -149,8 +153,21 @@ class Venue:
                 subscribers.pop(session, None)
 
     def publish(self, topic: str, data: dict[str, Any]) -> None:
-        for session, channel in self._subscribers[topic].items():
-            session.notify(channel, data)
+        """
+        Tell the subscribers at the next `flush()`.
+        """
+        if self._subscribers[topic]:
+            self._news.append((topic, data))
+
+    def flush(self) -> None:
+        """
+        After something has happened: remember it, then tell the world.
+        """
+        self.journal.commit()
+        news, self._news = self._news, []
+        for topic, data in news:
+            for session, channel in self._subscribers[topic].items():
+                session.notify(channel, data)
 
     def subscriptions(self) -> Counter[str]:
         """
@@ -176,6 +193,7 @@ class Venue:
         while True:
             for market in self.markets.values():
                 market.advance()
+            self.flush()
             due = min(market.next_due() for market in self.markets.values())
             await trio.sleep(self.clock.seconds_until(due))
 
@@ -189,6 +207,7 @@ class Venue:
             self.unsubscribe(session)
             for callback in session.on_close:
                 callback()
+            self.flush()
 
 
 class Session:
@@ -203,7 +222,7 @@ class Session:
         self.venue = venue
         self.answered = True
         """Whether the client has called public/test since the last heartbeat."""
-        self.on_close: list[Callable[[], None]] = []
+        self.on_close: list[Callable[[], object]] = []
         self.after_reply: list[tuple[str, dict[str, Any]]] = []
         """Notifications due as soon as the current request has its reply."""
         self._nursery: trio.Nursery
@@ -313,6 +332,7 @@ class Session:
             return
 
         reply = self._answer(request)
+        self.venue.journal.commit()
         fault = self.venue.faults.take(
             self, 'malformed', 'delay', 'lose_reply', method=request.method
         )
@@ -328,6 +348,7 @@ class Session:
         notifications, self.after_reply = self.after_reply, []
         for channel, data in notifications:
             self.notify(channel, data)
+        self.venue.flush()
 
     def _answer(self, request: Request) -> str:
         try:

@@ -92,13 +92,16 @@ def install(venue: Venue) -> None:
     def quote(channel: str) -> dict[str, Any]:
         return venue.markets[channel.partition('.')[2]].quote_fields()
 
-    def announce(market: Market, trades: list[Trade]) -> None:
+    def on_trades(market: Market, trades: list[Trade]) -> None:
         message = {'instrument_name': market.name, 'trades': trades}
         venue.publish(f'trades.{market.name}', message)
+
+    def on_quote(market: Market) -> None:
         venue.publish(f'quote.{market.name}', market.quote_fields())
 
     venue.expose('public', Public(venue))
     venue.channels['trades'] = Channels(topic)
     venue.channels['quote'] = Channels(topic, quote)
     for market in venue.markets.values():
-        market.on_trades.append(announce)
+        market.on_trades.append(on_trades)
+        market.on_quote.append(on_quote)

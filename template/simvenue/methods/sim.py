@@ -34,7 +34,7 @@ class Sim:
             ticks, steps = market.prices.count(price), market.amounts.count(amount)
         except ValueError as err:
             raise RpcError(INVALID_PARAMS, f'Invalid params: {err}') from None
-        return market.print_extra(ticks, steps, direction)
+        return market.trade(ticks, steps, direction)
 
     def fault(
         self,
