@@ -103,10 +103,8 @@ class TransactionLedger:
         """
         The newest record, if there is any.
         """
-        newest = None
-        for _, newest in self.iter_records(max(0, self._end_of_entries(skip=1))):
-            pass
-        return newest
+        records = [it for _, it in self.iter_records(self._end_of_entries(skip=1))]
+        return records[-1] if records else None
 
     def close(self) -> None:
         os.close(self._file)

@@ -69,7 +69,7 @@ class Account(Struct):
         """
         self.ledger.append(tid, record)
         txn = self.ledger.norm_trade(tid, record)
-        position = txn and self._update(txn)
+        position = self._update(txn) if txn else None
         self.ledger_size = self.ledger.size
         self.write_config()
         return position

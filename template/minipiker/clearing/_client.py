@@ -47,8 +47,11 @@ class OrderClient:
         cancel = Cancel(uuid, self._sent_orders[uuid].symbol)
         await self._stream.send(to_builtins(cancel))
 
-    def forget(self, uuid: str) -> None:
-        self._sent_orders.pop(uuid, None)
+    def _on_status(self, status: Status) -> None:
+        if status.resp in ('closed', 'canceled'):
+            self._sent_orders.pop(status.oid, None)
+        elif status.req:  # which somebody else may have sent, or changed
+            self._sent_orders[status.oid] = status.req
 
 
 class TradesStream:
@@ -71,8 +74,7 @@ class TradesStream:
             case {'resp': 'error'}:
                 return convert(msg, Error)
         status = convert(msg, Status)
-        if status.resp in ('closed', 'canceled'):
-            self._client.forget(status.oid)
+        self._client._on_status(status)
         return status
 
     def __aiter__(self) -> AsyncIterator[Status | BrokerdPosition]:

@@ -565,6 +565,7 @@ class Router:
                         last = feed.quotes[full_fqme]['last']
                         market = Market(mkt, last)
                         task_status.started(market)
+                    _scan(market, feed.quotes[full_fqme])
                     async for quotes in feed:
                         _scan(market, quotes[full_fqme])
             except Exception as err:
@@ -576,7 +577,10 @@ class Router:
 
 
 def _scan(market: Market, quote: Quote) -> None:
-    for tick in quote['ticks']:
+    ticks = quote['ticks']
+    if 'last' in quote:
+        ticks = [{'type': 'last', 'price': quote['last']}, *ticks]
+    for tick in ticks:
         if tick['type'] in ('trade', 'last'):
             market.last = tick['price']
         for oid, trigger in list(market.triggers.items()):
@@ -635,7 +639,7 @@ async def _emsd_main(
             async def push() -> None:
                 async for msg in client.unsent:
                     await stream.send(msg)
-                raise EmsLagged(f'{fqme}: too far behind, or there is no broker any more')
+                raise EmsLagged(f'{fqme}: too far behind, or the broker is gone')
 
             tn.start_soon(push)
             async for msg in stream:

@@ -22,7 +22,7 @@ from .._tractor import boxed_type_name, collapse, open_nursery
 from ..accounting import MktPair
 from ..accounting._ledger import Transaction
 from ..accounting._pos import Account, Position
-from ..data.feed import open_feed
+from ..data.feed import Quote, open_feed
 from ..log import get_logger
 from ._daemon import maybe_spawn_paperboi
 from ._messages import (
@@ -149,13 +149,11 @@ class PaperBoi:
         ):
             if value <= 0 or Decimal(str(value)) % tick:
                 raise ValueError(f'{value} is not a multiple of {tick}')
-        is_new = order.oid not in market.orders
         market.orders[order.oid] = order
         self._tell_status(order, 'open', filled=0.0)
-        if is_new or order.price:
-            touch = market.ask if order.action == 'buy' else market.bid
-            if _reached(order, touch):
-                self._fill(market, order, touch)
+        touch = market.ask if order.action == 'buy' else market.bid
+        if _reached(order, touch):
+            self._fill(market, order, touch)
 
     def _recall(self, order: BrokerdOrder) -> bool:
         """
@@ -164,7 +162,9 @@ class PaperBoi:
         if order.oid in self._recent or order.time_ns < self.since:
             for tid, record in self.account.ledger.iter_records():
                 if tid == order.oid:
-                    self._tell_fill(order, record['price'], record['dt'])
+                    txn = self.account.ledger.norm_trade(tid, record)
+                    assert txn
+                    self._tell_fill(order, txn)
                     return True
         if order.oid in self._recent:
             self._tell_status(order, 'canceled', filled=0.0)
@@ -198,15 +198,21 @@ class PaperBoi:
                         last = feed.quotes[fqme]['last']
                         market = PaperMarket(mkt, last, last)
                         task_status.started(market)
+                    self._on_quote(market, feed.quotes[fqme])
                     async for quotes in feed:
-                        for tick in quotes[fqme]['ticks']:
-                            self._on_tick(market, tick)
+                        self._on_quote(market, quotes[fqme])
             except Exception as err:
                 cause = collapse(err)
                 if market is None:
                     raise cause from cause.__cause__
                 log.error('%s: feed lost, opening another: %s', symbol, cause)
                 await trio.sleep(0.1)
+
+    def _on_quote(self, market: PaperMarket, quote: Quote) -> None:
+        if 'last' in quote:
+            self._on_tick(market, {'type': 'last', 'price': quote['last']})
+        for tick in quote['ticks']:
+            self._on_tick(market, tick)
 
     def _on_tick(self, market: PaperMarket, tick: dict[str, Any]) -> None:
         price = tick['price']
@@ -241,19 +247,19 @@ class PaperBoi:
         # on disk first: what nobody was told can be asked for again
         position = self.account.add(txn.tid, txn.to_dict())
         assert position
-        self._tell_fill(order, price, txn.dt.isoformat())
+        self._tell_fill(order, txn)
         self.tell(self._position(position))
 
-    def _tell_fill(self, order: BrokerdOrder, price: float, dt: str) -> None:
+    def _tell_fill(self, order: BrokerdOrder, txn: Transaction) -> None:
         self.tell(
             BrokerdFill(
                 time_ns=time.time_ns(),
-                broker_time=pendulum.parse(dt).timestamp(),
+                broker_time=txn.dt.timestamp(),
                 reqid=order.oid,
-                size=order.size,
-                price=price,
+                size=abs(txn.size),
+                price=txn.price,
                 action=order.action,
-                broker_details={'name': 'paper', 'tid': order.oid},
+                broker_details={'name': 'paper', 'tid': txn.tid},
             )
         )
         self._tell_status(order, 'closed', filled=order.size)
