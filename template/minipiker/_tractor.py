@@ -7,15 +7,24 @@ Nothing else in this project asks which of the two is installed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
+from contextlib import contextmanager as cm
 from typing import Any
 
 import tractor
 import trio
+from tractor._exceptions import TransportClosed
 
 _is_main: bool = hasattr(tractor, 'get_registry')
+
+_disconnects: tuple[type[Exception], ...] = (
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    TransportClosed,
+)
 
 Addr = tuple[str, int]
 
@@ -122,6 +131,34 @@ def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
     return proc
 
 
+@cm
+def until_peer_leaves() -> Iterator[None]:
+    """
+    The body of an endpoint that streams: ended quietly when the other side is gone.
+    There is nobody to tell, and on git main an endpoint that raises this takes the
+    whole actor along.
+    """
+    with suppress(*_disconnects):
+        yield
+
+
+def is_context(function: Callable[..., Any]) -> bool:
+    """
+    Whether `function` is a `@tractor.context`.
+    """
+    mark = '_tractor_context_meta' if _is_main else '_tractor_context_function'
+    return hasattr(function, mark)
+
+
+def silence_runtime() -> None:
+    """
+    Keep the runtime's own log off this actor's console: it prints each error once at
+    every hop, and what was under way at each cancellation. We report errors once.
+    """
+    for handler in logging.getLogger('tractor').handlers:
+        handler.setLevel(logging.CRITICAL + 1)
+
+
 def service_nursery() -> trio.Nursery:
     """
     The nursery of this actor's own lifetime.
@@ -154,11 +191,11 @@ def collapse(err: BaseException) -> BaseException:
     The one error that a group holds, however often (the release reports the error
     of a child both from the context and from the nursery); otherwise `err`.
     """
-    while isinstance(err, BaseExceptionGroup):
-        if len({(type(e), str(e)) for e in err.exceptions}) > 1:
-            break
-        err = err.exceptions[0]
-    return err
+    if not isinstance(err, BaseExceptionGroup):
+        return err
+    errors = [collapse(it) for it in err.exceptions]
+    alike = len({(type(it), str(it)) for it in errors}) == 1
+    return errors[0] if alike else err
 
 
 @acm

@@ -9,6 +9,8 @@ import logging
 from rich.console import Console
 from rich.logging import RichHandler
 
+from ._tractor import silence_runtime
+
 _root: str = 'minipiker'
 
 
@@ -41,4 +43,6 @@ def get_console_log(
         root.propagate = False
     if level:
         root.setLevel(level.upper())
+    if root.getEffectiveLevel() > logging.DEBUG:
+        silence_runtime()
     return get_logger(name)

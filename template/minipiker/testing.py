@@ -8,20 +8,20 @@ nobody's real configuration is touched, and no test may leave a process behind.
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import pytest
@@ -35,8 +35,11 @@ from .service._registry import find_registry
 _timeout: float = 30.0
 """Seconds that an async test may take."""
 
-_marker: str = 'MINIPIKER_TEST'
-"""The environment variable by which a test's processes are known."""
+_PR_SET_CHILD_SUBREAPER: int = 36
+"""From `<linux/prctl.h>`."""
+
+_shared_pids: set[int] = set()
+"""The roots of what the whole session shares."""
 
 (_broker,) = __brokers__
 
@@ -58,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # orphans become children of ours, where `_no_orphans` finds them
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     config.addinivalue_line(
         'markers', 'disturbs_venue: needs a simulated venue to itself'
     )
@@ -110,29 +115,30 @@ def _isolation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _no_orphans(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_orphans() -> Iterator[None]:
     """
-    Fail a test that leaves a process behind, of whatever parentage.
+    Fail a test that leaves a process behind.
     """
-    marker = uuid4().hex
-    monkeypatch.setenv(_marker, marker)
+    before = descendants()
     yield
-    left = find_processes(**{_marker: marker})
+    left = descendants() - before
     for process in left:
         process.kill()
     assert not left, f'processes left behind: {left}'
 
 
-def find_processes(**environ: str) -> list[psutil.Process]:
+def descendants() -> set[psutil.Process]:
     """
-    All processes, but this, that have these variables in their environment.
+    The processes below this one, but those of the session's shared tree.
     """
-    return [
-        process
-        for process in psutil.process_iter(['environ'])
-        if process.pid != os.getpid()
-        and environ.items() <= (process.info['environ'] or {}).items()
-    ]
+    found: set[psutil.Process] = set()
+    for child in psutil.Process().children():
+        if child.status() == psutil.STATUS_ZOMBIE:
+            with suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)  # an orphan that was left to us
+        elif child.pid not in _shared_pids:
+            found |= {child, *child.children(recursive=True)}
+    return found
 
 
 @pytest.fixture(scope='session')
@@ -192,13 +198,15 @@ def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 @pytest.fixture(scope='session')
 def _shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator[None]:
     with ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setenv(_marker, 'session')
         url: str | None = request.config.getoption('--venue')
         if url is None:
-            _, url = stack.enter_context(open_process('simvenue'))
+            venue, url = stack.enter_context(open_process('simvenue'))
+            _shared_pids.add(venue.pid)
         write_brokers_toml(_isolation, url=url)
-        stack.enter_context(open_process('minipiker', 'pikerd', '-l', 'error'))
+        pikerd, _ = stack.enter_context(
+            open_process('minipiker', 'pikerd', '-l', 'error')
+        )
+        _shared_pids.add(pikerd.pid)
         yield
 
 

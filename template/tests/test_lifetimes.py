@@ -21,7 +21,7 @@ from minipiker.data.feed import open_feed
 from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
 from minipiker.service._liveness import actor_info, wait_for_exit
 from minipiker.service._registry import find_registry
-from minipiker.testing import find_processes, open_process, open_test_pikerd
+from minipiker.testing import open_process, open_test_pikerd
 from simvenue.process import open_simvenue
 
 
@@ -76,7 +76,7 @@ def test_nothing_is_left_when_the_root_ends(
                 open_feed([f'btcusdt.{broker}']) as feed,
             ):
                 await feed.receive()
-                tree = find_processes(XDG_CONFIG_HOME=str(tmp_path))
+                tree = [it := psutil.Process(root.pid), *it.children(recursive=True)]
                 assert len(tree) == 3, 'pikerd, datad, simvenue'
                 ports = {
                     connection.laddr

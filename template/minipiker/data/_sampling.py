@@ -13,6 +13,7 @@ from typing import ClassVar
 import tractor
 import trio
 
+from .._tractor import until_peer_leaves
 from ..log import get_console_log
 from ..service._daemon import maybe_spawn_daemon
 from ..service._mngr import Services
@@ -70,14 +71,15 @@ async def register_with_sampler(ctx: tractor.Context, period_s: float) -> None:
             raise RuntimeError('samplerd is not set up')
         Sampler.subs[period_s] = {sub}
         Sampler.nursery.start_soon(Sampler.run_clock, period_s)
-    try:
-        await ctx.started()
-        async with ctx.open_stream() as stream:
-            async for step in steps:
-                await stream.send(step)
-                await stream.receive()  # ready for the next
-    finally:
-        Sampler.subs[period_s].discard(sub)
+    with until_peer_leaves():
+        try:
+            await ctx.started()
+            async with ctx.open_stream() as stream:
+                async for step in steps:
+                    await stream.send(step)
+                    await stream.receive()  # ready for the next
+        finally:
+            Sampler.subs[period_s].discard(sub)
 
 
 def samplerd_init(

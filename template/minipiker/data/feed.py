@@ -17,7 +17,7 @@ import trio
 from msgspec import Struct, field
 
 from .._streaming import CreditReceiver, CreditSender
-from .._tractor import collapse, open_nursery
+from .._tractor import collapse, open_nursery, until_peer_leaves
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..log import get_logger
@@ -194,22 +194,23 @@ async def open_feed_bus(
     sub, quotes = trio.open_memory_channel[dict[str, Quote]](_max_lag)
     for feed in feeds:
         feed.subs.add(sub)
-    try:
-        await ctx.started(
-            [{'mkt': feed.mkt.to_dict(), 'quote': feed.quote} for feed in feeds]
-        )
-        async with ctx.open_stream() as stream:
-            sender = CreditSender(stream)
-            async for msg in quotes:
-                await sender.send(msg)
-        for feed in feeds:
-            if feed.error:
-                raise feed.error
-        raise FeedLagged(f'{symbols}: more than {_max_lag} quotes behind')
-    finally:
-        for feed in feeds:
-            feed.subs.discard(sub)
-        sub.close()
+    with until_peer_leaves():
+        try:
+            await ctx.started(
+                [{'mkt': feed.mkt.to_dict(), 'quote': feed.quote} for feed in feeds]
+            )
+            async with ctx.open_stream() as stream:
+                sender = CreditSender(stream)
+                async for msg in quotes:
+                    await sender.send(msg)
+            for feed in feeds:
+                if feed.error:
+                    raise feed.error
+            raise FeedLagged(f'{symbols}: more than {_max_lag} quotes behind')
+        finally:
+            for feed in feeds:
+                feed.subs.discard(sub)
+            sub.close()
 
 
 class Feed:

@@ -9,6 +9,7 @@ import pendulum
 import tractor
 
 from .._streaming import CreditReceiver, CreditSender
+from .._tractor import until_peer_leaves
 from ..accounting import unpack_fqme
 from ..brokers import DataUnavailable, get_brokermod
 from ..log import get_logger
@@ -37,27 +38,28 @@ async def manage_history(
     mod = get_brokermod(brokername)
     mkt, _ = await mod.get_mkt_info(fqme)
     await ctx.started(mkt.fqme)
-    async with (
-        ctx.open_stream() as stream,
-        mod.open_history_client(mkt) as (get_hist, _),
-    ):
-        sender = CreditSender(stream)
-        end_dt: pendulum.DateTime | None = None
-        while count > 0:
-            try:
-                frame, start, end = await get_hist(timeframe, end_dt=end_dt)
-            except DataUnavailable:
-                if end_dt is None:
-                    raise
-                log.info('%s: no history before %s', mkt.fqme, end_dt)
-                break
-            validate_frame(frame, start, end, timeframe)
-            if end_dt is not None and end >= end_dt:
-                raise BadFrame(f'{mkt.fqme}: a frame up to {end_dt} ends at {end}')
-            await sender.send(frame[-count:].tobytes())
-            count -= frame.size
-            end_dt = start
-        await sender.send(None)
+    with until_peer_leaves():
+        async with (
+            ctx.open_stream() as stream,
+            mod.open_history_client(mkt) as (get_hist, _),
+        ):
+            sender = CreditSender(stream)
+            end_dt: pendulum.DateTime | None = None
+            while count > 0:
+                try:
+                    frame, start, end = await get_hist(timeframe, end_dt=end_dt)
+                except DataUnavailable:
+                    if end_dt is None:
+                        raise
+                    log.info('%s: no history before %s', mkt.fqme, end_dt)
+                    break
+                validate_frame(frame, start, end, timeframe)
+                if end_dt is not None and end >= end_dt:
+                    raise BadFrame(f'{mkt.fqme}: a frame up to {end_dt} ends at {end}')
+                await sender.send(frame[-count:].tobytes())
+                count -= frame.size
+                end_dt = start
+            await sender.send(None)
 
 
 async def load_history(
