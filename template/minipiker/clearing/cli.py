@@ -49,7 +49,7 @@ def order(
     size: Annotated[float, typer.Argument(help='How much of the dst asset')],
     price: Annotated[
         float | None,
-        typer.Option(help='Limit; by default that of the other side of the market.'),
+        typer.Option(help='Limit; by default 1 % beyond the market.'),
     ] = None,
     dark: Annotated[
         bool,
@@ -87,11 +87,11 @@ async def _order(
 ) -> None:
     rests = (live and not dark) or find_registry() is not None
     async with open_feed([fqme]) as feed:
-        ((fqme, quote),) = feed.quotes.items()
+        ((fqme, mkt),) = feed.mkts.items()
+        last = feed.quotes[fqme]['last']
     if price is None:
-        side = 'ask' if action == 'buy' else 'bid'
-        prices = [it['price'] for it in quote['ticks'] if it['type'] == side]
-        price = prices[-1] if prices else quote['last']
+        beyond = last * (1.01 if action == 'buy' else 0.99)
+        price = float(mkt.quantize(beyond, 'price'))
     async with open_ems(fqme, _mode(live)) as (client, stream, _, accounts, _):
         request = Order(
             action=action,
