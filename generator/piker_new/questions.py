@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 
 from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Answer = str | bool
 
@@ -75,8 +76,11 @@ def _config() -> dict[str, Any]:
 
 
 @cache
-def _jinja() -> SandboxedEnvironment:
+def _jinja() -> Environment:
     """What copier renders validators with, at a seventh of its start-up time."""
+    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
     options = _config()['_envops'] | {'undefined': StrictUndefined}
     return SandboxedEnvironment(loader=FileSystemLoader(TEMPLATE), **options)
 

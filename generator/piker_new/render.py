@@ -15,6 +15,7 @@ from .questions import TEMPLATE, Answer
 from .refusal import Refusal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_received: list[int] = []
 
 
 def exit_on_signals() -> None:
@@ -27,6 +28,7 @@ def exit_on_signals() -> None:
 def _exit(signum: int, frame: FrameType | None) -> None:
     # A second signal must not interrupt the clean-up that the first one caused.
     _ignore_signals()
+    _received.append(signum)
     raise SystemExit(128 + signum)
 
 
@@ -87,6 +89,9 @@ def render(answers: Mapping[str, Answer], dest: Path, *, ask: bool) -> None:
         finally:
             # The decision has fallen: a signal could only leave it half done.
             _ignore_signals()
+        # An exit that was raised inside a destructor was swallowed there.
+        for signum in _received:
+            raise SystemExit(128 + signum)
         aside.rename(target)
     except OSError as error:
         raise Refusal(

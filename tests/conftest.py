@@ -1,0 +1,112 @@
+"""Rendered projects, and the environment that the default one makes for itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piker_new.questions import Answer, questions
+from piker_new.render import render
+
+ROOT = Path(__file__).parents[1]
+
+Answers = Mapping[str, Answer]
+Render = Callable[[Answers], Path]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        '--update-golden',
+        action='store_true',
+        help='rewrite tests/golden with what is generated now',
+    )
+
+
+def combinations() -> Iterator[dict[str, Answer]]:
+    """Every combination of answers to the questions that offer a choice."""
+    choices: dict[str, tuple[Answer, ...]] = {
+        question.name: question.choices or (False, True)
+        for question in questions().values()
+        if question.choices or question.type == 'bool'
+    }
+    for answers in product(*choices.values()):
+        yield {'backend': 'deribit2', **dict(zip(choices, answers, strict=True))}
+
+
+def spell(answers: Answers) -> str:
+    """The answers as a test id."""
+    return '-'.join(
+        answer if isinstance(answer, str) else f'{"" if answer else "no-"}{name}'
+        for name, answer in answers.items()
+    )
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The files below `folder`, by relative path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob('*'))
+        if path.is_file()
+    }
+
+
+def run_piker_new(
+    *arguments: str | Path, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own; `options` are those of `run`."""
+    command = [sys.executable, '-m', 'piker_new', *map(str, arguments)]
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, check=False, **options
+    )
+    return done
+
+
+@pytest.fixture(scope='session')
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Render answers, the same ones only once: nobody writes into the result."""
+    projects: dict[str, Path] = {}
+
+    def get(answers: Answers) -> Path:
+        key = spell(answers)
+        if key not in projects:
+            projects[key] = tmp_path_factory.mktemp('rendered') / 'project'
+            render(answers, projects[key], ask=False)
+        return projects[key]
+
+    return get
+
+
+@pytest.fixture(scope='session')
+def uv() -> str:
+    """The uv that runs this suite, or the one on the path."""
+    found = os.environ.get('UV') or shutil.which('uv')
+    if not found:
+        pytest.skip('uv is neither running this suite nor on the path')
+    return found
+
+
+@pytest.fixture(scope='session')
+def project(tmp_path_factory: pytest.TempPathFactory, uv: str) -> Path:
+    """The default project with an environment of its own, as a user has it."""
+    folder = tmp_path_factory.mktemp('project') / 'deribit2'
+    made = run_piker_new('backend', 'deribit2', folder)
+    assert made.returncode == 0, made.stderr
+    subprocess.run([uv, 'sync', '-q'], cwd=folder, env=outside(), check=True)
+    return folder
+
+
+def outside() -> dict[str, str]:
+    """This process's environment, without what points into its own virtual one."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in {'VIRTUAL_ENV', 'UV_PYTHON', 'UV_PROJECT_ENVIRONMENT'}
+    }

@@ -1,0 +1,41 @@
+"""End to end: the suite of a generated project, in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Render, outside
+
+MAIN_PYTHON = 'PIKER_NEW_TRACTOR_MAIN_PYTHON'
+
+
+def assert_green(command: list[str | Path], project: Path) -> None:
+    done = subprocess.run(
+        command, cwd=project, env=outside(), capture_output=True, text=True, check=False
+    )
+    print(done.stdout[-4000:], done.stderr[-4000:])
+    assert done.returncode == 0
+    closing = done.stdout.strip().splitlines()[-1]
+    assert re.search(r'\d+ passed', closing)
+    assert not re.search('failed|error|skipped|warning', closing)
+
+
+def test_on_the_release_of_tractor(project: Path, uv: str) -> None:
+    """What the README of the project says to type first."""
+    assert_green([uv, 'run', '-q', 'pytest'], project)
+
+
+@pytest.mark.skipif(
+    MAIN_PYTHON not in os.environ,
+    reason=f"{MAIN_PYTHON} names no Python that has tractor's main branch",
+)
+def test_on_the_main_branch_of_tractor(rendered: Render, tmp_path: Path) -> None:
+    project = shutil.copytree(
+        rendered({'backend': 'deribit2', 'tractor': 'main'}), tmp_path / 'deribit2'
+    )
+    assert_green([os.environ[MAIN_PYTHON], '-m', 'pytest'], project)

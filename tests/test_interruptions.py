@@ -1,0 +1,131 @@
+"""Whatever stops it in the middle: nothing new is left behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import run_piker_new, tree
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A project that nothing interrupted, and how many seconds it took."""
+    folder = tmp_path_factory.mktemp('whole') / 'deribit2'
+    started = time.monotonic()
+    assert run_piker_new('backend', 'deribit2', folder).returncode == 0
+    return folder, time.monotonic() - started
+
+
+def start(cwd: Path, **environ: str) -> subprocess.Popen[str]:
+    """Generate ./deribit2, with a folder for temporary files that is ours to see."""
+    (cwd / 'tmp').mkdir()
+    return subprocess.Popen(
+        [sys.executable, '-m', 'piker_new', 'backend', 'deribit2'],
+        cwd=cwd,
+        env={**os.environ, 'TMPDIR': str(cwd / 'tmp'), **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def left_behind(cwd: Path) -> list[str]:
+    return [
+        str(path.relative_to(cwd)) for path in cwd.rglob('*') if path != cwd / 'tmp'
+    ]
+
+
+def assert_nothing_or_all(
+    process: subprocess.Popen[str], cwd: Path, whole: Path, signum: int
+) -> None:
+    _, stderr = process.communicate(timeout=30)
+    if process.returncode == 0:  # the signal came after the decision
+        assert tree(cwd / 'deribit2') == tree(whole)
+        assert [path.name for path in cwd.iterdir() if path.name != 'tmp'] == [
+            'deribit2'
+        ]
+    else:
+        # before the handlers stand the signal itself ends the process
+        assert process.returncode in {128 + signum, -signum}
+        assert left_behind(cwd) == []
+    if process.returncode != -signum:
+        assert stderr == ''
+
+
+@pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('moment', [tenth / 10 for tenth in range(1, 11)])
+def test_a_signal_at_any_moment(
+    signum: signal.Signals, moment: float, whole: tuple[Path, float], tmp_path: Path
+) -> None:
+    folder, seconds = whole
+    process = start(tmp_path)
+    time.sleep(moment * seconds)
+    process.send_signal(signum)
+    assert_nothing_or_all(process, tmp_path, folder, signum)
+
+
+def appearing(cwd: Path) -> Iterator[Path]:
+    """What is created in `cwd`, as long as it is not the project itself."""
+    while True:
+        yield from (path for path in cwd.iterdir() if path.name.startswith('.'))
+
+
+@pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_files_are_being_written(
+    signum: signal.Signals, whole: tuple[Path, float], tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    aside = next(appearing(tmp_path))
+    process.send_signal(signum)
+    process.send_signal(signum)  # an impatient second one changes nothing
+    assert_nothing_or_all(process, tmp_path, whole[0], signum)
+    assert process.returncode == 128 + signum
+    assert not aside.exists()
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A limit on the size of files fails in the middle, as a full disk does."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    failed = run_piker_new(
+        'backend',
+        'deribit2',
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONDONTWRITEBYTECODE': '1'},
+        preexec_fn=limit,
+    )
+    assert failed.returncode == 1
+    assert [line.split()[0] for line in failed.stderr.splitlines()] == [
+        'error:',
+        'note:',
+        'help:',
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    failed = run_piker_new('backend', 'deribit2', tmp_path / 'deribit2')
+    tmp_path.chmod(0o755)
+    assert failed.returncode == 1
+    assert 'Permission denied' in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_where_nobody_may_write() -> None:
+    """Not even root can create anything in /proc."""
+    failed = run_piker_new('backend', 'deribit2', '/proc/deribit2')
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: cannot write '/proc/deribit2'")
