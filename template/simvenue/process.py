@@ -14,15 +14,11 @@ from subprocess import PIPE
 from tempfile import TemporaryFile
 from typing import Any
 
-import msgspec
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
 
+from .wire import SimVenueError, call
 
-class SimVenueError(Exception):
-    """
-    The venue did not start, cannot be reached, or refused a call.
-    """
+__all__ = ['SimVenue', 'SimVenueError', 'call', 'open_simvenue']
 
 
 class SimVenue:
@@ -119,23 +115,6 @@ class SimVenue:
             count=count,
             seconds=seconds,
         )
-
-
-async def call(url: str, method: str, /, **params: object) -> Any:
-    """
-    The result of a request to the venue at `url`, over a connection of its own.
-    Raises `SimVenueError`.
-    """
-    request = {'jsonrpc': '2.0', 'id': 0, 'method': method, 'params': params}
-    try:
-        async with open_websocket_url(url, max_message_size=2**24) as websocket:
-            await websocket.send_message(msgspec.json.encode(request).decode())
-            reply = msgspec.json.decode(await websocket.get_message())
-    except (HandshakeError, ConnectionClosed) as err:
-        raise SimVenueError(f'{method}: {url} is gone: {err!r}') from err
-    if error := reply.get('error'):
-        raise SimVenueError(f'{method}: {error}')
-    return reply['result']
 
 
 @acm

@@ -5,6 +5,7 @@ The server: connections, requests, subscriptions.
 from __future__ import annotations
 
 import inspect
+import math
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -384,7 +385,8 @@ class Session:
             raise RpcError(
                 TOO_MANY_REQUESTS,
                 'too_many_requests',
-                retry_after=(1 - self._tokens) / rate,
+                # rounded up, so that one who waits that long is let in
+                retry_after=math.ceil((1 - self._tokens) / rate * 1000) / 1000,
             )
         self._tokens -= 1
 

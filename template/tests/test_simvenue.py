@@ -7,9 +7,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager as acm
-from itertools import count, pairwise
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ import msgspec
 import psutil
 import pytest
 import trio
-from trio_websocket import ConnectionClosed, open_websocket_url
+from trio_websocket import ConnectionClosed
 
 from minipiker.testing import open_process
-from simvenue.process import SimVenueError, call, open_simvenue
+from simvenue.process import open_simvenue
 from simvenue.source import RecordingError, read_recording
+from simvenue.wire import Refused, SimVenueError, call, open_wire
 
 _epoch: int = 1_750_000_000_000
 _btc: dict[str, Any] = {'instrument_name': 'BTC-USDT'}
@@ -35,53 +35,6 @@ def url() -> Iterator[str]:
     options = ('--seed=7', f'--epoch={_epoch}', '--speed=5')
     with open_process('simvenue', *options) as (_, url):
         yield url
-
-
-class Wire:
-    """
-    A bare connection.
-    """
-
-    def __init__(self, websocket: Any) -> None:
-        self.websocket = websocket
-        self._ids = count(1)
-
-    async def receive(self) -> Any:
-        """
-        The next message, of any kind.
-        """
-        return msgspec.json.decode(await self.websocket.get_message())
-
-    async def send(self, method: str, /, **params: Any) -> int:
-        request_id = next(self._ids)
-        request = {'id': request_id, 'method': method, 'params': params}
-        await self.websocket.send_message(msgspec.json.encode(request).decode())
-        return request_id
-
-    async def request(self, method: str, /, **params: Any) -> Any:
-        """
-        The reply, whatever comes before it being dropped.
-        """
-        request_id = await self.send(method, **params)
-        while True:
-            message = await self.receive()
-            if message.get('id') == request_id:
-                return message
-
-    async def notification(self) -> Any:
-        """
-        The next message of a channel.
-        """
-        while True:
-            message = await self.receive()
-            if message.get('method') == 'subscription':
-                return message['params']
-
-
-@acm
-async def open_wire(url: str) -> AsyncIterator[Wire]:
-    async with open_websocket_url(url) as websocket:
-        yield Wire(websocket)
 
 
 @pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
@@ -149,12 +102,12 @@ async def test_seconds_are_the_sum_of_their_trades(url: str) -> None:
         while not trades or trades[-1]['timestamp'] < trades[0]['timestamp'] + 2000:
             trades += (await wire.notification())['data']['trades']
         second = trades[0]['timestamp'] // 1000 + 1
-        reply = await wire.request(
+        candles = await wire.request(
             'public/get_candles', **_btc, resolution=1, end=second * 1000, limit=1
         )
     prices = [it['price'] for it in trades if it['timestamp'] // 1000 == second]
     amounts = [it['amount'] for it in trades if it['timestamp'] // 1000 == second]
-    candle = {name: column[0] for name, column in reply['result'].items()}
+    candle = {name: column[0] for name, column in candles.items()}
     assert candle == {
         'time': second * 1000,
         'open': prices[0],
@@ -232,13 +185,8 @@ async def test_replays_a_recording(tmp_path: Path) -> None:
         '2025-06-15T15:06:41.300Z,BTC-USDT,60002.5,1,buy\n'
         f'{_epoch + 1100},XYZ-EUR,3,7,buy\n'
     )
-    async with (
-        open_simvenue(replay=recording, speed=10) as venue,
-        open_wire(venue.url) as wire,
-    ):
-        await wire.request('public/subscribe', channels=['trades.XYZ-EUR'])
-        await wire.notification()
-        while (await venue.call('public/get_time')) < _epoch + 3000:
+    async with open_simvenue(replay=recording, speed=10) as venue:
+        while await venue.call('public/get_time') < _epoch + 3000:
             pass
         trades = await venue.call('public/get_trades', **_btc)
         candles = await venue.call(
@@ -296,14 +244,13 @@ async def test_says_why_it_does_not_start(capfd: pytest.CaptureFixture[str]) -> 
 async def test_channels_count_their_messages(url: str) -> None:
     channels = ['trades.ETH-USDT', 'quote.ETH-USDT']
     async with open_wire(url) as wire:
-        reply = await wire.request('public/subscribe', channels=channels)
-        assert reply['result'] == channels
+        assert await wire.request('public/subscribe', channels=channels) == channels
         seqs: dict[str, list[int]] = {channel: [] for channel in channels}
         while min(map(len, seqs.values())) < 4:
             params = await wire.notification()
             seqs[params['channel']].append(params['data']['seq'])
         await wire.request('public/unsubscribe', channels=channels)
-        assert not (await wire.request('sim/state'))['result']['channels']
+        assert not (await wire.request('sim/state'))['channels']
     for numbers in seqs.values():
         assert numbers == list(range(1, len(numbers) + 1))
 
@@ -323,19 +270,18 @@ async def test_channels_count_their_messages(url: str) -> None:
 async def test_bad_requests(url: str, message: str, code: int) -> None:
     async with open_wire(url) as wire:
         await wire.websocket.send_message(message)
-        reply = await wire.receive()
-        assert reply['error']['code'] == code
+        assert (await wire.receive())['error']['code'] == code
         # and the connection goes on
-        assert (await wire.request('public/get_time'))['result'] > _epoch
+        assert await wire.request('public/get_time') > _epoch
 
 
 async def test_unknown_names(url: str) -> None:
     async with open_wire(url) as wire:
-        reply = await wire.request('public/ticker', instrument_name='BTC-XXX')
-        assert reply['error']['code'] == 11050
+        with pytest.raises(Refused, match='11050'):
+            await wire.request('public/ticker', instrument_name='BTC-XXX')
         for channel in ('trades', 'trades.BTC-XXX', 'x.BTC-USDT'):
-            reply = await wire.request('public/subscribe', channels=[channel])
-            assert reply['error']['code'] == 11051
+            with pytest.raises(Refused, match='11051'):
+                await wire.request('public/subscribe', channels=[channel])
 
 
 async def test_too_many_requests() -> None:
@@ -343,22 +289,21 @@ async def test_too_many_requests() -> None:
         open_simvenue(burst=3, requests_per_second=2) as venue,
         open_wire(venue.url) as wire,
     ):
-        replies = [await wire.request('public/get_time') for _ in range(4)]
-        assert all('result' in reply for reply in replies[:3])
-        error = replies[3]['error']
-        assert error['code'] == 10028
-        assert 0 < error['data']['retry_after'] <= 0.5
+        for _ in range(3):
+            await wire.request('public/get_time')
+        with pytest.raises(Refused, match='10028') as refused:
+            await wire.request('public/get_time')
+        pause = refused.value.data['retry_after']
+        assert 0 < pause <= 0.5
         # whoever waits as long as he is told is served
-        await trio.sleep(error['data']['retry_after'])
-        assert 'result' in await wire.request('public/get_time')
+        await trio.sleep(pause)
+        await wire.request('public/get_time')
 
 
 async def test_a_silent_client_is_dropped(url: str) -> None:
     async with open_wire(url) as wire:
         await wire.request('public/set_heartbeat', interval=0.1)
-        heartbeat = await wire.receive()
-        assert heartbeat['method'] == 'heartbeat'
-        assert heartbeat['params'] == {'type': 'test_request'}
+        assert await wire.notification() == {'type': 'test_request'}
         await wire.send('public/test')
         with pytest.raises(ConnectionClosed):
             while True:
@@ -368,36 +313,31 @@ async def test_a_silent_client_is_dropped(url: str) -> None:
 async def test_faults_spare_who_asks_for_them(url: str) -> None:
     async with open_wire(url) as author, open_wire(url) as other:
 
-        async def meet(kind: str) -> Any:
+        async def meet(kind: str) -> None:
             await author.request('sim/fault', kind=kind, method='public/get_time')
-            assert 'result' in await author.request('public/get_time')
-            return await other.request('public/get_time')
+            await author.request('public/get_time')
+            await other.request('public/get_time')
 
-        assert (await meet('rate_limit'))['error']['data'] == {'retry_after': 0.1}
-        assert 'result' in await meet('delay')
+        with pytest.raises(Refused) as refused:
+            await meet('rate_limit')
+        assert refused.value.data == {'retry_after': 0.1}
+        await meet('delay')
         with pytest.raises(msgspec.DecodeError):
             await meet('malformed')
         with pytest.raises(ConnectionClosed):
             await meet('lose_reply')
-        assert (await author.request('sim/state'))['result']['faults'] == []
+        assert (await author.request('sim/state'))['faults'] == []
 
 
 async def test_a_trade_is_printed_where_one_wants_it(url: str) -> None:
+    sol = {'instrument_name': 'SOL-USDT'}
     async with open_wire(url) as wire:
-        await wire.request('public/subscribe', channels=['trades.SOL-USDT'])
-        trade = (
-            await wire.request(
-                'sim/trade',
-                instrument_name='SOL-USDT',
-                price=200.5,
-                amount=3,
-                direction='sell',
-            )
-        )['result']
-        assert (trade['price'], trade['amount']) == (200.5, 3)
-        ticker = await wire.request('public/ticker', instrument_name='SOL-USDT')
-        assert ticker['result']['best_bid_price'] <= 200.5
-        off_tick = await wire.request(
-            'sim/trade', instrument_name='SOL-USDT', price=200.001, amount=3
+        wanted = {'price': 200.5, 'amount': 3, 'direction': 'sell'}
+        trade = await wire.request('sim/trade', **sol, **wanted)
+        assert wanted.items() <= trade.items()
+        trades = await wire.request(
+            'public/get_trades', **sol, start_id=trade['trade_id'], limit=1
         )
-        assert off_tick['error']['code'] == -32602
+        assert trades == [trade]
+        with pytest.raises(Refused, match=r'200\.001 is not a multiple of 0\.01'):
+            await wire.request('sim/trade', **sol, price=200.001, amount=3)
