@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ import trio
 from minipiker.data._daemon import open_datad
 from minipiker.data.feed import open_feed
 from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
-from minipiker.service._liveness import actor_info, wait_for_exit
+from minipiker.service._liveness import actor_info
 from minipiker.service._registry import find_registry
 from minipiker.testing import open_process, open_test_pikerd
 from simvenue.process import open_simvenue
@@ -68,35 +69,37 @@ def test_nothing_is_left_when_the_root_ends(
     by: signal.Signals,
 ) -> None:
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    tree: list[psutil.Process] = []
+    addrs: set[tuple[str, int]] = set()
     with open_process('minipiker', 'pikerd') as (root, _):
 
-        async def stream() -> None:
+        async def client() -> None:
             async with (
                 maybe_open_pikerd(find_registry()),
                 open_feed([f'btcusdt.{broker}']) as feed,
             ):
                 await feed.receive()
-                tree = [it := psutil.Process(root.pid), *it.children(recursive=True)]
-                assert len(tree) == 3, 'pikerd, datad, simvenue'
-                ports = {
-                    connection.laddr
-                    for process in tree
-                    for connection in process.net_connections()
-                    if connection.status == psutil.CONN_LISTEN
-                }
-                assert len(ports) == 3
-
+                tree.extend(
+                    [it := psutil.Process(root.pid), *it.children(recursive=True)]
+                )
+                for process in tree:
+                    for connection in process.net_connections():
+                        if connection.status == psutil.CONN_LISTEN:
+                            addrs.add(connection.laddr)
                 root.send_signal(by)
-                with trio.fail_after(5):
-                    for process in tree:
-                        await wait_for_exit(process.pid)
-                for host, port in ports:
-                    with pytest.raises(OSError, match=r'refused|connect'):
-                        await trio.open_tcp_stream(host, port)
+                async for _ in feed:
+                    pass
 
-        # the client is told, too: by whichever it misses first
+        # the client is told, too, by whichever of the daemons it misses first
         with pytest.raises((ServiceDied, ConnectionError, tractor.RemoteActorError)):
-            trio.run(stream)
+            trio.run(client)
+
+    assert len(tree) == len(addrs) == 3, 'pikerd, datad and the venue'
+    _, alive = psutil.wait_procs(tree, timeout=5)
+    assert not alive
+    for addr in addrs:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(addr)
     assert find_registry() is None
 
 

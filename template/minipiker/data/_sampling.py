@@ -71,7 +71,7 @@ async def register_with_sampler(ctx: tractor.Context, period_s: float) -> None:
             raise RuntimeError('samplerd is not set up')
         Sampler.subs[period_s] = {sub}
         Sampler.nursery.start_soon(Sampler.run_clock, period_s)
-    with until_peer_leaves():
+    with until_peer_leaves(ctx):
         try:
             await ctx.started()
             async with ctx.open_stream() as stream:

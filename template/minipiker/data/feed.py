@@ -194,7 +194,7 @@ async def open_feed_bus(
     sub, quotes = trio.open_memory_channel[dict[str, Quote]](_max_lag)
     for feed in feeds:
         feed.subs.add(sub)
-    with until_peer_leaves():
+    with until_peer_leaves(ctx):
         try:
             await ctx.started(
                 [{'mkt': feed.mkt.to_dict(), 'quote': feed.quote} for feed in feeds]

@@ -38,7 +38,7 @@ async def manage_history(
     mod = get_brokermod(brokername)
     mkt, _ = await mod.get_mkt_info(fqme)
     await ctx.started(mkt.fqme)
-    with until_peer_leaves():
+    with until_peer_leaves(ctx):
         async with (
             ctx.open_stream() as stream,
             mod.open_history_client(mkt) as (get_hist, _),
