@@ -58,5 +58,5 @@ def test_same_bytes_with_free_text(repository: Path, tmp_path: Path) -> None:
 
 def test_no_file_is_executable(rendered: Render) -> None:
     """Nothing generated is a program: everything runs through uv or python -m."""
-    files = [path for path in rendered({'backend': 'deribit2'}).rglob('*.*')]
+    files = rendered({'backend': 'deribit2'}).rglob('*.*')
     assert not [path for path in files if path.is_file() and os.access(path, os.X_OK)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -158,10 +159,10 @@ def test_every_file_is_known_to_git(rendered: Render, tmp_path: Path) -> None:
     """The generated .gitignore hides nothing of what is generated."""
     project = rendered({'backend': 'deribit2'})
     subprocess.run(['git', 'init', '-q', '--bare', tmp_path], check=True)
-    git = ['git', '--git-dir', tmp_path, '--work-tree', project]
     status = subprocess.run(
-        [*git, 'status', '--porcelain', '--ignored', '--untracked-files=all'],
+        ['git', 'status', '--porcelain', '--ignored', '--untracked-files=all'],
         cwd=project,
+        env={**os.environ, 'GIT_DIR': str(tmp_path), 'GIT_WORK_TREE': str(project)},
         capture_output=True,
         text=True,
         check=True,
