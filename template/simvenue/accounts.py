@@ -104,18 +104,31 @@ class Account:
         self.orders: dict[str, Order] = {}
         self.labels: dict[str, Order] = {}
         self.open_orders: dict[str, Order] = {}
+        self._bound: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self._bound_by: dict[str, Decimal] = {}
 
     def add(self, order: Order) -> None:
         """
-        Take in a new order, or one from the journal in place of an earlier state.
+        Take in a new order, or one from the journal.
         """
         self.orders[order.order_id] = order
         if order.label:
             self.labels[order.label] = order
+        self.update(order)
+
+    def update(self, order: Order) -> None:
+        """
+        Take note of an order's new state.
+        """
         if order.state == 'open':
             self.open_orders[order.order_id] = order
+            bound = order.left * order.funds_per_step
         else:
             self.open_orders.pop(order.order_id, None)
+            bound = Decimal(0)
+        self._bound[order.funds] += bound - self._bound_by.pop(order.order_id, 0)
+        if bound:
+            self._bound_by[order.order_id] = bound
 
     def apply(self, fill: Fill, market: Market) -> None:
         """
@@ -138,24 +151,19 @@ class Account:
         self,
         currency: str,
         markets: dict[str, Market],
-        without: Order | None = None,
+        replaced: Order | None = None,
     ) -> Decimal:
         """
-        What is neither margin nor needed by open orders, or by those `without` one.
+        What is neither margin nor bound by open orders, that which is to be `replaced`
+        aside.
         """
-        free = self.balances[currency]
+        free = self.balances[currency] - self._bound[currency]
         for name, position in self.positions.items():
             instrument = markets[name].instrument
             if instrument.kind == 'perp' and instrument.quote_currency == currency:
                 free -= abs(position.cost) / LEVERAGE
-        for order in self.open_orders.values():
-            if order is not without:
-                pieces = [(order.limit, order.left)]
-                needed, amount = self.needs(
-                    markets[order.instrument], order.direction, pieces
-                )
-                if needed == currency:
-                    free -= amount
+        if replaced and replaced.funds == currency:
+            free += self._bound_by.get(replaced.order_id, 0)
         return free
 
     def needs(

@@ -248,7 +248,7 @@ class Exchange:
         if not pieces:
             raise RpcError(REJECTED, 'other_reject: nothing to trade with')
         currency, needed = account.needs(market, order.direction, pieces)
-        available = account.available(currency, self._venue.markets, without=replaced)
+        available = account.available(currency, self._venue.markets, replaced)
         if needed > available:
             raise RpcError(
                 NOT_ENOUGH_FUNDS,
@@ -268,6 +268,12 @@ class Exchange:
         Do the trades, and see to what is left of the order.
         """
         before = len(account.fills)
+        rest = order.left - sum(offer.amount for offer in matches)
+        if rest and order.price is not None:
+            order.funds, needed = account.needs(
+                market, order.direction, [(order.price, rest)]
+            )
+            order.funds_per_step = needed / rest
         self._touch(order)
         for offer in matches:
             self._trade(market, offer, order.direction, taker=order)
@@ -342,11 +348,11 @@ class Exchange:
     def _close(self, order: Order, state: OrderState, reason: str = '') -> None:
         order.state = state
         order.cancel_reason = reason
-        self.accounts[order.account].open_orders.pop(order.order_id, None)
         self._touch(order)
 
     def _touch(self, order: Order) -> None:
         order.updated = self._venue.clock.now()
+        self.accounts[order.account].update(order)
         self._changed[order.account][order.order_id] = order
 
     def _report(self) -> None:

@@ -95,6 +95,7 @@ class Market:
         self._extra_ids = [trade.trade_id for trade in self._extra]
         self._recent: deque[Trade] = deque(maxlen=self._KEPT)
         self._volume_24h = (0, 0.0)
+        self._thrown: dict[tuple[int, int], int] = {}
 
         now = clock.now()
         self._second = now // 1000
@@ -173,6 +174,7 @@ class Market:
             direction,
         )
         self._next_id += 1
+        self._thrown.clear()
         self._recent.append(record)
         return record
 
@@ -251,7 +253,10 @@ class Market:
         """
         Thrown once for every trade.
         """
-        return int(self._noise.below(sides, stream, np.array([self._next_id]))[0])
+        if (sides, stream) not in self._thrown:
+            numbers = self._noise.below(sides, stream, np.array([self._next_id]))
+            self._thrown[sides, stream] = int(numbers[0])
+        return self._thrown[sides, stream]
 
     def quote_fields(self) -> dict[str, Any]:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
+from decimal import Decimal
 from heapq import merge
 from typing import Literal
 
@@ -44,6 +45,9 @@ class Order(Struct, kw_only=True, eq=False):
     priority: int
     """Of two orders at one price, the lower one is first."""
     cancel_on_disconnect: bool = False
+    funds: str = ''
+    funds_per_step: Decimal = Decimal(0)
+    """The currency that it binds, and how much for each step that is left of it."""
     cancel_reason: str = ''
 
     @property

@@ -153,12 +153,17 @@ class Venue:
             if not channels or subscribers.get(session) in channels:
                 subscribers.pop(session, None)
 
+    def is_heard(self, topic: str) -> bool:
+        """
+        Whether it is worth while to `publish()`.
+        """
+        return bool(self._subscribers[topic])
+
     def publish(self, topic: str, data: dict[str, Any]) -> None:
         """
         Tell the subscribers at the next `flush()`.
         """
-        if self._subscribers[topic]:
-            self._news.append((topic, data))
+        self._news.append((topic, data))
 
     def flush(self) -> None:
         """

@@ -97,7 +97,9 @@ def install(venue: Venue) -> None:
         venue.publish(f'trades.{market.name}', message)
 
     def on_quote(market: Market) -> None:
-        venue.publish(f'quote.{market.name}', market.quote_fields())
+        topic = f'quote.{market.name}'
+        if venue.is_heard(topic):
+            venue.publish(topic, market.quote_fields())
 
     venue.expose('public', Public(venue))
     venue.channels['trades'] = Channels(topic)
