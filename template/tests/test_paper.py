@@ -19,7 +19,7 @@ from minipiker.clearing import OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
 from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
 from minipiker.service import ServiceDied, Services
-from minipiker.testing import open_test_pikerd
+from minipiker.testing import Tree, open_test_pikerd
 from simvenue.process import SimVenue, open_simvenue
 
 
@@ -75,6 +75,23 @@ async def test_a_paper_session(tmp_path: Path, broker: str) -> None:
         await client.cancel(order.oid)
         await wait_for(stream, order.oid, 'canceled')
 
+        # kept until the market gets there
+        dark = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, exec_mode='dark'))
+        alert = await client.send(mk_order(fqme, 'alert', 41_000, 0.1))
+        dropped = await client.send(
+            mk_order(fqme, 'sell', 90_000, 0.1, exec_mode='dark')
+        )
+        await wait_for(stream, dropped.oid, 'dark_open')
+        await client.cancel(dropped.oid)
+        await wait_for(stream, dropped.oid, 'canceled')
+
+        await trade_at(venue, 40_500)
+        await wait_for(stream, alert.oid, 'triggered')
+        await trade_at(venue, 39_999.9)
+        submitted = await wait_for(stream, dark.oid, 'triggered')
+        assert order_of(submitted).price == pytest.approx(40_000.4)
+        await wait_for(stream, dark.oid, 'closed')
+
         for bad, reason in [
             (mk_order(fqme, 'buy', 45_000.01, 0.1), 'multiple of 0.1'),
             (mk_order(fqme, 'buy', 45_000, 0.0001), 'multiple of 0.001'),
@@ -102,51 +119,30 @@ async def test_a_paper_session(tmp_path: Path, broker: str) -> None:
         assert dialogs == {}
         ((key, by_fqme),) = positions.items()
         assert key == (broker, 'paper')
-        assert by_fqme[fqme].size == pytest.approx(0.3)
+        assert by_fqme[fqme].size == pytest.approx(0.4)
 
 
-@pytest.mark.disturbs_venue
-async def test_dark_orders_and_alerts(tmp_path: Path, broker: str) -> None:
-    async with open_paper(tmp_path, broker) as (venue, _, client, stream, fqme):
-        dark = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, exec_mode='dark'))
-        alert = await client.send(mk_order(fqme, 'alert', 41_000, 0.1))
-        dropped = await client.send(
-            mk_order(fqme, 'sell', 90_000, 0.1, exec_mode='dark')
-        )
-        await wait_for(stream, dropped.oid, 'dark_open')
-        await client.cancel(dropped.oid)
-        await wait_for(stream, dropped.oid, 'canceled')
+async def test_clients_share_what_happens_and_find_it_again(
+    shared_tree: Tree,
+    broker: str,
+) -> None:
+    fqme = f'btcusdt.spot.{broker}'
+    async with shared_tree():
+        async with (
+            open_ems(broker, 'paper') as (client, stream, *_),
+            open_ems(broker, 'paper') as (_, others, *_),
+        ):
+            order = await client.send(mk_order(fqme, 'buy', 1_000_000, 0.1))
+            told = await responses(stream, order.oid)
+            assert told == await responses(others, order.oid)
 
-        await trade_at(venue, 40_500)
-        await wait_for(stream, alert.oid, 'triggered')
-        await trade_at(venue, 39_999.9)
-        submitted = await wait_for(stream, dark.oid, 'triggered')
-        assert order_of(submitted).price == pytest.approx(40_000.4)
-        await wait_for(stream, dark.oid, 'closed')
-
-
-@pytest.mark.disturbs_venue
-async def test_all_clients_of_a_market_are_told(tmp_path: Path, broker: str) -> None:
-    async with (
-        open_paper(tmp_path, broker) as (_, _, client, stream, fqme),
-        open_ems(broker, 'paper') as (_, others, *_),
-    ):
-        order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1))
-        told = await responses(stream, order.oid)
-        assert told == await responses(others, order.oid)
-
-
-@pytest.mark.disturbs_venue
-async def test_a_client_finds_its_orders_again(tmp_path: Path, broker: str) -> None:
-    async with open_paper(tmp_path, broker) as (*_, fqme):
-        async with open_ems(fqme, 'paper') as (first, its, *_):
-            order = await first.send(mk_order(fqme, 'buy', 40_000, 0.1))
-            await wait_for(its, order.oid, 'open')
-        async with open_ems(fqme, 'paper') as (second, its, _, _, dialogs):
+            order = await client.send(mk_order(fqme, 'buy', 1_000, 0.1))
+            await wait_for(stream, order.oid, 'open')
+        async with open_ems(broker, 'paper') as (client, stream, _, _, dialogs):
             assert dialogs[order.oid].resp == 'open'
             assert dialogs[order.oid].req == order
-            await second.cancel(order.oid)
-            await wait_for(its, order.oid, 'canceled')
+            await client.cancel(order.oid)
+            await wait_for(stream, order.oid, 'canceled')
 
 
 @pytest.mark.disturbs_venue
