@@ -51,6 +51,11 @@ Controls for tests, which a real exchange does not have
                 towards all connections but the caller's, see `simvenue.faults`
     sim/state   -> {now, connections, channels: {name: subscribers}, faults}
 
-Every module in `simvenue.methods` adds its methods to the venue and its options to the
-command line, and documents those not listed here.
+Every module in `simvenue.methods` adds its methods to the venue; what is not listed
+here is described there.
+
+The modules: `__main__` (command line), `server` (connections), `methods`, `market` (one
+market's trades and quote), `source` (where they come from), `instruments`, `clock`,
+`journal` (what survives a kill), `faults`; for programs `process` (run a venue) and
+`wire` (talk to one).
 """

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from .accounts import Account, Fill, Liquidity
 from .market import Market, Trade
-from .matching import Book, Offer, Order, OrderState, OrderType
+from .matching import Book, Offer, Order, OrderState, OrderType, opposite
 from .server import INVALID_PARAMS, RpcError, Venue
-from .source import Direction, Print
+from .source import Direction
 
 ORDER_NOT_FOUND = 10004
 NOT_ENOUGH_FUNDS = 10009
@@ -106,6 +106,8 @@ class Exchange:
         self.books = {name: Book(market) for name, market in venue.markets.items()}
         self._changed: defaultdict[str, dict[str, Order]] = defaultdict(dict)
         self._filled: defaultdict[str, list[Fill]] = defaultdict(list)
+        self._printed: set[int] = set()
+        """Ids of trades that are ours."""
 
         for key, fill in venue.journal.take('fill', tuple[str, Fill]):
             if account := accounts.get(key):
@@ -120,8 +122,8 @@ class Exchange:
                     self.books[order.instrument].add(order)
 
         for market in venue.markets.values():
-            market.shown_quote = self.books[market.name].quote
-            market.on_flow.append(self._on_flow)
+            market.quoter = self.books[market.name]
+            market.on_trades.append(self._on_trades)
         for account in accounts.values():
             for order in list(account.open_orders.values()):
                 if order.cancel_on_disconnect:
@@ -285,11 +287,19 @@ class Exchange:
         market.requote()
         return [it for it in account.fills[before:] if it.order_id == order.order_id]
 
-    def _on_flow(self, market: Market, trade: Print) -> None:
-        for offer in self.books[market.name].touched(trade):
-            assert offer.order
-            direction: Direction = 'sell' if offer.order.direction == 'buy' else 'buy'
-            self._trade(market, offer, direction)
+    def _on_trades(self, market: Market, trades: list[Trade]) -> None:
+        """
+        Let orders at rest take part in the trades of others.
+        """
+        if trades[0].trade_id in self._printed:
+            self._printed.remove(trades[0].trade_id)
+            return
+        for trade in trades:
+            price = market.prices.count(trade.price)
+            amount = market.amounts.count(trade.amount)
+            for offer in self.books[market.name].touched(price, amount):
+                assert offer.order
+                self._trade(market, offer, opposite(offer.order.direction))
         self._report()
 
     def _trade(
@@ -309,6 +319,7 @@ class Exchange:
                 if liquidity == 'maker':
                     self.books[market.name].remove(order)
                 self._close(order, 'filled')
+        self._printed.add(market.next_id)
         trade = market.print_extra(offer.price, offer.amount, direction)
         for order, liquidity in orders:
             self._fill(market, order, offer, trade, liquidity)

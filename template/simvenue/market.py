@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -53,6 +53,50 @@ class Quote(Struct, frozen=True):
     ask_amount: int
 
 
+class Quoter(Protocol):
+    """
+    Whoever quotes in a market.
+    """
+
+    def quote(self) -> Quote: ...
+
+
+class MarketMaker:
+    """
+    Quotes anew after every trade: a spread of one to three ticks, with the trade's
+    price at the end where it was.
+    """
+
+    def __init__(self, market: Market, seed: int) -> None:
+        self._market = market
+        self._noise = Noise(seed, f'{market.name} quotes')
+        self._thrown: dict[int, int] = {}
+        self._thrown_at = 0
+
+    def quote(self) -> Quote:
+        last = self._market.last
+        spread = 1 + self.dice(3, 0)
+        if last.direction == 'buy':
+            ask = max(2, last.price)
+            bid = max(1, ask - spread)
+        else:
+            bid = last.price
+            ask = bid + spread
+        return Quote(bid, 1 + self.dice(2000, 1), ask, 1 + self.dice(2000, 2))
+
+    def dice(self, sides: int, number: int) -> int:
+        """
+        What die `number` shows, from 0 on; all are thrown again after every trade.
+        """
+        if self._thrown_at != self._market.next_id:
+            self._thrown_at = self._market.next_id
+            self._thrown.clear()
+        if number not in self._thrown:
+            pips = self._noise.below(sides, number, np.array([self._thrown_at]))
+            self._thrown[number] = int(pips[0])
+        return self._thrown[number]
+
+
 class Market:
     """
     Follows a source through time, and takes trades from elsewhere in between.
@@ -83,25 +127,23 @@ class Market:
         """Told of all trades."""
         self.on_quote: list[Callable[[Market], None]] = []
         """Told of a new quote."""
-        self.on_flow: list[Callable[[Market, Print], None]] = []
-        """Told of the trades of others, in which resting orders may take part."""
-        self.shown_quote: Callable[[], Quote] = self.quote
-        """The quote for clients, where it is not the market maker's alone."""
+        self.maker = MarketMaker(self, seed)
+        self.quoter: Quoter = self.maker
+        """Whose quote clients see."""
         self._source = source
         self._clock = clock
-        self._noise = Noise(seed, f'{self.name} quotes')
         self._journal = journal
         self._extra = journal.take(f'trade {self.name}', Trade)
         self._extra_ids = [trade.trade_id for trade in self._extra]
         self._recent: deque[Trade] = deque(maxlen=self._KEPT)
+        self._unannounced: deque[list[Trade]] = deque()
         self._volume_24h = (0, 0.0)
-        self._thrown: dict[tuple[int, int], int] = {}
 
         now = clock.now()
         self._second = now // 1000
         self._now = now
         self._due = deque(source.trades(self._second))
-        self._next_id = 1 + source.count(self._second) + len(self._extra)
+        self.next_id = 1 + source.count(self._second) + len(self._extra)
         self.last = self._latest(clock.epoch // 1000)
         self._tape = Tape(self._second, self.last.price)
         self.advance()
@@ -122,11 +164,10 @@ class Market:
         Let happen what was due by now.
         """
         self._now = self._clock.now()
-        flow = list(self._until(self._now))
+        trades = [self._record(trade) for trade in self._until(self._now)]
         self._tape.forget(self._now // 1000 - self._KEPT_SECONDS)
-        if flow:
-            self._announce([self._record(trade) for trade in flow])
-            self._flow(*flow)
+        if trades:
+            self._announce(trades)
 
     def _until(self, now: int) -> Iterator[Print]:
         while True:
@@ -143,15 +184,6 @@ class Market:
         """
         return self._due[0].time if self._due else (self._second + 1) * 1000
 
-    def trade(self, price: int, amount: int, direction: Direction) -> Trade:
-        """
-        A trade of others that is not in the source.
-        """
-        self.advance()
-        trade = self.print_extra(price, amount, direction)
-        self._flow(self.last)
-        return trade
-
     def print_extra(self, price: int, amount: int, direction: Direction) -> Trade:
         """
         A trade that is not in the source, at the time of the last `advance()`.
@@ -167,21 +199,25 @@ class Market:
         time, price, amount, direction = self.last = trade
         self._tape.add(time // 1000, price, amount)
         record = Trade(
-            self._next_id,
+            self.next_id,
             time,
             self.prices.value(price),
             self.amounts.value(amount),
             direction,
         )
-        self._next_id += 1
-        self._thrown.clear()
+        self.next_id += 1
         self._recent.append(record)
         return record
 
     def _announce(self, trades: list[Trade]) -> None:
-        for callback in self.on_trades:
-            callback(self, trades)
-        self.requote()
+        self._unannounced.append(trades)
+        # what is printed in answer to a trade has to wait until all have heard of it
+        if len(self._unannounced) == 1:
+            while self._unannounced:
+                for callback in self.on_trades:
+                    callback(self, self._unannounced[0])
+                self._unannounced.popleft()
+            self.requote()
 
     def requote(self) -> None:
         """
@@ -190,19 +226,14 @@ class Market:
         for callback in self.on_quote:
             callback(self)
 
-    def _flow(self, *trades: Print) -> None:
-        for trade in trades:
-            for callback in self.on_flow:
-                callback(self, trade)
-
     def trades(self, start_id: int | None, limit: int) -> list[Trade]:
         """
         At most `limit` trades from `start_id` on, or else the newest.
         """
         self.advance()
-        start = max(1, self._next_id - limit if start_id is None else start_id)
-        stop = min(start + limit, self._next_id)
-        kept = self._next_id - len(self._recent)
+        start = max(1, self.next_id - limit if start_id is None else start_id)
+        stop = min(start + limit, self.next_id)
+        kept = self.next_id - len(self._recent)
         recent = islice(self._recent, max(0, start - kept), max(0, stop - kept))
         return [*self._recompute(start, min(stop, kept)), *recent]
 
@@ -229,40 +260,11 @@ class Market:
                 direction,
             )
 
-    def quote(self) -> Quote:
-        """
-        The market maker's: a spread of one to three ticks, on one side of which the
-        last trade was.
-        """
-        spread = 1 + self._dice(3, 0)
-        if self.last.direction == 'buy':
-            ask = max(2, self.last.price)
-            bid = max(1, ask - spread)
-        else:
-            bid = self.last.price
-            ask = bid + spread
-        return Quote(bid, self.depth('buy', 0), ask, self.depth('sell', 0))
-
-    def depth(self, side: Direction, level: int) -> int:
-        """
-        What the market maker bids or offers, so many ticks from the best price.
-        """
-        return 1 + self._dice(2000, 1 + 2 * level + (side == 'sell'))
-
-    def _dice(self, sides: int, stream: int) -> int:
-        """
-        Thrown once for every trade.
-        """
-        if (sides, stream) not in self._thrown:
-            numbers = self._noise.below(sides, stream, np.array([self._next_id]))
-            self._thrown[sides, stream] = int(numbers[0])
-        return self._thrown[sides, stream]
-
     def quote_fields(self) -> dict[str, Any]:
         """
         The quote as it is shown to clients.
         """
-        quote = self.shown_quote()
+        quote = self.quoter.quote()
         return {
             'instrument_name': self.name,
             'timestamp': self._clock.now(),

@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .market import Market, Quote
-from .source import Direction, Print
+from .source import Direction
 
 OrderType = Literal['limit', 'market']
 OrderState = Literal['open', 'filled', 'cancelled']
@@ -111,7 +111,7 @@ class Book:
         """
         The market maker's orders, the best first, none of which crosses one at rest.
         """
-        quote = self._market.quote()
+        quote = self._market.maker.quote()
         if side == 'sell':
             bid = self.best('buy')
             price = max(quote.ask, bid.limit + 1 if bid else 0)
@@ -123,10 +123,15 @@ class Book:
                 return
             amount = self._maker_amount
             if amount is None:
-                amount = self._market.depth(side, level)
+                amount = self._usual_amount(side, quote, level)
             if amount:
                 yield Offer(price, amount)
             price -= _sign(side)
+
+    def _usual_amount(self, side: Direction, quote: Quote, level: int) -> int:
+        if level == 0:
+            return quote.bid_amount if side == 'buy' else quote.ask_amount
+        return 1 + self._market.maker.dice(2000, 2 * level + 1 + (side == 'sell'))
 
     def _offers(self, side: Direction) -> Iterator[Offer]:
         orders = (Offer(it.limit, it.left, it) for it in self._orders[side])
@@ -146,7 +151,7 @@ class Book:
         """
         sign = _sign(direction)
         matches: list[Offer] = []
-        for offer in self._offers('sell' if direction == 'buy' else 'buy'):
+        for offer in self._offers(opposite(direction)):
             if not amount or (limit is not None and sign * (offer.price - limit) > 0):
                 break
             taken = min(amount, offer.amount)
@@ -154,28 +159,27 @@ class Book:
             amount -= taken
         return matches
 
-    def touched(self, trade: Print) -> list[Offer]:
+    def touched(self, price: int, amount: int) -> list[Offer]:
         """
-        The orders at rest that would have been hit rather than let this trade pass:
-        the best first, each at its own price, together no more than what was traded.
+        The orders at rest that would have been hit rather than let a trade of `amount`
+        at `price` pass: the best first, each at its own price, no more than `amount`.
         """
         matches: list[Offer] = []
-        left = trade.amount
         for side, orders in self._orders.items():
             sign = _sign(side)
             for order in orders:
-                if not left or sign * (order.limit - trade.price) < 0:
+                if not amount or sign * (order.limit - price) < 0:
                     break
-                taken = min(left, order.left)
+                taken = min(amount, order.left)
                 matches.append(Offer(order.limit, taken, order))
-                left -= taken
+                amount -= taken
         return matches
 
     def quote(self) -> Quote:
         """
         The best of the market maker's quote and the orders at rest together.
         """
-        maker = self._market.quote()
+        maker = self._market.maker.quote()
         bid, bid_amount = self._top('buy', maker.bid)
         ask, ask_amount = self._top('sell', maker.ask)
         return Quote(bid, bid_amount, ask, ask_amount)
@@ -188,6 +192,10 @@ class Book:
             price = offer.price
             amount += offer.amount
         return price, amount
+
+
+def opposite(side: Direction) -> Direction:
+    return 'sell' if side == 'buy' else 'buy'
 
 
 def _sign(side: Direction) -> int:

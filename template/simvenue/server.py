@@ -281,12 +281,13 @@ class Session:
 
     async def _beat(self, interval: float, scope: trio.CancelScope) -> None:
         with scope:
-            while True:
+            self.answered = True
+            await trio.sleep(interval)
+            while self.answered or self._silent:
                 self.answered = False
                 self._push(_TEST_REQUEST)
                 await trio.sleep(interval)
-                if not (self.answered or self._silent):
-                    self.abort()
+            self.abort()
 
     def notify(self, channel: str, data: dict[str, Any]) -> None:
         """

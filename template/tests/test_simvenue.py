@@ -302,7 +302,7 @@ async def test_too_many_requests() -> None:
 
 async def test_a_silent_client_is_dropped(url: str) -> None:
     async with open_wire(url) as wire:
-        await wire.request('public/set_heartbeat', interval=0.1)
+        await wire.request('public/set_heartbeat', interval=0.3)
         assert await wire.notification() == {'type': 'test_request'}
         await wire.send('public/test')
         with pytest.raises(ConnectionClosed):

@@ -34,7 +34,8 @@ class Sim:
             ticks, steps = market.prices.count(price), market.amounts.count(amount)
         except ValueError as err:
             raise RpcError(INVALID_PARAMS, f'Invalid params: {err}') from None
-        return market.trade(ticks, steps, direction)
+        market.advance()
+        return market.print_extra(ticks, steps, direction)
 
     def fault(
         self,
