@@ -79,9 +79,8 @@ def test_nothing_is_left_when_the_root_ends(
                 open_feed([f'btcusdt.{broker}']) as feed,
             ):
                 await feed.receive()
-                tree.extend(
-                    [it := psutil.Process(root.pid), *it.children(recursive=True)]
-                )
+                pikerd = psutil.Process(root.pid)
+                tree.extend([pikerd, *pikerd.children(recursive=True)])
                 for process in tree:
                     for connection in process.net_connections():
                         if connection.status == psutil.CONN_LISTEN:
