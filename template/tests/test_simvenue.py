@@ -176,6 +176,21 @@ async def test_a_restart_forgets_nothing() -> None:
     assert all(b['timestamp'] >= a['timestamp'] for a, b in pairwise(again))
 
 
+async def test_what_was_written_in_part_never_was(tmp_path: Path) -> None:
+    state = tmp_path / 'state'
+    async with open_simvenue(state=state, rate=0) as venue:
+        trades = [
+            await venue.call('sim/trade', **_btc, price=price, amount=1)
+            for price in (50_000, 50_001, 50_002)
+        ]
+        await venue.kill()
+        state.write_bytes(state.read_bytes()[:-5])
+        await venue.restart()
+        assert await venue.call('public/get_trades', **_btc) == trades[:2]
+        assert (await venue.call('public/ticker', **_btc))['last_price'] == 50_001
+    assert state.stat().st_mode & 0o777 == 0o600
+
+
 async def test_replays_a_recording(tmp_path: Path) -> None:
     recording = tmp_path / 'trades.csv'
     recording.write_text(
@@ -286,15 +301,14 @@ async def test_unknown_names(url: str) -> None:
 
 async def test_too_many_requests() -> None:
     async with (
-        open_simvenue(burst=3, requests_per_second=2) as venue,
+        open_simvenue(burst=1, requests_per_second=1) as venue,
         open_wire(venue.url) as wire,
     ):
-        for _ in range(3):
-            await wire.request('public/get_time')
+        await wire.request('public/get_time')
         with pytest.raises(Refused, match='10028') as refused:
             await wire.request('public/get_time')
         pause = refused.value.data['retry_after']
-        assert 0 < pause <= 0.5
+        assert 0 < pause <= 1
         # whoever waits as long as he is told is served
         await trio.sleep(pause)
         await wire.request('public/get_time')
