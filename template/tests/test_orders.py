@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from pathlib import Path
@@ -187,9 +188,10 @@ async def test_a_live_session(tmp_path: Path, broker: str) -> None:
     async with open_live(tmp_path) as (venue, services):
         async with open_client(broker) as (client, stream, _):
             order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1, account))
-            assert await responses(stream, order.oid) == ['pending', 'fill', 'closed']
-            position = await stream.receive()
-            assert isinstance(position, BrokerdPosition)
+            first, *between, last = await responses(stream, order.oid)
+            assert (first, {*between}, last) == ('pending', {'fill'}, 'closed')
+            while not isinstance(position := await stream.receive(), BrokerdPosition):
+                pass
             assert (position.symbol, position.size) == (fqme, 0.1)
 
             # a refused change leaves the order as it was
@@ -242,7 +244,7 @@ async def test_a_hundred_orders_in_flight(tmp_path: Path, broker: str) -> None:
                         closed.add(oid)
                     case Status(resp='error') as error:
                         raise AssertionError(error)
-        assert sorted(fills) == sorted(order.oid for order in sent)
+        assert {*fills} == {order.oid for order in sent}
         assert len((await books(venue))['trades']) == 100
 
 
@@ -268,14 +270,18 @@ async def test_orders_in_the_middle_of_a_disconnect(
             order = await client.send(mk_order(fqme, 'buy', 100_000, 0.2, account))
             if kind == 'kill':
                 await venue.restart()
-            assert await responses(stream, order.oid) == ['pending', 'fill', 'closed']
+            assert (await responses(stream, order.oid))[-1] == 'closed'
 
             # what happens while we are cut off is told afterwards
             await venue.fault('drop')
             await trade_at(venue, 40_000)
             assert await responses(stream, resting.oid) == ['fill', 'closed']
-        trades = [trade['amount'] for trade in (await books(venue))['trades']]
-        assert trades == [0.2, 0.1] * 4
+
+            bought = Counter[str]()
+            for trade in (await books(venue))['trades']:
+                bought[trade['label']] += round(1000 * trade['amount'])
+            assert (bought[order.oid], bought[resting.oid]) == (200, 100)
+        assert len(bought) == 8
 
 
 async def test_no_order_is_lost_with_brokerd(tmp_path: Path, broker: str) -> None:
@@ -310,7 +316,7 @@ async def test_no_order_is_lost_with_brokerd(tmp_path: Path, broker: str) -> Non
         }
         state = await books(venue)
         assert len(state['orders']) == 4
-        assert sorted(it['amount'] for it in state['trades']) == [0.1, 0.2]
+        assert sum(it['amount'] for it in state['trades']) == pytest.approx(0.3)
         await client.cancel(resting.oid)
         await wait_for(stream, resting.oid, 'canceled')
 

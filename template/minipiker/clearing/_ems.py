@@ -338,9 +338,8 @@ class TradesRelay:
         if dialog := self.dialogs.get(order.oid):
             if dialog.status.resp == 'dark_open' or order.symbol != dialog.order.symbol:
                 raise ValueError('an order keeps its kind and its market')
-            if dialog.order == order:  # asked again, after this client was restarted
+            if dialog.order == order:  # asked again, by a client that was restarted
                 client.push(dialog.status)
-                return
             dialog.status = replace(dialog.status, req=order)
         else:
             status = Status(time_ns(), order.oid, 'pending', req=order)
@@ -490,7 +489,8 @@ class TradesRelay:
         if oid in self.dialogs:
             return  # asked for again already, and answered in full
         order = replace(msg.req, symbol=f'{msg.req.symbol}.{self.broker}')
-        dialog = Dialog(replace(msg, oid=oid, req=order), accepted=order)
+        # if a client asks for it, its fills of the time before are to be told as well
+        dialog = Dialog(replace(msg, oid=oid, req=order), time_ns=0, accepted=order)
         self.dialogs[oid] = dialog
         self._broadcast(dialog, dialog.status)
 
