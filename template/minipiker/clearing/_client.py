@@ -42,9 +42,11 @@ class OrderClient:
 
     async def cancel(self, uuid: str) -> None:
         """
-        Cancel the order `uuid`.
+        Cancel the order `uuid`. It is an `Error`, not an exception, if that is over:
+        one cannot know.
         """
-        cancel = Cancel(uuid, self._sent_orders[uuid].symbol)
+        order = self._sent_orders.get(uuid)
+        cancel = Cancel(uuid, order.symbol if order else '')
         await self._stream.send(to_builtins(cancel))
 
     def _on_status(self, status: Status) -> None:
