@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter, defaultdict
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,7 +123,8 @@ class Session:
             case 'kill', name:
                 name = f'{name}.{self.broker}' if name == 'brokerd' else name
                 if service := self.services.service_tasks.get(name):
-                    os.kill(service.process.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(service.process.pid, signal.SIGKILL)
                 if name == 'emsd':
                     await trio.sleep_forever()
 

@@ -443,7 +443,11 @@ class TradesRelay:
             req=dialog.order,
             brokerd_msg=to_builtins(error),
         )
-        if dialog.accepted is None:
+        if dialog.accepted is None and dialog.status.cancel_called:
+            # the broker does not have it, and never will
+            self._update(dialog, resp='canceled', brokerd_msg=refusal.brokerd_msg)
+            self._end(dialog)
+        elif dialog.accepted is None:
             self._broadcast(dialog, refusal)
             self._end(dialog)
         else:  # an edit or a cancel was refused, the order stands as it was

@@ -1,0 +1,175 @@
+"""
+Orders, from a client through `emsd` and `brokerd` to the venue and back.
+
+Run in a generated project, by `benchmarks/trading.py`. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import psutil
+import tractor
+import trio
+from trio_websocket import open_websocket_url
+
+from minipiker.brokers import __brokers__
+from minipiker.clearing import open_ems
+from minipiker.clearing._messages import Status
+from minipiker.clearing.testing import mk_order
+from minipiker.service import open_pikerd
+from minipiker.testing import write_brokers_toml
+from simvenue.process import open_simvenue
+
+(broker,) = __brokers__
+fqme = f'btcusdt.spot.{broker}'
+account = f'{broker}.main'
+
+
+def percentiles(times: list[float]) -> tuple[float, float]:
+    times = sorted(times)
+    return times[len(times) // 2], times[len(times) * 99 // 100]
+
+
+@tractor.context
+async def echo(ctx: tractor.Context) -> None:
+    await ctx.started()
+    async with ctx.open_stream() as stream:
+        async for msg in stream:
+            await stream.send(msg)
+
+
+async def bare_actor(nursery: Any, count: int) -> tuple[float, float]:
+    """
+    A round trip over a context's stream.
+    """
+    portal = await nursery.start_actor('echo', enable_modules=[__name__])
+    times: list[float] = []
+    async with portal.open_context(echo) as (ctx, _), ctx.open_stream() as stream:
+        for _ in range(count):
+            begin = time.perf_counter()
+            await stream.send({'a': 'message'})
+            await stream.receive()
+            times.append(time.perf_counter() - begin)
+        await ctx.cancel()
+    await portal.cancel_actor()
+    return percentiles(times)
+
+
+async def bare_socket(url: str, count: int) -> tuple[float, float]:
+    """
+    A request to the venue and its reply.
+    """
+    times: list[float] = []
+    request = {'jsonrpc': '2.0', 'id': 1, 'method': 'public/test', 'params': {}}
+    async with open_websocket_url(url) as websocket:
+        for _ in range(count):
+            begin = time.perf_counter()
+            await websocket.send_message(msgspec.json.encode(request).decode())
+            await websocket.get_message()
+            times.append(time.perf_counter() - begin)
+    return percentiles(times)
+
+
+async def trade(count: int, in_flight: int) -> dict[str, list[float]]:
+    """
+    Time `count` orders at the market to their ack and first fill, so many at a time.
+    """
+    begins: dict[str, float] = {}
+    acks: dict[str, float] = {}
+    fills: dict[str, float] = {}
+    slots = trio.Semaphore(in_flight)
+    async with open_ems(broker, 'live') as (client, stream, *_):
+
+        async def send() -> None:
+            for number in range(count):
+                await slots.acquire()
+                action = 'sell' if number % 2 else 'buy'
+                price = 1_000.0 if number % 2 else 1_000_000.0
+                order = mk_order(fqme, action, price, 0.001, account)
+                begins[order.oid] = time.perf_counter()
+                await client.send(order)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            done = 0
+            while done < count:
+                msg = await stream.receive()
+                if not isinstance(msg, Status):
+                    continue
+                now = time.perf_counter()
+                match msg.resp:
+                    case 'pending':
+                        acks.setdefault(msg.oid, now - begins[msg.oid])
+                    case 'fill':
+                        fills.setdefault(msg.oid, now - begins[msg.oid])
+                    case 'closed':
+                        done += 1
+                        slots.release()
+                    case 'error':
+                        raise RuntimeError(msg.brokerd_msg['reason'])
+    return {'ack': [*acks.values()], 'fill': [*fills.values()]}
+
+
+def memory() -> dict[str, int]:
+    """
+    Bytes that each daemon has for itself.
+    """
+    return {
+        name: process.memory_info().rss
+        for process in psutil.Process().children(recursive=True)
+        for name in ('emsd', f'brokerd.{broker}')
+        if name in ' '.join(process.cmdline())
+    }
+
+
+async def measure(count: int, history: int) -> dict[str, Any]:
+    measured: dict[str, Any] = {}
+    credentials = {'api_key': 'simkey', 'api_secret': 'simsecret'}
+    with TemporaryDirectory() as folder:
+        async with open_simvenue(
+            rate=0, requests_per_second=100_000, burst=100_000
+        ) as venue:
+            write_brokers_toml(
+                Path(folder), url=venue.url, accounts={'main': credentials}
+            )
+            async with open_pikerd(
+                loglevel='error',
+                tractor_runtime_overrides={'piker_test_dir': folder},
+            ) as services:
+                await trade(50, 1)
+                measured['actor'] = await bare_actor(services.actor_n, count)
+                measured['socket'] = await bare_socket(venue.url, count)
+                for in_flight in (1, 100):
+                    times = await trade(count, in_flight)
+                    for name, values in times.items():
+                        measured[f'{name}_{in_flight}'] = percentiles(values)
+                if history:
+                    await trade(history // 10, 100)
+                    before = memory()
+                    begin = time.perf_counter()
+                    await trade(history - history // 10, 100)
+                    measured['per_second'] = (
+                        history * 0.9 / (time.perf_counter() - begin)
+                    )
+                    after = memory()
+                    measured['growth'] = {
+                        name: after[name] / before[name] for name in before
+                    }
+    return measured
+
+
+def main(count: int = 500, history: int = 0) -> None:
+    json.dump(trio.run(measure, count, history), sys.stdout)
+
+
+if __name__ == '__main__':
+    os.environ.setdefault('PYTHONDONTWRITEBYTECODE', '')
+    main(*map(int, sys.argv[1:]))
