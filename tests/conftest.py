@@ -30,13 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def combinations() -> Iterator[dict[str, Answer]]:
+def combinations(layout: str = 'project') -> Iterator[dict[str, Answer]]:
     """Every combination of answers to the questions that offer a choice."""
     choices: dict[str, tuple[Answer, ...]] = {
         question.name: question.choices or (False, True)
         for question in questions().values()
         if question.choices or question.type == 'bool'
     }
+    choices['layout'] = (layout,)
     for answers in product(*choices.values()):
         yield {'backend': 'deribit2', **dict(zip(choices, answers, strict=True))}
 

@@ -18,6 +18,7 @@ Options:
 
 Commands:
   backend  Generate a backend.
+  adopt    Copy a backend that has grown in a project into piker.
 """
 
 

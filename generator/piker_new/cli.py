@@ -55,6 +55,10 @@ def backend(
         list[str] | None,
         typer.Option(metavar='QUESTION=ANSWER', help='Answer a question.'),
     ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(metavar='PATH', help='Write it into this checkout of piker.'),
+    ] = None,
     **options: Answer | None,
 ) -> None:
     """Generate a backend."""
@@ -65,6 +69,8 @@ def backend(
         for key, answer in options.items()
         if answer is not None
     ]
+    if into:
+        given.append(('layout', 'in-tree'))
     for key, answer in given:
         if answers.setdefault(key, answer) != answer:
             raise Refusal(
@@ -72,6 +78,21 @@ def backend(
                 f'note: as {answers[key]} and as {answer}\n'
                 'help: leave out one of the two'
             )
+    if into and dest:
+        raise Refusal(
+            'there are two places to write to\n'
+            f"note: the new folder '{dest}', and --into '{into}'\n"
+            'help: leave out one of the two'
+        )
+    if into:
+        _add_backend(answers, into, ask=ask)
+        return
+    if answers.get('layout') == 'in-tree':
+        raise Refusal(
+            'there is nothing to be in-tree of\n'
+            'note: that layout is for a checkout of piker\n'
+            f'help: piker-new backend {name} --into PATH'
+        )
     dest = dest or Path(name)
     check_destination(dest)
     render(answers, dest, ask=ask)
@@ -81,6 +102,44 @@ def backend(
         f'  cd {shlex.quote(str(dest))}',
         '  uv run pytest',
         '  uv run -m minipiker quotes btcusdt',
+        sep='\n',
+    )
+
+
+def adopt(
+    project: Annotated[Path, typer.Argument(help='What `backend` has made')],
+    into: Annotated[
+        Path, typer.Option(metavar='PATH', help='Write it into this checkout of piker.')
+    ],
+) -> None:
+    """Copy a backend that has grown in a project into piker."""
+    from .piker_tree import read_answers
+
+    _add_backend(read_answers(project), into, project=project)
+
+
+def _add_backend(
+    answers: dict[str, Answer],
+    checkout: Path,
+    *,
+    ask: bool = False,
+    project: Path | None = None,
+) -> None:
+    from .piker_tree import add_backend
+
+    name = answers['backend']
+    if not add_backend(answers, checkout, ask=ask, project=project):
+        print(f'{checkout} has it already; nothing was changed')
+        return
+    print(
+        _paint(
+            f'Created {checkout / "piker" / "brokers" / str(name)}', sys.stdout, 'green'
+        ),
+        '',
+        f'  cd {shlex.quote(str(checkout))}',
+        f'  pytest tests/test_{name}.py',
+        '',
+        'To undo it: git checkout . && git clean -fd',
         sep='\n',
     )
 
@@ -115,6 +174,7 @@ backend.__signature__ = signature(backend).replace(  # type: ignore[attr-defined
     parameters=list(_with_options())
 )
 app.command()(backend)
+app.command()(adopt)
 
 
 def _paint(text: str, stream: TextIO, colour: str) -> str:
