@@ -135,22 +135,28 @@ class Venue:
                 UNKNOWN_INSTRUMENT, f'unknown_instrument: {instrument_name}'
             ) from None
 
-    def subscribe(self, session: Session, channel: str) -> None:
-        family = self.channels.get(channel.partition('.')[0])
-        if family is None:
-            raise RpcError(UNKNOWN_CHANNEL, f'unknown_channel: {channel}')
-        topic = family.topic(session, channel)
-        if session not in self._subscribers[topic]:
-            self._subscribers[topic][session] = channel
-            if family.snapshot:
-                session.after_reply.append((channel, family.snapshot(topic)))
-
-    def unsubscribe(self, session: Session, *channels: str) -> None:
+    def subscribe(self, session: Session, channels: list[str]) -> None:
         """
-        End its subscriptions to these channels, or to all.
+        Raises `RpcError`, and subscribes to none, where one of them does not exist.
+        """
+        topics: dict[str, tuple[str, Channels]] = {}
+        for channel in channels:
+            family = self.channels.get(channel.partition('.')[0])
+            if family is None:
+                raise RpcError(UNKNOWN_CHANNEL, f'unknown_channel: {channel}')
+            topics[family.topic(session, channel)] = channel, family
+        for topic, (channel, family) in topics.items():
+            if session not in self._subscribers[topic]:
+                self._subscribers[topic][session] = channel
+                if family.snapshot:
+                    session.after_reply.append((channel, family.snapshot(topic)))
+
+    def unsubscribe(self, session: Session, channels: list[str] | None = None) -> None:
+        """
+        End its subscriptions to these channels; without a list, to all.
         """
         for subscribers in self._subscribers.values():
-            if not channels or subscribers.get(session) in channels:
+            if channels is None or subscribers.get(session) in channels:
                 subscribers.pop(session, None)
 
     def is_heard(self, topic: str) -> bool:

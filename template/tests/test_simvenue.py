@@ -295,8 +295,10 @@ async def test_unknown_names(url: str) -> None:
         with pytest.raises(Refused, match='11050'):
             await wire.request('public/ticker', instrument_name='BTC-XXX')
         for channel in ('trades', 'trades.BTC-XXX', 'x.BTC-USDT'):
+            channels = ['quote.BTC-USDT', channel]
             with pytest.raises(Refused, match='11051'):
-                await wire.request('public/subscribe', channels=[channel])
+                await wire.request('public/subscribe', channels=channels)
+        assert not (await wire.request('sim/state'))['channels']
 
 
 async def test_too_many_requests() -> None:

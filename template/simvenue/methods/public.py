@@ -66,12 +66,11 @@ class Public:
         return self._venue.market(instrument_name).trades(start_id, limit)
 
     def subscribe(self, session: Session, channels: list[str]) -> list[str]:
-        for channel in channels:
-            self._venue.subscribe(session, channel)
+        self._venue.subscribe(session, channels)
         return channels
 
     def unsubscribe(self, session: Session, channels: list[str]) -> list[str]:
-        self._venue.unsubscribe(session, *channels)
+        self._venue.unsubscribe(session, channels)
         return channels
 
     def set_heartbeat(
