@@ -141,7 +141,7 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType, broker: str) -> No
             open_test_pikerd(Path(folder), url=venue.url, accounts=accounts) as it,
         ):
             session = Session(venue, it, broker)
-            with trio.fail_after(30):
+            with trio.fail_after(120):
                 await session.run(todo)
             books = await venue.call('sim/account', account='simkey')
             async with open_ems(broker, 'live') as (_, _, positions, _, dialogs):
@@ -182,7 +182,7 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType, broker: str) -> No
     # an example takes seconds: no shrinking
     phases=[Phase.explicit, Phase.generate],
 )
-@given(todo=st.lists(steps, min_size=12, max_size=24))
+@given(todo=st.lists(steps, min_size=8, max_size=16))
 def test_nothing_is_lost_and_nothing_doubled(
     mod: ModuleType,
     broker: str,
