@@ -110,6 +110,14 @@ def wait_for_actor(name: str) -> AbstractAsyncContextManager[tractor.Portal]:
     return waiter
 
 
+def actor_uid(portal: tractor.Portal) -> tuple[str, str]:
+    """
+    The name and uuid of the actor behind `portal`.
+    """
+    name, uuid = portal.channel.aid.uid if _is_main else portal.channel.uid
+    return name, uuid
+
+
 async def unregister_actor(uid: tuple[str, str]) -> None:
     """
     Drop a dead actor from the registry, or the next lookup dials its old address.
@@ -127,7 +135,7 @@ def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
     """
     The process of a child that `nursery` (a `tractor.ActorNursery`) started.
     """
-    proc: trio.Process = nursery._children[tuple(portal.channel.uid)][1]
+    proc: trio.Process = nursery._children[actor_uid(portal)][1]
     return proc
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from .._tractor import (
     actor_process,
+    actor_uid,
     collapse,
     open_nursery,
     unregister_actor,
@@ -150,4 +151,4 @@ class Services:
                 process.kill()
                 await process.wait()
             if process.returncode != 0:
-                await unregister_actor(service.portal.channel.uid)
+                await unregister_actor(actor_uid(service.portal))
