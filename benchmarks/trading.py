@@ -30,7 +30,7 @@ def rows(project: Path, python: str, history: int = 0) -> list[Row]:
     shutil.copy(HERE / 'in_project' / 'trading.py', project / 'bench_trading.py')
     done = subprocess.run(
         # not as a script: each actor would import that, too
-        [python, '-c', f'import bench_trading; bench_trading.main(500, {history})'],
+        [python, '-c', f'import bench_trading; bench_trading.main(200, {history})'],
         cwd=project,
         stdout=subprocess.PIPE,
         check=True,
