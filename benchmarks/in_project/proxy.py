@@ -2,7 +2,7 @@
 Calls of a client on asyncio from trio, through the method proxy and in other ways.
 
 Run in a generated project, by `benchmarks/proxy.py`. Prints one JSON object: µs a call,
-medians of interleaved rounds on one core, and bytes of resident memory.
+the quickest of interleaved rounds on one core, and bytes of resident memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from contextlib import AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from importlib import import_module
-from statistics import median
 from typing import Any
 
 import psutil
@@ -31,7 +30,7 @@ from tractor.to_asyncio import open_channel_from, run_as_asyncio_guest
 Call = Callable[[str], Awaitable[Any]]
 """Takes the name of a method."""
 
-rounds = 7
+rounds = 20
 
 (broker,) = __brokers__
 open_client_proxy = import_module(
@@ -55,14 +54,14 @@ class Client:
         raise ValueError
 
 
-async def serial(call: Call, method: str, count: int = 1000) -> float:
+async def serial(call: Call, method: str, count: int = 300) -> float:
     begin = time.perf_counter()
     for _ in range(count):
         await call(method)
     return (time.perf_counter() - begin) / count * 1e6
 
 
-async def callers(call: Call, number: int = 100, each: int = 20) -> float:
+async def callers(call: Call, number: int = 100, each: int = 5) -> float:
     async def caller() -> None:
         for _ in range(each):
             await call('wait_1_ms')
@@ -104,11 +103,11 @@ async def open_proxy() -> AsyncIterator[Call]:
 @acm
 async def open_trio_asyncio() -> AsyncIterator[Call]:
     # changes how asyncio runs its loops from then on
-    from trio_asyncio import aio_as_trio, open_loop
+    from trio_asyncio import open_loop
 
     client = Client()
-    async with open_loop():
-        yield lambda method: aio_as_trio(getattr(client, method))()
+    async with open_loop() as loop:
+        yield lambda method: loop.run_aio_coroutine(getattr(client, method)())
 
 
 @acm
@@ -155,7 +154,7 @@ async def measure(ways: dict[str, Any], measured: dict[str, float]) -> None:
                     times.setdefault(f'{way}_{method}', []).append(took)
                 if way != 'raw':
                     times.setdefault(f'{way}_100', []).append(await callers(call))
-    measured |= {name: median(took) for name, took in times.items()}
+    measured |= {name: min(took) for name, took in times.items()}
 
 
 async def make_calls(calls: int, measured: dict[str, float]) -> None:
