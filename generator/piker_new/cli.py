@@ -59,6 +59,13 @@ def backend(
         Path | None,
         typer.Option(metavar='PATH', help='Write it into this checkout of piker.'),
     ] = None,
+    wrap: Annotated[
+        str | None,
+        typer.Option(
+            metavar='MODULE:CLASS',
+            help="Write the interface of a vendor's asyncio client.",
+        ),
+    ] = None,
     **options: Answer | None,
 ) -> None:
     """Generate a backend."""
@@ -78,6 +85,18 @@ def backend(
                 f'note: as {answers[key]} and as {answer}\n'
                 'help: leave out one of the two'
             )
+    if wrap and {'client': 'trio'}.items() <= answers.items():
+        raise Refusal(
+            'there is nothing to wrap for a client on trio\n'
+            'note: --wrap is for clients that live on asyncio\n'
+            f'help: piker-new backend {name} --client asyncio --wrap {wrap}'
+        )
+    if wrap and answers.get('layout') == 'in-tree':
+        raise Refusal(
+            'a client is wrapped in a project of its own\n'
+            'note: its requirements are written there, too\n'
+            'help: leave out --into, and `piker-new adopt` the project later'
+        )
     if into and dest:
         raise Refusal(
             'there are two places to write to\n'
@@ -95,7 +114,14 @@ def backend(
         )
     dest = dest or Path(name)
     check_destination(dest)
-    render(answers, dest, ask=ask)
+    if wrap:
+        from .wrap import wrap as read_class
+
+        answers['client'] = questions()['client'].parse('asyncio')
+        sdk = read_class(wrap)
+    else:
+        sdk = None
+    render(answers, dest, ask=ask, finish=sdk.add_to if sdk else None)
     print(
         _paint(f'Created {dest}', sys.stdout, 'green'),
         '',
@@ -104,6 +130,8 @@ def backend(
         '  uv run -m minipiker quotes btcusdt',
         sep='\n',
     )
+    if sdk:
+        print('', sdk.summary(), sep='\n')
 
 
 def adopt(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -66,10 +66,17 @@ def check_destination(dest: Path) -> None:
         )
 
 
-def render(answers: Mapping[str, Answer], dest: Path, *, ask: bool) -> None:
+def render(
+    answers: Mapping[str, Answer],
+    dest: Path,
+    *,
+    ask: bool,
+    finish: Callable[[Path], None] | None = None,
+) -> None:
     """Render the template into `dest`, which is new or an empty folder.
 
-    With `ask`, prompts for what `answers` leaves open. Raises `Refusal` where
+    With `ask`, prompts for what `answers` leaves open. `finish` may add to what is
+    rendered, which it gets before it is moved into its place. Raises `Refusal` where
     the system says no; whatever is raised, nothing is left behind.
     """
     from copier import run_copy
@@ -86,6 +93,8 @@ def render(answers: Mapping[str, Answer], dest: Path, *, ask: bool) -> None:
                     defaults=not ask,
                     quiet=True,
                 )
+            if finish:
+                finish(aside)
         finally:
             # The decision has fallen: a signal could only leave it half done.
             _ignore_signals()
