@@ -1,0 +1,50 @@
+"""
+All benchmarks, each as a ratio to its yardstick in the same run.
+
+    uv run python -m benchmarks
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from piker_new.render import render
+from rich.console import Console
+from rich.table import Table
+
+from . import command, feed, proxy, trading
+
+
+def open_project(folder: Path, packages: list[str], **answers: str | bool) -> str:
+    """
+    Generate a project in `folder`, with an environment that holds its dependencies
+    and `packages`, whose interpreter is returned.
+    """
+    render({'backend': 'deribit2', **answers}, folder, ask=False)
+    python = str(folder / '.venv' / 'bin' / 'python')
+    subprocess.run(['uv', 'sync', '-q'], cwd=folder, check=True)
+    subprocess.run(['uv', 'pip', 'install', '-q', '-p', python, *packages], check=True)
+    return python
+
+
+def main() -> None:
+    table = Table('measured', 'yardstick')
+    table.add_column('×', justify='right')
+    rows = command.rows()
+    with TemporaryDirectory() as tmp:
+        project = Path(tmp) / 'trio'
+        python = open_project(project, ['pytest'], trading=True)
+        rows += trading.rows(project, python)
+        rows += feed.rows(project, python)
+        project = Path(tmp) / 'asyncio'
+        python = open_project(project, ['trio-asyncio', 'anyio'], client='asyncio')
+        rows += proxy.rows(project, python)
+    for what, yardstick, ratio in rows:
+        table.add_row(what, yardstick, f'{ratio:.2f}')
+    Console().print(table)
+
+
+if __name__ == '__main__':
+    main()
