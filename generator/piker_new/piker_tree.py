@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 import yaml
@@ -127,7 +128,7 @@ def install(name: str, files: Path, checkout: Path) -> bool:
     there already and another one, and OSError; then nothing has changed.
     """
     edits = {
-        path: (before, after)
+        path: after
         for path, edit in ((_REGISTRY, add_broker), (_CONFIG, add_section))
         if (after := edit(before := (checkout / path).read_text(), name)) != before
     }
@@ -152,9 +153,18 @@ def install(name: str, files: Path, checkout: Path) -> bool:
             _make_folder(checkout / path.parent, undo.callback)
             undo.callback((checkout / path).unlink, missing_ok=True)
             (checkout / path).write_bytes(content)
-        for path, (before, after) in edits.items():
-            undo.callback((checkout / path).write_text, before)
-            (checkout / path).write_text(after)
+        # all is written before the first file that exists is replaced
+        replacements: list[tuple[Path, Path, bytes]] = []
+        for path, after in edits.items():
+            target = checkout / path
+            written = target.with_name(f'.{target.name}-{token_hex(4)}')
+            undo.callback(written.unlink, missing_ok=True)
+            written.write_text(after)
+            shutil.copymode(target, written)
+            replacements.append((written, target, target.read_bytes()))
+        for written, target, content in replacements:
+            undo.callback(target.write_bytes, content)
+            written.replace(target)
         undo.pop_all()
     return True
 

@@ -1,0 +1,323 @@
+"""A backend in a checkout of piker: what is written there, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from resource import RLIMIT_FSIZE, setrlimit
+
+import pytest
+from conftest import ROOT, Answers, combinations, outside, run_piker_new, spell, tree
+
+from piker_new.piker_tree import add_broker, add_section
+from piker_new.refusal import Refusal
+
+REGISTRY = """\
+# Broker clients.
+__all__ = ['get_brokermod']
+
+__brokers__: list[str] = [
+    'binance',
+    'ib',  # the big one
+    'kraken'
+
+    # broken but used to work
+    # 'questrade',
+]
+"""
+
+# What tells a linter that names below `piker` are of this checkout.
+MODULES = '_cacheables accounting clearing config data log service types'.split()
+
+CONFIG = """\
+################
+# ---- CEXY ----
+################
+[binance]
+accounts.paper = 'paper'
+
+
+[ib]
+hosts = [
+    '127.0.0.1',
+]
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ['-c', 'user.name=suite', '-c', 'user.email=suite@localhost']
+    return subprocess.run(
+        ['git', *identity, *arguments],
+        cwd=folder,
+        env=outside(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The places of a piker checkout that a backend is written to."""
+    folder = tmp_path / 'piker checkout'
+    files = {
+        'piker/__init__.py': '',
+        **{f'piker/{name}.py': '' for name in MODULES},
+        'piker/brokers/__init__.py': REGISTRY,
+        'config/brokers.toml': CONFIG,
+        'tests/conftest.py': '',
+    }
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+    git(folder, 'init', '-q')
+    git(folder, 'add', '.')
+    git(folder, 'commit', '-qm', 'As it stands')
+    return folder
+
+
+def visible(checkout: Path) -> dict[str, bytes]:
+    return {
+        path: content
+        for path, content in tree(checkout).items()
+        if not path.startswith('.git/')
+    }
+
+
+def test_backend_into_a_checkout(checkout: Path) -> None:
+    before = visible(checkout)
+    made = run_piker_new('backend', 'deribit2', '--into', checkout)
+    assert (made.returncode, made.stderr) == (0, '')
+    after = visible(checkout)
+    new = {path for path in after if path not in before}
+    assert 'tests/test_deribit2.py' in new
+    new.remove('tests/test_deribit2.py')
+    assert {Path(path).parent for path in new} == {Path('piker/brokers/deribit2')}
+    assert {path for path in before if after[path] != before[path]} == {
+        'config/brokers.toml',
+        'piker/brokers/__init__.py',
+    }
+    diff = git(checkout, 'diff', '-U0').splitlines()
+    assert [line for line in diff if line.startswith('-') and line[1:2] != '-'] == []
+    assert "+    'deribit2'," in diff
+    assert '+[deribit2]' in diff
+
+    again = run_piker_new('backend', 'deribit2', '--into', checkout)
+    assert again.returncode == 0
+    assert 'nothing was changed' in again.stdout
+    assert visible(checkout) == after
+
+    git(checkout, 'checkout', '.')
+    git(checkout, 'clean', '-fdq')
+    assert visible(checkout) == before
+
+
+@pytest.mark.parametrize('answers', list(combinations('in-tree')), ids=spell)
+def test_same_bytes_as_copier_copy(
+    answers: Answers, checkout: Path, tmp_path: Path
+) -> None:
+    """What copier leaves to be done by hand is all that differs."""
+    source = tmp_path / 'source'
+    source.mkdir()
+    for name in ('copier.yml', 'names.jinja'):
+        shutil.copy2(ROOT / name, source)
+    shutil.copytree(ROOT / 'template', source / 'template')
+    data = [f'--data={name}={answer}' for name, answer in answers.items()]
+    copy = [sys.executable, '-m', 'copier', 'copy', '--defaults', *data]
+    theirs = tmp_path / 'theirs'
+    copied = subprocess.run(
+        [*copy, source, theirs], capture_output=True, text=True, check=True
+    )
+    for line in ("'deribit2',", '[deribit2]'):
+        assert line in (copied.stdout + copied.stderr)
+
+    options = [
+        f'--data={name}={answer}'
+        for name, answer in answers.items()
+        if name not in {'backend', 'layout'}
+    ]
+    made = run_piker_new('backend', 'deribit2', '--into', checkout, *options)
+    assert made.returncode == 0, made.stderr
+    ours = visible(checkout)
+    assert tree(theirs).items() <= ours.items()
+
+    ruff = [sys.executable, '-m', 'ruff']
+    style = ['--isolated', '--config', 'format.quote-style = "single"']
+    style += ['--config', 'lint.select = ["B", "E", "F", "I", "UP", "W"]']
+    for command in (['check'], ['format', '--check', '--diff']):
+        linted = subprocess.run(
+            [*ruff, *command, *style, *tree(theirs)],
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert linted.returncode == 0, linted.stdout + linted.stderr
+    for path, content in tree(theirs).items():
+        text = content.decode()
+        assert 'minipiker' not in text, path
+        assert 'simvenue' not in text, path
+
+
+def test_adopted_modules_are_the_same_byte_for_byte(
+    checkout: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / 'deribit2'
+    assert run_piker_new('backend', 'deribit2', project).returncode == 0
+    ours = project / 'piker_deribit2'
+    (ours / 'venues.py').write_text('"""Of the author\'s own."""\n')
+    api = ours / 'api.py'
+    api.write_text(api.read_text() + '\n# changed\n')
+
+    made = run_piker_new('adopt', project, '--into', checkout)
+    assert (made.returncode, made.stderr) == (0, '')
+    package = tree(checkout / 'piker' / 'brokers' / 'deribit2')
+    modules = tree(ours)
+    assert package.keys() == modules.keys()
+    assert {path for path in package if package[path] != modules[path]} == {'_piker.py'}
+    assert b'minipiker' not in package['_piker.py']
+    assert 'tests/test_deribit2.py' in visible(checkout)
+
+    again = run_piker_new('adopt', project, '--into', checkout)
+    assert 'nothing was changed' in again.stdout
+
+
+def dirty(checkout: Path) -> None:
+    (checkout / 'tests' / 'conftest.py').write_text('# mine\n')
+
+
+def untracked(checkout: Path) -> None:
+    (checkout / 'mine.py').write_text('')
+
+
+def with_that_backend(checkout: Path) -> None:
+    (checkout / 'piker' / 'brokers' / 'deribit2').mkdir()
+    (checkout / 'piker' / 'brokers' / 'deribit2' / '__init__.py').write_text('')
+    git(checkout, 'add', '.')
+    git(checkout, 'commit', '-qm', 'A deribit2 of its own')
+
+
+def with_that_module(checkout: Path) -> None:
+    (checkout / 'piker' / 'brokers' / 'deribit2.py').write_text('')
+    git(checkout, 'add', '.')
+    git(checkout, 'commit', '-qm', 'A deribit2 of its own')
+
+
+def no_piker(checkout: Path) -> None:
+    git(checkout, 'rm', '-q', 'piker/brokers/__init__.py')
+    git(checkout, 'commit', '-qm', 'Something else')
+
+
+def no_git(checkout: Path) -> None:
+    (checkout / '.git').rename(checkout.parent / 'elsewhere')
+
+
+def no_list(checkout: Path) -> None:
+    (checkout / 'piker' / 'brokers' / '__init__.py').write_text('')
+    git(checkout, 'commit', '-qam', 'Otherwise')
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'what'),
+    [
+        (dirty, 'not committed, such as tests/conftest.py'),
+        (untracked, 'not committed, such as mine.py'),
+        (with_that_backend, 'has a backend deribit2 already'),
+        (with_that_module, 'has a backend deribit2 already'),
+        (no_piker, 'no checkout of piker'),
+        (no_git, 'git says no'),
+        (no_list, 'no list `__brokers__`'),
+    ],
+)
+def test_a_target_that_does_not_do_is_refused(
+    spoil: Callable[[Path], None], what: str, checkout: Path
+) -> None:
+    spoil(checkout)
+    before = visible(checkout)
+    refused = run_piker_new('backend', 'deribit2', '--into', checkout)
+    assert refused.returncode == 2
+    error, note, hint = refused.stderr.splitlines()
+    assert what in error
+    assert note.startswith('note: ')
+    assert hint.startswith('help: ')
+    assert visible(checkout) == before
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'what'),
+    [
+        (['backend', 'deribit2', 'folder', '--into', '.'], 'two places'),
+        (['backend', 'deribit2', '--layout', 'in-tree'], 'nothing to be in-tree of'),
+        (['backend', 'x1', '--layout', 'project', '--into', '.'], 'answered twice'),
+        (['adopt', '.', '--into', '.'], 'no project of piker-new'),
+    ],
+    ids=str,
+)
+def test_arguments_that_contradict_are_refused(
+    arguments: list[str], what: str, tmp_path: Path
+) -> None:
+    refused = run_piker_new(*arguments, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 3
+    assert what in refused.stderr.splitlines()[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_or_nothing(checkout: Path) -> None:
+    """A file cannot be written: everything is as it was."""
+    config = checkout / 'config' / 'brokers.toml'
+    config.write_text(CONFIG + '# long\n' * 100_000)
+    git(checkout, 'commit', '-qam', 'A long file')
+    before = visible(checkout)
+    refused = run_piker_new(
+        'backend',
+        'deribit2',
+        '--into',
+        checkout,
+        preexec_fn=lambda: setrlimit(RLIMIT_FSIZE, (500_000, 500_000)),
+    )
+    assert refused.returncode == 1
+    assert 'cannot write' in refused.stderr
+    assert visible(checkout) == before
+    assert git(checkout, 'status', '--porcelain') == ''
+
+
+@pytest.mark.parametrize(
+    ('source', 'name', 'expected'),
+    [
+        ("__brokers__ = ['a', 'c']\n", 'b', "__brokers__ = ['a', 'b', 'c']\n"),
+        ("__brokers__ = ['a', 'c',]\n", 'd', "__brokers__ = ['a', 'c', 'd',]\n"),
+        ('__brokers__: list[str] = []\n', 'b', "__brokers__: list[str] = ['b']\n"),
+        (
+            "__brokers__ = [\n    'a',  # first\n    'c'\n\n    # old\n]\n",
+            'd',
+            "__brokers__ = [\n    'a',  # first\n    'c',\n    'd'\n\n    # old\n]\n",
+        ),
+        (
+            "__brokers__ = [\n    'a',  # first\n    'c',\n]\n",
+            'b',
+            "__brokers__ = [\n    'a',  # first\n    'b',\n    'c',\n]\n",
+        ),
+    ],
+)
+def test_a_name_takes_its_place_in_the_list(
+    source: str, name: str, expected: str
+) -> None:
+    assert add_broker(source, name) == expected
+    assert add_broker(expected, name) == expected
+
+
+def test_a_module_without_the_list_is_refused() -> None:
+    with pytest.raises(Refusal, match='no list'):
+        add_broker('__brokers__ = get_brokers()\n', 'b')
+
+
+def test_a_section_is_added_below_the_others() -> None:
+    after = add_section(CONFIG, 'deribit2')
+    assert after.startswith(CONFIG)
+    assert tomllib.loads(after)['deribit2'] == {'url': ''}
+    assert add_section(after, 'deribit2') == after
