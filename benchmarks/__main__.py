@@ -31,7 +31,7 @@ def open_project(folder: Path, packages: list[str], **answers: str | bool) -> st
 
 def main() -> None:
     table = Table('measured', 'yardstick')
-    table.add_column('×', justify='right')
+    table.add_column('times', justify='right')
     rows = command.rows()
     with TemporaryDirectory() as tmp:
         project = Path(tmp) / 'trio'
