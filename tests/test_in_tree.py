@@ -31,7 +31,21 @@ __brokers__: list[str] = [
 """
 
 # What tells a linter that names below `piker` are of this checkout.
-MODULES = '_cacheables accounting clearing config data log service types'.split()
+MODULES = [
+    '_cacheables.py',
+    'accounting/__init__.py',
+    'clearing/__init__.py',
+    'clearing/_messages.py',
+    'config.py',
+    'data/__init__.py',
+    'data/_source.py',
+    'data/_symcache.py',
+    'data/feed.py',
+    'data/validate.py',
+    'log.py',
+    'service.py',
+    'types.py',
+]
 
 CONFIG = """\
 ################
@@ -66,7 +80,7 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / 'piker checkout'
     files = {
         'piker/__init__.py': '',
-        **{f'piker/{name}.py': '' for name in MODULES},
+        **{f'piker/{path}': '' for path in MODULES},
         'piker/brokers/__init__.py': REGISTRY,
         'config/brokers.toml': CONFIG,
         'tests/conftest.py': '',
