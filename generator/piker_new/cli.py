@@ -85,7 +85,7 @@ def backend(
                 f'note: as {answers[key]} and as {answer}\n'
                 'help: leave out one of the two'
             )
-    if wrap and {'client': 'trio'}.items() <= answers.items():
+    if wrap and answers.get('client') == 'trio':
         raise Refusal(
             'there is nothing to wrap for a client on trio\n'
             'note: --wrap is for clients that live on asyncio\n'

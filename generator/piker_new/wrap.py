@@ -21,8 +21,9 @@ import types
 import typing
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -71,7 +72,6 @@ _used_names = (
 _used_imports = (
     ('collections.abc', 'AsyncIterator', 'AsyncIterator'),
     ('contextlib', 'asynccontextmanager', 'acm'),
-    ('typing', 'TYPE_CHECKING', 'TYPE_CHECKING'),
     ('typing', 'Any', 'Any'),
     ('typing', 'TypeAlias', 'TypeAlias'),
 )
@@ -107,7 +107,7 @@ class Wrapped:
         lines += [_fill(f'- {note}', '  ', '  ') for note in self.notes]
         if not self.requirement:
             lines.append(
-                'The index has no such SDK: add it to pyproject.toml yourself.'
+                'It was not installed from an index: add it to pyproject.toml yourself.'
             )
         return '\n'.join(lines)
 
@@ -339,7 +339,7 @@ class _Method:
     parameters: list[str]
     result: str
     doc: str
-    arguments: list[str]
+    arguments: set[str]
 
     def write(self) -> str:
         head = f'    async def {self.name}'
@@ -419,8 +419,7 @@ class _Reader:
             ) from None
         self.methods: list[_Method] = []
         self.hooks: list[str] = []
-        self.events = list(_events(cls))
-        self.close = self._find_close(members)
+        self.events = list(dict.fromkeys(_events(cls)))
         self._unmapped: dict[str, list[str]] = defaultdict(list)
         self._plain: list[str] = []
         self._degraded: list[str] = []
@@ -456,14 +455,15 @@ class _Reader:
             why = 'async iterators (a call has one reply)'
             self._unmapped[why].append(name)
         elif not callable(member) or inspect.isclass(member):
-            pass  # an attribute
-        elif inspect.iscoroutinefunction(member):
-            if name.startswith('on_') and not self._callbacks(member):
-                why = 'hooks that the SDK calls, to be overridden in a subclass'
-                self._unmapped[why].append(name)
-            else:
-                self._read_method(name, member)
-        elif self._awaited(member) is not inspect.Parameter.empty:
+            if _is_event(type(member)):
+                self.events.append(name)
+        elif name.startswith('on_') and not self._callbacks(member):
+            why = 'hooks that the SDK calls, to be overridden in a subclass'
+            self._unmapped[why].append(name)
+        elif (
+            inspect.iscoroutinefunction(member)
+            or self._awaited(member) is not inspect.Parameter.empty
+        ):
             self._read_method(name, member)
         elif inspect.iscoroutinefunction(inspect.unwrap(member)):
             why = 'wrapped coroutine functions (the wrapper may not return a coroutine)'
@@ -518,7 +518,7 @@ class _Reader:
         """What awaiting the result of a plain method gives; empty, if it cannot be."""
         annotation = _signature(member).return_annotation
         if annotation is inspect.Parameter.empty:
-            has_said_so = member.__name__.lower().endswith('async')
+            has_said_so = getattr(member, '__name__', '').lower().endswith('async')
             return Any if has_said_so else inspect.Parameter.empty
         kind = self._resolve(annotation, member)
         if not _is_awaitable(kind):
@@ -528,10 +528,13 @@ class _Reader:
 
     def _resolve(self, annotation: Any, member: Any) -> Any:
         """An annotation, evaluated; where it cannot be, the string that it is."""
-        if isinstance(annotation, typing.ForwardRef):
-            annotation = annotation.__forward_arg__
+        if annotation is inspect.Parameter.empty:
+            return annotation
         function = inspect.unwrap(member)
-        holder = types.SimpleNamespace(__annotations__={'it': annotation})
+
+        def holder() -> None: ...
+
+        holder.__annotations__ = {'it': annotation}
         names = {
             **_names_for_checkers(function.__module__),
             **getattr(function, '__globals__', {}),
@@ -547,27 +550,30 @@ class _Reader:
         if inspect.iscoroutinefunction(member):
             awaited = signature.return_annotation
         parameters = ['self']
-        arguments = []
-        kind_before = None
+        before = None
         for each in _parameters(member):
-            if each.kind is each.POSITIONAL_ONLY:
-                kind_before = each.kind
-            elif kind_before is each.POSITIONAL_ONLY:
+            if before is each.POSITIONAL_ONLY is not each.kind:
                 parameters.append('/')
-                kind_before = None
-            if each.kind is each.KEYWORD_ONLY and not any(
-                parameter.startswith('*') for parameter in parameters
+            if each.kind is each.KEYWORD_ONLY and before not in (
+                each.KEYWORD_ONLY,
+                each.VAR_POSITIONAL,
             ):
                 parameters.append('*')
             parameters.append(self._spell_parameter(name, each, member))
-            arguments.append(each.name)
-        if kind_before is inspect.Parameter.POSITIONAL_ONLY:
+            before = each.kind
+        if before is inspect.Parameter.POSITIONAL_ONLY:
             parameters.append('/')
         result = self._spell(
             f'{name}()', awaited, member, _width - len('    ) -> : ...')
         )
         self.methods.append(
-            _Method(name, parameters, result, _summary(member), arguments)
+            _Method(
+                name,
+                parameters,
+                result,
+                _summary(member),
+                {each.name for each in _parameters(member)},
+            )
         )
 
     def _spell_parameter(
@@ -603,32 +609,29 @@ class _Reader:
         if isinstance(kind, str):
             self._degraded.append(f'{where}, as {kind} cannot be evaluated')
             return self.names.spell(Any)
-        before = {module: {**names} for module, names in self.names.imports.items()}
-        taken = {*self.names.taken}
+        names = deepcopy(self.names)  # what is not expressed is not imported, either
         try:
-            spelt = self.names.spell(kind)
+            spelt = names.spell(kind)
             if len(spelt) > room:
                 raise _Inexpressible(f'{_shown(kind)} is too long for a line')
         except _Inexpressible as error:
-            self.names.taken = taken
-            self.names.imports.clear()
-            self.names.imports.update(before)
             self._degraded.append(f'{where}, as {error}')
             return self.names.spell(Any)
+        self.names = names
         return spelt
 
-    def _find_close(self, members: dict[str, Any]) -> str | None:
+    @property
+    def close(self) -> str | None:
         """The statement that closes a client."""
+        methods = {method.name for method in self.methods}
         for name in _closing:
-            member = members.get(name)
-            if callable(member) and not any(map(_is_required, _parameters(member))):
-                if inspect.iscoroutinefunction(member):
-                    return f'await proxy.{name}()'
-                is_bare = not inspect.get_annotations(member) and _is_typed(
-                    self.cls.__module__.partition('.')[0]
-                )
-                hint = '  # type: ignore[no-untyped-call]' if is_bare else ''
-                return f'sdk.{name}(){hint}'
+            member = getattr(self.cls, name, None)
+            if any(map(_is_required, _parameters(member) if member else ())):
+                continue
+            if name in methods:
+                return f'await proxy.{name}()'
+            if name in self._plain:
+                return f'sdk.{name}()'
         return None
 
 
@@ -655,11 +658,27 @@ def _events(cls: type) -> Iterator[str]:
         known = vars(sys.modules[base.__module__])
         for node in ast.walk(tree):
             match node:
-                case ast.Assign(
-                    targets=[ast.Attribute(value=ast.Name(id='self'), attr=name)],
-                    value=ast.Call(func=ast.Name(id=kind)),
-                ) if not name.startswith('_') and _is_event(known.get(kind)):
+                case (
+                    ast.Assign(
+                        targets=[ast.Attribute(value=ast.Name(id='self'), attr=name)],
+                        value=ast.Call(func=maker),
+                    )
+                    | ast.AnnAssign(
+                        target=ast.Attribute(value=ast.Name(id='self'), attr=name),
+                        value=ast.Call(func=maker),
+                    )
+                ) if not name.startswith('_') and _is_event(_lookup(maker, known)):
                     yield name
+
+
+def _lookup(expression: ast.expr, known: Mapping[str, object]) -> object:
+    """What a dotted name stands for, or None."""
+    match expression:
+        case ast.Name(id=name):
+            return known.get(name)
+        case ast.Attribute(value=value, attr=name):
+            return getattr(_lookup(value, known), name, None)
+    return None
 
 
 @cache
@@ -679,14 +698,13 @@ def _names_for_checkers(module: str) -> dict[str, Any]:
         if isinstance(node, (ast.Import, ast.ImportFrom))
     ]
     for node in guarded:
-        statement = ast.unparse(node)
         with suppress(Exception):
-            exec(statement, {'__package__': _package(module)}, names)
+            exec(
+                ast.unparse(node),
+                {'__package__': sys.modules[module].__package__},
+                names,
+            )
     return names
-
-
-def _package(module: str) -> str:
-    return getattr(sys.modules[module], '__package__', None) or ''
 
 
 def _is_event(kind: object) -> bool:
@@ -738,12 +756,9 @@ def _write(spec: str, reader: _Reader) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     names = reader.names
-    flagged = {
-        'ASYNC109': lambda argument: argument == 'timeout',
-        'E741': lambda argument: argument in ('l', 'O', 'I'),
-    }
+    flagged = {'ASYNC109': {'timeout'}, 'E741': {'l', 'O', 'I'}}
     methods = '\n\n'.join(method.write() for method in reader.methods)
-    arguments = [each for method in reader.methods for each in method.arguments]
+    arguments = {each for method in reader.methods for each in method.arguments}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         block_start_string='#{%',
@@ -755,6 +770,9 @@ def _write(spec: str, reader: _Reader) -> str:
     )
     if reader.events or reader.hooks:
         names.use('collections.abc', 'Callable')
+    types = names.write(stdlib=False)
+    if types:
+        names.use('typing', 'TYPE_CHECKING')
     return environment.get_template('sdk.py.jinja').render(
         intro=_fill(f"The vendor's own client, `{spec}`, as trio tasks call it."),
         sdk=reader.sdk,
@@ -762,14 +780,12 @@ def _write(spec: str, reader: _Reader) -> str:
         close=reader.close,
         uses_builtins='builtins.' in methods,
         imports=names.write(stdlib=True),
-        types=names.write(stdlib=False),
+        types=types,
         notes='\n'.join(_fill(f'- {note}', hanging='  ') for note in reader.notes),
         methods=methods,
         events=reader.events,
         hooks=reader.hooks,
-        noqa=sorted(
-            code for code, is_it in flagged.items() if any(map(is_it, arguments))
-        ),
+        noqa=[code for code, names in flagged.items() if names & arguments],
     )
 
 
