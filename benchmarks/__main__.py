@@ -10,9 +10,10 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from piker_new.render import render
 from rich.console import Console
 from rich.table import Table
+
+from piker_new.render import render
 
 from . import command, feed, proxy, trading
 

@@ -18,6 +18,9 @@ from piker_new.render import render
 
 ROOT = Path(__file__).parents[1]
 
+# Whole projects, whose suites are not this one's.
+collect_ignore = ['golden']
+
 Answers = Mapping[str, Answer]
 Render = Callable[[Answers], Path]
 

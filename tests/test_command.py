@@ -167,6 +167,6 @@ def test_completes_commands_options_and_answers() -> None:
             check=False,
         ).stdout.split()
 
-    assert complete('piker-new ') == ['backend']
+    assert complete('piker-new ad') == ['adopt']
     assert '--protocol' in complete('piker-new backend deribit2 --pro')
     assert complete('piker-new backend deribit2 --tractor m') == ['main']

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import run_piker_new, tree
 
+from piker_new.render import render
+
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
@@ -89,6 +91,12 @@ def test_a_signal_while_files_are_being_written(
     assert_nothing_or_all(process, tmp_path, whole[0], signum)
     assert process.returncode == 128 + signum
     assert not aside.exists()
+
+
+def test_another_programs_signals_are_left_alone(tmp_path: Path) -> None:
+    before = [signal.getsignal(signum) for signum in signal.Signals]
+    render({'backend': 'deribit2'}, tmp_path / 'deribit2', ask=False)
+    assert [signal.getsignal(signum) for signum in signal.Signals] == before
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ ASKED = [
 def test_every_question_is_an_option_in_the_same_order() -> None:
     usage = run_piker_new('backend', '--help').stdout
     offered = re.findall(r'^  --([\w-]+)', usage, re.MULTILINE)
-    assert offered == ['ask', 'data', 'into', *ASKED[1:], 'help']
+    assert [name for name in offered if name in ASKED] == ASKED[1:]
     for name in ASKED[1:]:
         assert CONFIG[name]['help'] in ' '.join(usage.split())
 

@@ -31,7 +31,7 @@ LEFTOVERS: dict[tuple[str, object], tuple[str, str]] = {
     ),
     ('client', 'trio'): (r'asyncio|MethodProxy|_proxy', r''),
     ('tractor', 'release'): (r'goodboy/tractor|>=3\.13', r''),
-    ('tractor', 'main'): (r'0\.1\.0a5|pdbpp', r''),
+    ('tractor', 'main'): (r'==0\.1\.0a5|pdbpp', r''),
     ('layout', 'project'): (r'in-tree', r''),
 }
 
@@ -107,7 +107,7 @@ def test_is_tidy(answers: Answers, rendered: Render) -> None:
     project = rendered(answers)
     for path, content in tree(project).items():
         text = content.decode()
-        assert not re.search(r'#\{[%#]|(?<!\$)\{\{ ', text), f'{path} has template in it'
+        assert not re.search(r'#\{[%#]|(?<!\$)\{\{ ', text), f'{path}: markup'
         assert text == '' or re.search(r'[^\n]\n\Z', text), f'{path} ends badly'
         assert not re.search(r'[ \t]$', text, re.MULTILINE), f'{path} trails'
         if not path.endswith('.py'):

@@ -16,7 +16,6 @@ from typing import Any
 import bench_bare
 import trio
 from bench_bare import mk_quote, quotes
-
 from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.data.feed import open_feed
 from minipiker.data.validate import FeedInit

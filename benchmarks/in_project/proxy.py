@@ -24,9 +24,8 @@ import psutil
 import tractor
 import trio
 from anyio.from_thread import start_blocking_portal
-from tractor.to_asyncio import open_channel_from, run_as_asyncio_guest
-
 from minipiker.brokers import __brokers__, get_brokermod
+from tractor.to_asyncio import open_channel_from, run_as_asyncio_guest
 
 Call = Callable[[str], Awaitable[Any]]
 """Takes the name of a method."""

@@ -18,8 +18,6 @@ import msgspec
 import psutil
 import tractor
 import trio
-from trio_websocket import open_websocket_url
-
 from minipiker.brokers import __brokers__
 from minipiker.clearing import open_ems
 from minipiker.clearing._messages import Status
@@ -27,6 +25,7 @@ from minipiker.clearing.testing import mk_order
 from minipiker.service import open_pikerd
 from minipiker.testing import write_brokers_toml
 from simvenue.process import open_simvenue
+from trio_websocket import open_websocket_url
 
 (broker,) = __brokers__
 fqme = f'btcusdt.spot.{broker}'

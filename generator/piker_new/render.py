@@ -34,7 +34,8 @@ def _exit(signum: int, frame: FrameType | None) -> None:
 
 def _ignore_signals() -> None:
     for signum in _SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
+        if signal.getsignal(signum) is _exit:  # another program's are its own
+            signal.signal(signum, signal.SIG_IGN)
 
 
 def check_destination(dest: Path) -> None:
