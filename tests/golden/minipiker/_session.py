@@ -1,0 +1,114 @@
+"""
+The session that a command runs in: an actor tree, and a venue for its backend.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager as acm
+from typing import Annotated, NoReturn
+
+import tractor
+import trio
+import typer
+
+from simvenue.process import open_simvenue
+
+from . import config
+from ._tractor import boxed_type_name, collapse
+from .brokers import BrokerError, __brokers__
+from .config import ConfigurationError
+from .service import ServiceDied, maybe_open_pikerd, open_pikerd
+from .service._registry import find_registry
+
+(_broker,) = __brokers__
+
+VenueOption = Annotated[
+    str | None,
+    typer.Option(
+        '--venue',
+        metavar='URL',
+        help='Connect to this venue instead of the simulated one.',
+    ),
+]
+LoglevelOption = Annotated[
+    str, typer.Option('--loglevel', '-l', help='Level of the console log.')
+]
+
+
+@acm
+async def open_session(venue: str | None, loglevel: str) -> AsyncIterator[None]:
+    """
+    Make this process an actor of the project's running `pikerd`, or `pikerd` itself.
+
+    In the latter case the backend talks to the venue at `venue`, else to the one
+    that its configuration names, else to a simulated one that ends with the block.
+    """
+    if addr := find_registry():
+        if venue:
+            fail('a pikerd is running already, with a venue of its own; end it first')
+        async with maybe_open_pikerd(addr, loglevel):
+            yield
+        return
+
+    url_var = f'{_broker.upper()}_URL'
+    if venue:
+        os.environ[url_var] = venue
+    configured = config.load('brokers')[0].get(_broker, {}).get('url')
+    if configured or url_var in os.environ:
+        async with open_pikerd(loglevel=loglevel):
+            yield
+        return
+
+    async with open_simvenue() as simvenue:
+        os.environ[url_var] = simvenue.url
+        async with open_pikerd(loglevel=loglevel):
+            yield
+
+
+def run(
+    main: Callable[[], Awaitable[None]],
+    venue: str | None,
+    loglevel: str,
+) -> None:
+    """
+    Run `main` within a session. Ctrl-C ends it quietly; what goes wrong is one line.
+    """
+
+    async def session() -> None:
+        async with open_session(venue, loglevel):
+            await main()
+
+    try:
+        trio.run(session)
+    except BaseException as err:
+        match collapse(err):
+            case KeyboardInterrupt():
+                raise SystemExit(130) from None
+            case tractor.RemoteActorError() as remote:
+                *_, last = str(remote).strip().splitlines() or ['']
+                fail(f'{boxed_type_name(remote)}: {last}')
+            case (
+                BrokerError()
+                | ConfigurationError()
+                | ConnectionError()
+                | ServiceDied()
+                | ValueError()
+            ) as known:
+                fail(str(known))
+            case _:
+                raise
+
+
+def fail(reason: str) -> NoReturn:
+    print(f'error: {reason}', file=sys.stderr)
+    raise SystemExit(1)
+
+
+def full(symbol: str) -> str:
+    """
+    `symbol` with the broker, which one need not type here.
+    """
+    return symbol if symbol.endswith(f'.{_broker}') else f'{symbol}.{_broker}'

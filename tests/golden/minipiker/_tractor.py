@@ -1,0 +1,228 @@
+"""
+The actor runtime's seam: what tractor's release (0.1.0a5) and its git main
+(0.1.0a6) name or return differently, under one name each.
+
+Nothing else in this project asks which of the two is installed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import asynccontextmanager as acm
+from contextlib import contextmanager as cm
+from typing import Any
+
+import tractor
+import trio
+from tractor._exceptions import TransportClosed
+
+_is_main: bool = hasattr(tractor, 'get_registry')
+
+_disconnects: tuple[type[Exception], ...] = (
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    TransportClosed,
+)
+
+Addr = tuple[str, int]
+
+
+def root_kwargs(registry_addr: Addr) -> dict[str, Any]:
+    """
+    Arguments of `tractor.open_root_actor()` that name the registry's address.
+    """
+    return (
+        {'registry_addrs': [registry_addr]}
+        if _is_main
+        else {'arbiter_addr': registry_addr}
+    )
+
+
+def runtime_vars() -> dict[str, Any]:
+    """
+    This process's runtime variables. A key that is set before `start_actor()` is
+    inherited by that child; later changes reach no living one.
+    """
+    if _is_main:
+        from tractor.runtime import _state
+    else:
+        from tractor import _state
+    variables: dict[str, Any] = _state._runtime_vars
+    return variables
+
+
+def registry_addr() -> Addr:
+    """
+    The address of the registry that this actor belongs to.
+    """
+    actor = tractor.current_actor()
+    return unwrap_address(actor.reg_addrs[0] if _is_main else actor._arb_addr)
+
+
+def unwrap_address(addr: Any) -> Addr:
+    """
+    Any form of address (tuple, list off the wire, the runtime's own `Address`) as
+    a `(host, port)` tuple, fit for comparison.
+    """
+    if _is_main:
+        from tractor.discovery._addr import wrap_address
+
+        addr = wrap_address(addr).unwrap()
+    host, port = addr
+    return host, port
+
+
+@acm
+async def find_actor(
+    name: str,
+    addr: Addr | None = None,
+) -> AsyncIterator[tractor.Portal | None]:
+    """
+    A portal to the actor registered under `name`; `None` where there is none, and
+    also where the registry knows only one that is dead.
+    """
+    addr = addr or registry_addr()
+    async with AsyncExitStack() as stack:
+        portal: tractor.Portal | None
+        try:
+            portal = await stack.enter_async_context(
+                tractor.find_actor(name, registry_addrs=[addr])
+                if _is_main
+                else tractor.find_actor(name, arbiter_sockaddr=addr)
+            )
+        except OSError:  # the release dials the dead one's address
+            portal = None
+        yield portal
+
+
+def wait_for_actor(name: str) -> AbstractAsyncContextManager[tractor.Portal]:
+    """
+    A portal to the actor `name`, as soon as it is in the registry.
+    """
+    addr = registry_addr()
+    waiter: AbstractAsyncContextManager[tractor.Portal] = (
+        tractor.wait_for_actor(name, registry_addr=addr)
+        if _is_main
+        else tractor.wait_for_actor(name, arbiter_sockaddr=addr)
+    )
+    return waiter
+
+
+def actor_uid(portal: tractor.Portal) -> tuple[str, str]:
+    """
+    The name and uuid of the actor behind `portal`.
+    """
+    name, uuid = portal.channel.aid.uid if _is_main else portal.channel.uid
+    return name, uuid
+
+
+async def unregister_actor(uid: tuple[str, str]) -> None:
+    """
+    Drop a dead actor from the registry, or the next lookup dials its old address.
+    """
+    addr = registry_addr()
+    async with (
+        tractor.get_registry(addr) if _is_main else tractor.get_arbiter(*addr)
+    ) as registry:
+        # it may not be there (any more)
+        with suppress(KeyError, tractor.RemoteActorError):
+            await registry.run_from_ns('self', 'unregister_actor', uid=uid)
+
+
+def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
+    """
+    The process of a child that `nursery` (a `tractor.ActorNursery`) started.
+    """
+    proc: trio.Process = nursery._children[actor_uid(portal)][1]
+    return proc
+
+
+@cm
+def until_peer_leaves(ctx: tractor.Context) -> Iterator[None]:
+    """
+    The body of an endpoint that streams, cancelled when the other side is gone.
+
+    On git main an endpoint that raises this, or just returns, takes the whole actor
+    along: its last word finds nobody, which is an internal error there. What a
+    cancelled one says may get lost.
+    """
+    try:
+        yield
+    except _disconnects:
+        # takes effect once we have left this handler: main digs an error out of the
+        # context of a `Cancelled`
+        ctx._scope.cancel()
+
+
+def is_context(function: Callable[..., Any]) -> bool:
+    """
+    Whether `function` is a `@tractor.context`.
+    """
+    mark = '_tractor_context_meta' if _is_main else '_tractor_context_function'
+    return hasattr(function, mark)
+
+
+def silence_runtime() -> None:
+    """
+    Keep the runtime's own log off this actor's console: it prints each error once at
+    every hop, and what was under way at each cancellation. We report errors once.
+    """
+    for handler in logging.getLogger('tractor').handlers:
+        handler.setLevel(logging.CRITICAL + 1)
+
+
+def service_nursery() -> trio.Nursery:
+    """
+    The nursery of this actor's own lifetime.
+    """
+    actor = tractor.current_actor()
+    nursery: trio.Nursery = actor._service_tn if _is_main else actor._service_n
+    return nursery
+
+
+def enabled_modules() -> list[str]:
+    """
+    The modules whose functions other actors may run in this one.
+    """
+    return sorted(tractor.current_actor()._mods)
+
+
+def boxed_type_name(err: tractor.RemoteActorError) -> str:
+    """
+    The name of the type that was raised on the other side. A name, since a type of
+    the application's own has no class on this side.
+    """
+    msgdata: dict[str, str] = err.msgdata or {}
+    if _is_main:
+        return msgdata['boxed_type_str']
+    return msgdata['type_str']
+
+
+def collapse(err: BaseException) -> BaseException:
+    """
+    The one error that a group holds, however often (the release reports the error
+    of a child both from the context and from the nursery); otherwise `err`.
+    """
+    if not isinstance(err, BaseExceptionGroup):
+        return err
+    errors = [collapse(it) for it in err.exceptions]
+    alike = len({(type(it), str(it)) for it in errors}) == 1
+    return errors[0] if alike else err
+
+
+@acm
+async def open_nursery() -> AsyncIterator[trio.Nursery]:
+    """
+    A trio nursery that raises a single error bare, as trio before 0.24 did and
+    tractor's own nurseries do.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        if (err := collapse(group)) is group:
+            raise
+        # the traceback says where from; the group adds nothing
+        raise err from err.__cause__

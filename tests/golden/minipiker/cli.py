@@ -1,0 +1,238 @@
+"""
+The backend's workbench: see it stream, search, load history and run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from typing import Annotated, Any
+
+import pendulum
+import trio
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.tree import Tree
+
+from ._session import LoglevelOption, VenueOption, fail, full, run
+from ._tractor import registry_addr
+from .brokers import __brokers__
+from .data._daemon import open_datad
+from .data._sampling import maybe_spawn_samplerd, open_sample_stream
+from .data.feed import Feed, open_feed
+from .data.search import open_search
+from .data.tsp import load_history
+from .service import find_service, maybe_open_pikerd
+from .service._daemon import list_services
+from .service._liveness import ActorInfo, actor_info
+
+app = typer.Typer(
+    help='Run the backend deribit2 on a small piker, against a simulated venue.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+(_broker,) = __brokers__
+
+
+@app.command()
+def pikerd(venue: VenueOption = None, loglevel: LoglevelOption = 'info') -> None:
+    """
+    Run the root of the actor tree, for the other commands to join, until Ctrl-C.
+    """
+    run(_pikerd, venue, loglevel)
+
+
+async def _pikerd() -> None:
+    async with maybe_open_pikerd() as root:
+        if root is not None:
+            fail('a pikerd is running already')
+    host, port = registry_addr()
+    print(f'pikerd of {_broker} at {host}:{port}, pid {os.getpid()}', flush=True)
+    await trio.sleep_forever()
+
+
+@app.command()
+def quotes(
+    symbols: Annotated[list[str], typer.Argument(help='Such as btcusdt, ethusdt.perp')],
+    count: Annotated[int, typer.Option(help='End after so many quotes; 0: never')] = 0,
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'warning',
+) -> None:
+    """
+    Show live quotes: a table on a terminal, a line a trade elsewhere.
+    """
+    run(partial(_quotes, [full(s) for s in symbols], count), venue, loglevel)
+
+
+async def _quotes(fqmes: list[str], count: int) -> None:
+    async with open_feed(fqmes) as feed:
+        if not console.is_terminal:
+            await _print_trades(feed, count)
+            return
+        rows = {fqme: dict(quote) for fqme, quote in feed.quotes.items()}
+        for row in rows.values():
+            _update_row(row, row)
+        seen = 0
+
+        async def redraw() -> None:
+            async with open_sample_stream(0.25) as steps:
+                async for _ in steps:
+                    live.update(_quotes_table(feed, rows, seen), refresh=True)
+
+        with Live(_quotes_table(feed, rows, 0), auto_refresh=False) as live:
+            async with trio.open_nursery() as tn:
+                tn.start_soon(redraw)
+                async for msg in feed:
+                    for fqme, quote in msg.items():
+                        _update_row(rows[fqme], quote)
+                        seen += 1
+                    if count and seen >= count:
+                        break
+                tn.cancel_scope.cancel()
+
+
+async def _print_trades(feed: Feed, count: int) -> None:
+    seen = 0
+    async for msg in feed:
+        for fqme, quote in msg.items():
+            for tick in quote['ticks']:
+                if tick['type'] == 'trade':
+                    when = pendulum.from_timestamp(tick['time']).isoformat()
+                    print(when, fqme, tick['price'], tick['size'], flush=True)
+            seen += 1
+        if count and seen >= count:
+            return
+
+
+def _update_row(row: dict[str, Any], quote: dict[str, Any]) -> None:
+    for tick in quote['ticks']:
+        match tick:
+            case {'type': 'trade', 'price': price, 'size': size}:
+                row |= {'last': price, 'size': size}
+                row['trades'] = row.get('trades', 0) + 1
+            case {'type': 'bid' | 'ask' as side, 'price': price, 'size': size}:
+                row |= {side: price, f'{side[0]}size': size}
+    row['broker_ts'] = quote['broker_ts']
+
+
+def _quotes_table(feed: Feed, rows: dict[str, dict[str, Any]], seen: int) -> Table:
+    table = Table(caption=f'{seen} quotes · Ctrl-C to end')
+    table.add_column('market')
+    for column in ('last', 'size', 'bid size', 'bid', 'ask', 'ask size'):
+        table.add_column(column, justify='right')
+    table.add_column('trades', justify='right')
+    table.add_column('age', justify='right')
+    for fqme, row in rows.items():
+        mkt = feed.mkts[fqme]
+
+        def cell(key: str, digits: int, row: dict[str, Any] = row) -> str:
+            value = row.get(key)
+            return '' if value is None else f'{value:,.{digits}f}'
+
+        table.add_row(
+            fqme,
+            f'[bold]{cell("last", mkt.price_tick_digits)}[/]',
+            cell('size', mkt.size_tick_digits),
+            cell('bsize', mkt.size_tick_digits),
+            f'[green]{cell("bid", mkt.price_tick_digits)}[/]',
+            f'[red]{cell("ask", mkt.price_tick_digits)}[/]',
+            cell('asize', mkt.size_tick_digits),
+            str(row.get('trades', 0)),
+            f'{max(0.0, time.time() - row["broker_ts"]):.1f} s',
+        )
+    return table
+
+
+@app.command()
+def search(
+    pattern: Annotated[str, typer.Argument(help='Part of a symbol')],
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'warning',
+) -> None:
+    """
+    List the markets that match a pattern.
+    """
+    run(partial(_search, pattern), venue, loglevel)
+
+
+async def _search(pattern: str) -> None:
+    async with open_search(_broker) as find:
+        matches = await find(pattern)
+    if not matches:
+        fail(f'no market matches {pattern!r}')
+    for bs_fqme in matches:
+        console.print(f'{bs_fqme}.{_broker}', highlight=False)
+
+
+@app.command()
+def history(
+    symbol: Annotated[str, typer.Argument(help='Such as btcusdt')],
+    timeframe: Annotated[int, typer.Option(help='Seconds a bar')] = 60,
+    count: Annotated[int, typer.Option(min=1, help='Bars')] = 120,
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'warning',
+) -> None:
+    """
+    Draw a market's latest bars.
+    """
+    run(partial(_history, full(symbol), timeframe, count), venue, loglevel)
+
+
+async def _history(fqme: str, timeframe: int, count: int) -> None:
+    import plotext  # takes a while, and nothing else needs it
+
+    bars = await load_history(fqme, timeframe, count)
+    plotext.date_form('d/m/Y H:M:S')
+    plotext.plotsize(console.width, min(24, console.height))
+    plotext.candlestick(
+        plotext.datetimes_to_string(
+            [pendulum.from_timestamp(epoch) for epoch in bars['time']]
+        ),
+        {
+            name.title(): bars[name].tolist()
+            for name in ('open', 'close', 'high', 'low')
+        },
+    )
+    plotext.title(f'{fqme}, {bars.size} bars of {timeframe} s')
+    chart = plotext.build()
+    print(chart if console.is_terminal else plotext.uncolorize(chart))
+
+
+@app.command()
+def tree(venue: VenueOption = None, loglevel: LoglevelOption = 'warning') -> None:
+    """
+    Show the actor tree: every actor's pid, and the modules that others may call.
+    """
+    run(_tree, venue, loglevel)
+
+
+async def _tree() -> None:
+    async with maybe_open_pikerd() as root:
+        if root is None:  # a tree of our own: show it with the data path up
+            async with open_datad(_broker), maybe_spawn_samplerd():
+                pass
+            info, services = await actor_info(), await list_services()
+        else:
+            info, services = await root.run(actor_info), await root.run(list_services)
+
+        branch = Tree(_describe(info))
+        for name in services:
+            async with find_service(name) as portal:
+                if portal is not None:
+                    branch.add(_describe(await portal.run(actor_info)))
+    console.print(branch)
+
+
+def _describe(info: ActorInfo) -> str:
+    modules = '\n'.join(f'[dim]{name}[/]' for name in info['enable_modules'])
+    return f'[bold]{info["name"]}[/] pid {info["pid"]}\n{modules}'
+
+
+def main() -> None:
+    app(prog_name='python -m minipiker')

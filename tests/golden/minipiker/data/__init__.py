@@ -1,0 +1,3 @@
+"""
+Market data: live feeds, history, symbol search, and the actors that serve them.
+"""

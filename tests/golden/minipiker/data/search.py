@@ -1,0 +1,41 @@
+"""
+Symbol search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager as acm
+from typing import Any
+
+from ..brokers import get_brokermod
+from ._daemon import open_datad
+
+Search = Callable[[str], Awaitable[dict[str, Any]]]
+
+
+@acm
+async def open_search(
+    brokername: str,
+    loglevel: str | None = None,
+) -> AsyncIterator[Search]:
+    """
+    A function that answers a pattern with the broker's matching markets, keyed by
+    bs_fqme; `{}` where nothing matches.
+    """
+    endpoint = get_brokermod(brokername).open_symbol_search
+    async with (
+        open_datad(brokername, loglevel) as portal,
+        portal.open_context(endpoint) as (ctx, _),
+        ctx.open_stream() as stream,
+    ):
+
+        async def search(pattern: str) -> dict[str, Any]:
+            await stream.send(pattern)
+            matches = await stream.receive()
+            if not isinstance(matches, dict):
+                raise TypeError(f'a search answers with a dict, not {matches!r}')
+            return matches
+
+        yield search
+        await ctx.cancel()

@@ -1,0 +1,98 @@
+"""
+History: the time series that a backend's `open_history_client()` loads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pendulum
+import tractor
+
+from .._streaming import CreditReceiver, CreditSender
+from .._tractor import until_peer_leaves
+from ..accounting import unpack_fqme
+from ..brokers import DataUnavailable, get_brokermod
+from ..log import get_logger
+from ._daemon import open_datad
+from ._source import def_iohlcv_dtype
+from .validate import BadFrame, validate_frame
+
+log = get_logger('data.tsp')
+
+
+@tractor.context
+async def manage_history(
+    ctx: tractor.Context,
+    brokername: str,
+    fqme: str,
+    timeframe: float,
+    count: int,
+) -> None:
+    """
+    RPC endpoint of `datad`: backfill the latest `count` bars of `timeframe`
+    seconds, or as many as there are.
+
+    Starts with the market's fqme; streams frames as bytes, the latest first, and
+    `None` after the last.
+    """
+    mod = get_brokermod(brokername)
+    mkt, _ = await mod.get_mkt_info(fqme)
+    await ctx.started(mkt.fqme)
+    with until_peer_leaves(ctx):
+        async with (
+            ctx.open_stream() as stream,
+            mod.open_history_client(mkt) as (get_hist, _),
+        ):
+            sender = CreditSender(stream)
+            end_dt: pendulum.DateTime | None = None
+            while count > 0:
+                try:
+                    frame, start, end = await get_hist(timeframe, end_dt=end_dt)
+                except DataUnavailable:
+                    if end_dt is None:
+                        raise
+                    log.info('%s: no history before %s', mkt.fqme, end_dt)
+                    break
+                validate_frame(frame, start, end, timeframe)
+                if end_dt is not None and end >= end_dt:
+                    raise BadFrame(f'{mkt.fqme}: a frame up to {end_dt} ends at {end}')
+                await sender.send(frame[-count:].tobytes())
+                count -= frame.size
+                end_dt = start
+            await sender.send(None)
+
+
+async def load_history(
+    fqme: str,
+    timeframe: float = 60,
+    count: int = 1000,
+    loglevel: str | None = None,
+) -> np.ndarray:
+    """
+    The latest `count` bars of `timeframe` seconds (fewer where history is shorter),
+    ascending, with the columns of `def_iohlcv_fields`.
+
+    A `tractor.RemoteActorError` boxes what the backend raised: `DataUnavailable` for
+    a timeframe that it does not have.
+    """
+    brokername, *_ = unpack_fqme(fqme)
+    frames: list[np.ndarray] = []
+    async with (
+        open_datad(brokername, loglevel) as portal,
+        portal.open_context(
+            manage_history,
+            brokername=brokername,
+            fqme=fqme,
+            timeframe=timeframe,
+            count=count,
+        ) as (ctx, _),
+    ):
+        async with ctx.open_stream() as stream:
+            async for frame in CreditReceiver(stream):
+                if frame is None:
+                    break
+                frames.insert(0, np.frombuffer(frame, def_iohlcv_dtype))
+        await ctx.result()
+    bars = np.concatenate(frames)
+    bars['index'] = np.arange(bars.size)
+    return bars

@@ -1,0 +1,115 @@
+"""
+Life and death of actors, which the runtime itself reports to nobody.
+
+Neither runtime tells a parent that its child was killed, nor a child that its
+parent was; calls to a dead actor hang for ever. Both ends are watched here through
+the kernel's pidfds (Linux 5.3 or later).
+
+Every daemon RPC-enables this module, which also has the effect that a child actor
+imports it as it boots and from then on ends with its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager as acm
+from typing import TypedDict
+
+import tractor
+import trio
+
+from .._tractor import enabled_modules, open_nursery
+
+_grace: float = 3.0
+"""Seconds that an orphan has to unwind before it is ended by force."""
+
+
+class ServiceDied(RuntimeError):
+    """
+    An actor's process is gone and said nothing: killed, out of memory, crashed.
+    """
+
+
+class ActorInfo(TypedDict):
+    """
+    What an actor says of itself.
+    """
+
+    name: str
+    pid: int
+    enable_modules: list[str]
+
+
+async def actor_info() -> ActorInfo:
+    """
+    RPC endpoint of every actor of the tree.
+    """
+    return ActorInfo(
+        name=tractor.current_actor().name,
+        pid=os.getpid(),
+        enable_modules=enabled_modules(),
+    )
+
+
+async def wait_for_exit(pid: int) -> None:
+    """
+    Block until the process `pid`, of whatever parentage, is gone.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await trio.lowlevel.wait_readable(fd)
+    finally:
+        os.close(fd)
+
+
+@acm
+async def watch_actor(portal: tractor.Portal) -> AsyncIterator[int]:
+    """
+    Run a block that talks to an actor, and yield that actor's pid. If the actor
+    dies meanwhile the block is cancelled and `ServiceDied` raised.
+    """
+    info: ActorInfo = await portal.run(actor_info)
+
+    async def raise_on_exit() -> None:
+        await wait_for_exit(info['pid'])
+        raise ServiceDied(f'{info["name"]} (pid {info["pid"]}) died')
+
+    async with open_nursery() as tn:
+        tn.start_soon(raise_on_exit)
+        yield info['pid']
+        tn.cancel_scope.cancel()
+
+
+def _end_with_parent() -> None:
+    """
+    In a subactor: start the thread that ends this process when its parent is gone.
+
+    A thread, since the event loop may be busy or wedged just then. Not
+    PR_SET_PDEATHSIG: trio spawns from a worker thread, and the signal comes when
+    that thread ends, not the process.
+    """
+    actor = tractor.current_actor(err_on_no_runtime=False)
+    if actor is None or getattr(actor, '_parent_chan', None) is None:
+        return  # the root, or a plain import
+
+    parent = os.pidfd_open(os.getppid())
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(parent, select.POLLIN)
+        poll.poll()
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(_grace)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name='end-with-parent').start()
+
+
+_end_with_parent()

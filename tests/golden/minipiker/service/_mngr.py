@@ -1,0 +1,154 @@
+"""
+The service manager: `pikerd`'s daemon-actors, their start, their end and what is
+done when one just dies.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tractor
+import trio
+from msgspec import Struct
+
+from .._tractor import (
+    actor_process,
+    actor_uid,
+    collapse,
+    open_nursery,
+    unregister_actor,
+    wait_for_actor,
+)
+from ..log import get_logger
+from ._liveness import ServiceDied
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+log = get_logger('service')
+
+_grace: float = 3.0
+"""Seconds that a daemon has to end when it is told to."""
+
+
+class Service(Struct, kw_only=True):
+    """
+    A running daemon-actor, as its manager sees it.
+    """
+
+    portal: tractor.Portal
+    process: trio.Process
+    cancel_scope: trio.CancelScope
+    complete: trio.Event
+    """Set when the process is gone and its name free again."""
+
+
+class Services:
+    """
+    The services of this process. State of the actor `pikerd` alone, hence on the
+    class: everywhere else `actor_n` does not exist.
+    """
+
+    actor_n: ClassVar[Any]
+    """The `tractor.ActorNursery` that all daemon-actors are children of."""
+    service_n: ClassVar[trio.Nursery]
+    service_tasks: ClassVar[dict[str, Service]] = {}
+    locks: ClassVar[defaultdict[str, trio.Lock]] = defaultdict(trio.Lock)
+
+    @classmethod
+    async def start_service_task(
+        cls,
+        name: str,
+        portal: tractor.Portal,
+        target: Callable[..., Any],
+        **ctx_kwargs: Any,
+    ) -> Any:
+        """
+        Run `target`, the lifetime fixture of the daemon behind `portal`, until
+        `cancel_service(name)`, until it ends by itself, or `pikerd` does.
+
+        Returns the value that `target` started with, once the daemon is in the
+        registry. An error before that is raised here; a later end is logged and
+        leaves the other services alone.
+        """
+        return await cls.service_n.start(
+            cls._supervise, name, portal, target, ctx_kwargs
+        )
+
+    @classmethod
+    async def cancel_service(cls, name: str) -> None:
+        """
+        End the service and its actor. Returns when the process is gone.
+        """
+        if service := cls.service_tasks.get(name):
+            service.cancel_scope.cancel()
+            await service.complete.wait()
+
+    @classmethod
+    async def _supervise(
+        cls,
+        name: str,
+        portal: tractor.Portal,
+        target: Callable[..., Any],
+        ctx_kwargs: dict[str, Any],
+        task_status: TaskStatus[Any],
+    ) -> None:
+        service = Service(
+            portal=portal,
+            process=actor_process(cls.actor_n, portal),
+            cancel_scope=trio.CancelScope(),
+            complete=trio.Event(),
+        )
+        started = False
+        try:
+            with service.cancel_scope:
+                async with open_nursery() as tn:
+                    tn.start_soon(cls._raise_on_exit, name, service.process)
+                    # `start_actor()` returned before the actor registered; until
+                    # then a second client would find none, and ask for another
+                    async with wait_for_actor(name):
+                        pass
+                    async with portal.open_context(target, **ctx_kwargs) as (
+                        ctx,
+                        first,
+                    ):
+                        cls.service_tasks[name] = service
+                        task_status.started(first)
+                        started = True
+                        log.info('service %s started', name)
+                        await ctx.result()
+                    tn.cancel_scope.cancel()
+        except Exception as err:
+            cause = collapse(err)
+            if not started:
+                raise cause from cause.__cause__
+            log.error('service %s ended: %s', name, cause)
+        finally:
+            await cls._reap(service)
+            if cls.service_tasks.get(name) is service:
+                del cls.service_tasks[name]
+            service.complete.set()
+
+    @staticmethod
+    async def _raise_on_exit(name: str, process: trio.Process) -> None:
+        status = await process.wait()
+        raise ServiceDied(f'{name} (pid {process.pid}) died: exit status {status}')
+
+    @staticmethod
+    async def _reap(service: Service) -> None:
+        """
+        See the process out, and its registry entry: a dead actor cannot drop it.
+        """
+        process = service.process
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(_grace):
+                if process.returncode is None:
+                    await service.portal.cancel_actor()
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            if process.returncode != 0:
+                await unregister_actor(actor_uid(service.portal))

@@ -1,0 +1,300 @@
+"""
+A pytest plugin: what the backend's suite runs on.
+
+Tests may be `async def`: they run under trio. A test talks to the session's shared
+actor tree (fixture `shared_tree`) or boots one of its own (`open_test_pikerd()`);
+nobody's real configuration is touched, and no test may leave a process behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextlib import asynccontextmanager as acm
+from contextlib import contextmanager as cm
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import psutil
+import pytest
+import tomlkit
+import trio
+
+from .brokers import __brokers__, get_brokermod
+from .service import Services, maybe_open_pikerd, open_pikerd
+from .service._registry import find_registry
+
+_timeout: float = 30.0
+"""Seconds that an async test may take."""
+
+_PR_SET_CHILD_SUBREAPER: int = 36
+"""From `<linux/prctl.h>`."""
+
+_shared_pids: set[int] = set()
+"""The roots of what the whole session shares."""
+
+(_broker,) = __brokers__
+
+Tree = Callable[[], AbstractAsyncContextManager[Any]]
+"""What the fixture `shared_tree` is."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        '--venue',
+        metavar='URL',
+        help='run against this venue; tests that need to disturb it are skipped',
+    )
+    parser.addoption(
+        '--symbol',
+        default='btcusdt',
+        help='a market of that venue that trades often',
+    )
+    parser.addoption(
+        '--piker',
+        metavar='PYTHON',
+        nargs='?',
+        const=sys.executable,
+        help="run on piker's own pikerd: on the piker of that Python, or of this one",
+    )
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """
+    With `--piker`, run the suite for piker in the place of this one.
+    """
+    python: str | None = config.getoption('--piker')
+    if not python:
+        return None
+    with ExitStack() as stack:
+        url: str | None = config.getoption('--venue')
+        if url is None:
+            _, url = stack.enter_context(open_process('simvenue'))
+        shadow = Path(stack.enter_context(TemporaryDirectory()))
+        shadow_piker(python, shadow)
+        suite = config.rootpath / 'tests' / 'on_piker.py'
+        # nothing of ours: neither this plugin nor its settings
+        (shadow / 'pytest.ini').write_text('[pytest]\n')
+        options = ['-c', 'pytest.ini', '--noconftest', '-p', 'no:cacheprovider', '-v']
+        return subprocess.run(
+            [python, '-m', 'pytest', *options, suite],
+            cwd=shadow,
+            env={
+                **os.environ,
+                'PYTHONPATH': str(shadow),
+                f'{_broker.upper()}_URL': url,
+            },
+            stdin=subprocess.DEVNULL,
+            check=False,
+        ).returncode
+
+
+def shadow_piker(python: str, shadow: Path) -> None:
+    """
+    Fill the folder `shadow` with links that make up the checkout of piker which
+    `python` imports, and with the backend in its place there.
+    """
+    found = subprocess.run(
+        [python, '-c', 'import piker; print(*piker.__path__)'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        raise pytest.UsageError(
+            f'{python} has no piker; name one that has: --piker=PYTHON'
+        )
+    checkout = Path(found.stdout.strip()).parent
+    brokers = shadow / 'piker' / 'brokers'
+    brokers.mkdir(parents=True)
+    (brokers / _broker).symlink_to(get_brokermod(_broker).__path__[0])
+    for folder in ('config', 'piker/*', 'piker/brokers/*'):
+        for path in checkout.glob(folder):
+            link = shadow / path.relative_to(checkout)
+            if not link.exists() and path.name != '__pycache__':
+                link.symlink_to(path)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # orphans become children of ours, where `_no_orphans` finds them
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    config.addinivalue_line(
+        'markers', 'disturbs_venue: needs a simulated venue to itself'
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config,
+    items: list[pytest.Item],
+) -> None:
+    if config.getoption('--venue'):
+        skip = pytest.mark.skip(reason='would disturb the venue given by --venue')
+        for item in items:
+            if item.get_closest_marker('disturbs_venue'):
+                item.add_marker(skip)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """
+    Run an async test under trio.
+    """
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+
+    async def test() -> None:
+        with trio.fail_after(_timeout):
+            await pyfuncitem.obj(
+                **{
+                    name: pyfuncitem.funcargs[name]
+                    for name in inspect.signature(pyfuncitem.obj).parameters
+                }
+            )
+
+    trio.run(test)
+    return True
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _isolation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """
+    A configuration folder of the session's own, and no settings from the shell.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp('config')
+        patch.setenv('XDG_CONFIG_HOME', str(home))
+        for name in list(os.environ):
+            if name.startswith(f'{_broker.upper()}_'):
+                patch.delenv(name)
+        yield home / 'minipiker'
+
+
+@pytest.fixture(autouse=True)
+def _no_orphans() -> Iterator[None]:
+    """
+    Fail a test that leaves a process behind.
+    """
+    before = descendants()
+    yield
+    left = descendants() - before
+    for process in left:
+        process.kill()
+    assert not left, f'processes left behind: {left}'
+
+
+def descendants() -> set[psutil.Process]:
+    """
+    The processes below this one, but those of the session's shared tree.
+    """
+    found: set[psutil.Process] = set()
+    for child in psutil.Process().children():
+        if child.status() == psutil.STATUS_ZOMBIE:
+            with suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)  # an orphan that was left to us
+        elif child.pid not in _shared_pids:
+            found |= {child, *child.children(recursive=True)}
+    return found
+
+
+@pytest.fixture(scope='session')
+def broker() -> str:
+    return _broker
+
+
+@pytest.fixture(scope='session')
+def mod() -> ModuleType:
+    """
+    The backend.
+    """
+    return get_brokermod(_broker)
+
+
+@pytest.fixture(scope='session')
+def fqme(request: pytest.FixtureRequest) -> str:
+    """
+    A market that trades often, as a user would type it.
+    """
+    return f'{request.config.getoption("--symbol")}.{_broker}'
+
+
+def write_brokers_toml(conf_dir: Path, **section: Any) -> None:
+    """
+    Configure the backend, in the folder `conf_dir`.
+    """
+    conf_dir.mkdir(parents=True, exist_ok=True)
+    path = conf_dir / 'brokers.toml'
+    path.touch(mode=0o600)
+    path.write_text(tomlkit.dumps({_broker: section}))
+
+
+@cm
+def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """
+    Run `python -m *args`, and yield the process and its first line of output. It is
+    interrupted, and must then end, as the block does.
+    """
+    with subprocess.Popen(
+        [sys.executable, '-m', *args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=10)
+            finally:
+                process.kill()
+
+
+@pytest.fixture(scope='session')
+def _shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        url: str | None = request.config.getoption('--venue')
+        if url is None:
+            venue, url = stack.enter_context(open_process('simvenue'))
+            _shared_pids.add(venue.pid)
+        write_brokers_toml(_isolation, url=url)
+        pikerd, _ = stack.enter_context(
+            open_process('minipiker', 'pikerd', '-l', 'error')
+        )
+        _shared_pids.add(pikerd.pid)
+        yield
+
+
+@pytest.fixture
+def shared_tree(_shared_pikerd: None) -> Tree:
+    """
+    `async with shared_tree():` makes the test an actor of the session's tree, which
+    a process of its own is the root of.
+    """
+    return partial(maybe_open_pikerd, find_registry())
+
+
+@acm
+async def open_test_pikerd(
+    conf_dir: Path,
+    **section: Any,
+) -> AsyncIterator[type[Services]]:
+    """
+    Make the test the root of a tree of its own, with its own folder `conf_dir`
+    where `brokers.toml` configures the backend by `section`, such as `url=`.
+    """
+    write_brokers_toml(conf_dir, **section)
+    async with open_pikerd(
+        loglevel='critical',
+        tractor_runtime_overrides={'piker_test_dir': str(conf_dir)},
+    ) as services:
+        yield services

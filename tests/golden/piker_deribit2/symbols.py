@@ -1,0 +1,88 @@
+"""
+Symbols: looking up a market, and searching for one.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import tractor
+from msgspec.structs import asdict
+
+from ._piker import (
+    MktPair,
+    SymbolNotFound,
+    async_lifo_cache,
+    open_cached_client,
+)
+from .api import Client, Pair
+
+_default_venue: str = 'spot'
+
+
+@async_lifo_cache()
+async def get_mkt_info(fqme: str) -> tuple[MktPair, Pair]:
+    """
+    The market that `fqme` names, and the venue's own description of it.
+
+    Takes every form of the name: short (`btcusdt`: the spot market) or full, with or
+    without the broker, in any case. Call it with positional arguments: the cache
+    knows no others.
+
+    Raises `SymbolNotFound`.
+    """
+    async with open_cached_client('deribit2') as client:
+        pair = await lookup_pair(client, fqme)
+        return await mk_mkt(client, pair), pair
+
+
+async def lookup_pair(client: Client, fqme: str) -> Pair:
+    """
+    The pair that `fqme` names.
+    """
+    bs_fqme = fqme.lower().removesuffix('.deribit2').strip('.')
+    if '.' not in bs_fqme:
+        bs_fqme = f'{bs_fqme}.{_default_venue}'
+    pairs = await client.get_mkt_pairs()
+    try:
+        return pairs[bs_fqme]
+    except KeyError:
+        raise SymbolNotFound(
+            f'deribit2 has no market of the name {fqme!r}; search for one'
+        ) from None
+
+
+async def mk_mkt(client: Client, pair: Pair) -> MktPair:
+    """
+    The host's description of a pair.
+    """
+    assets = await client.get_assets()
+    return MktPair(
+        dst=assets[pair.base_currency.lower()],
+        src=assets[pair.quote_currency.lower()],
+        price_tick=Decimal(pair.tick_size),
+        size_tick=Decimal(pair.amount_step),
+        bs_mktid=pair.bs_mktid,
+        broker='deribit2',
+        venue=pair.venue,
+        _atype=pair.atype,
+    )
+
+
+@tractor.context
+async def open_symbol_search(ctx: tractor.Context) -> None:
+    """
+    Answer each pattern with one dict of the matching pairs, keyed by bs_fqme; it is
+    empty where nothing matches.
+    """
+    async with open_cached_client('deribit2') as client:
+        # load the venue's instruments before the first pattern is typed
+        await client.get_mkt_pairs()
+        await ctx.started()
+        async with ctx.open_stream() as stream:
+            pattern: str
+            async for pattern in stream:
+                matches: dict[str, Pair] = await client.search_symbols(pattern)
+                await stream.send(
+                    {bs_fqme: asdict(pair) for bs_fqme, pair in matches.items()}
+                )

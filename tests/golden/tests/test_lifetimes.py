@@ -1,0 +1,146 @@
+"""
+Death, of any process of the tree and in whatever way: it is noticed, nothing is left
+behind, and the next request is served.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import tractor
+import trio
+
+from minipiker.data._daemon import open_datad
+from minipiker.data.feed import open_feed
+from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
+from minipiker.service._liveness import actor_info
+from minipiker.service._registry import find_registry
+from minipiker.testing import open_process, open_test_pikerd
+from simvenue.process import open_simvenue
+
+
+async def test_a_killed_datad_is_noticed_and_replaced(
+    tmp_path: Path,
+    broker: str,
+) -> None:
+    name = f'datad.{broker}'
+    async with (
+        open_simvenue() as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+    ):
+        with pytest.raises(ServiceDied, match=name):
+            async with (
+                open_feed([f'btcusdt.{broker}']) as feed,
+                open_datad(broker) as p,
+            ):
+                pid = (await p.run(actor_info))['pid']
+                await feed.receive()
+                os.kill(pid, signal.SIGKILL)
+                with trio.fail_after(1):
+                    async for _ in feed:
+                        pass
+
+        # the next request gets a fresh one, whether or not the old is cleared away
+        async with open_feed([f'btcusdt.{broker}']) as feed, open_datad(broker) as p:
+            assert (await p.run(actor_info))['pid'] != pid
+            await feed.receive()
+        assert list(services.service_tasks) == [name]
+
+        # and a dead one's address is no longer handed out
+        os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
+        with trio.fail_after(1):
+            await services.service_tasks[name].complete.wait()
+        async with find_service(name) as gone:
+            assert gone is None
+
+
+@pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_root_ends(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    broker: str,
+    by: signal.Signals,
+) -> None:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    tree: list[psutil.Process] = []
+    addrs: set[tuple[str, int]] = set()
+    with open_process('minipiker', 'pikerd') as (root, _):
+
+        async def client() -> None:
+            async with (
+                maybe_open_pikerd(find_registry()),
+                open_feed([f'btcusdt.{broker}']) as feed,
+            ):
+                await feed.receive()
+                pikerd = psutil.Process(root.pid)
+                tree.extend([pikerd, *pikerd.children(recursive=True)])
+                for process in tree:
+                    for connection in process.net_connections():
+                        if connection.status == psutil.CONN_LISTEN:
+                            addrs.add(connection.laddr)
+                root.send_signal(by)
+                async for _ in feed:
+                    pass
+
+        # the client is told, too, by whichever of the daemons it misses first
+        with pytest.raises((ServiceDied, ConnectionError, tractor.RemoteActorError)):
+            trio.run(client)
+
+    assert len(tree) == len(addrs) == 3, 'pikerd, datad and the venue'
+    _, alive = psutil.wait_procs(tree, timeout=5)
+    assert not alive
+    for addr in addrs:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(addr)
+    assert find_registry() is None
+
+
+async def test_a_killed_client_leaves_no_subscription(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    broker: str,
+) -> None:
+    """
+    `datad` goes on, for the others and for the next.
+    """
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    fqme = f'btcusdt.{broker}'
+    script = f"""
+import trio
+from minipiker.data.feed import open_feed
+from minipiker.service import maybe_open_pikerd
+from minipiker.service._registry import find_registry
+
+async def main():
+    async with (
+        maybe_open_pikerd(find_registry()),
+        open_feed([{fqme!r}]) as feed,
+    ):
+        async for _ in feed:
+            print('quote', flush=True)
+
+if __name__ == '__main__':
+    trio.run(main)
+"""
+    async with (
+        open_simvenue() as venue,
+        open_test_pikerd(tmp_path / 'minipiker', url=venue.url),
+        open_feed([fqme]) as feed,
+    ):
+        client = await trio.lowlevel.open_process(
+            [sys.executable, '-c', script], stdout=subprocess.PIPE
+        )
+        assert client.stdout
+        assert await client.stdout.receive_some()
+        client.kill()
+        await client.wait()
+        await client.stdout.aclose()
+        for _ in range(20):
+            await feed.receive()

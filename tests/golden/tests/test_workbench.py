@@ -1,0 +1,106 @@
+"""
+The command line, as a user types it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'minipiker', *args],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_tree(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """
+    Each command boots a tree, and a venue, of its own.
+    """
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path_factory.mktemp('config')))
+
+
+def test_quotes(broker: str) -> None:
+    done = run('quotes', 'btcusdt', '--count', '20')
+    assert (done.returncode, done.stderr) == (0, '')
+    for line in done.stdout.splitlines():
+        assert re.fullmatch(
+            rf'\d{{4}}-\d\d-\d\dT\S+ btcusdt\.spot\.{broker} \d+(\.\d+)? \d+(\.\d+)?',
+            line,
+        )
+
+
+def test_search(broker: str) -> None:
+    done = run('search', 'ETH')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert f'ethusdt.spot.{broker}' in done.stdout.split()
+
+    nothing = run('search', 'no such thing')
+    assert nothing.returncode == 1
+    assert nothing.stderr.startswith('error: no market matches')
+
+
+def test_history_draws_a_chart(broker: str) -> None:
+    done = run('history', 'btcusdt', '--count', '60')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert f'btcusdt.{broker}, 60 bars of 60 s' in done.stdout
+    assert done.stdout.count('\n') > 10
+
+
+def test_tree(broker: str) -> None:
+    done = run('tree')
+    assert (done.returncode, done.stderr) == (0, '')
+    pids = re.findall(r'(pikerd|datad|samplerd)\S* pid (\d+)', done.stdout)
+    assert [name for name, _ in pids] == ['pikerd', 'datad', 'samplerd']
+    assert len({pid for _, pid in pids}) == 3
+    assert f'piker_{broker}.symbols' in done.stdout
+
+
+def test_what_goes_wrong_is_one_line(broker: str) -> None:
+    for args in (
+        ('quotes', 'nosuchmarket'),
+        ('history', 'btcusdt', '--timeframe', '7'),
+    ):
+        done = run(*args)
+        assert done.returncode == 1
+        assert re.fullmatch(r'error: .+\n', done.stderr), done.stderr
+        assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('group', [True, False], ids=['terminal', 'kill'])
+def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, group: bool) -> None:
+    """
+    A terminal signals every process of the tree, `kill` just the root.
+    """
+    with subprocess.Popen(
+        [sys.executable, '-m', 'minipiker', 'quotes', 'btcusdt'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        begin = time.monotonic()
+        if group:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+        assert process.stderr.read() == ''
+    assert time.monotonic() - begin < 2 * 2  # the promise is 2 s, on an idle machine
