@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
 from types import FrameType
 
 from .questions import TEMPLATE, Answer
@@ -81,14 +79,17 @@ def render(
     the system says no; whatever is raised, nothing is left behind.
     """
     from copier import run_copy
+    from plumbum import local
 
     target = dest.resolve()
     aside = target.with_name(f'.{target.name}-{token_hex(4)}')
     try:
         try:
-            with _template() as template:
+            # Of a git repository copier renders the latest tag, and it asks git about
+            # every file that it writes: it gets to see no git.
+            with local.env(PATH=''):
                 run_copy(
-                    str(template),
+                    str(TEMPLATE),
                     aside,
                     data=dict(answers),
                     defaults=not ask,
@@ -112,19 +113,3 @@ def render(
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextmanager
-def _template() -> Iterator[Path]:
-    """The template, where copier takes it as it stands.
-
-    Of a git repository it would render the latest tag: a checkout is copied.
-    """
-    if not (TEMPLATE / '.git').exists():
-        yield TEMPLATE
-        return
-    with TemporaryDirectory(prefix='piker-new-') as folder:
-        for name in ('copier.yml', 'names.jinja'):
-            shutil.copy2(TEMPLATE / name, folder)
-        shutil.copytree(TEMPLATE / 'template', Path(folder, 'template'))
-        yield Path(folder)
