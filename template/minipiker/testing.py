@@ -78,7 +78,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     with ExitStack() as stack:
         url: str | None = config.getoption('--venue')
         if url is None:
-            _, url = stack.enter_context(open_process('simvenue'))
+            _, url = stack.enter_context(open_process('simvenue', '--until-eof'))
         shadow = Path(stack.enter_context(TemporaryDirectory()))
         shadow_piker(python, shadow)
         suite = config.rootpath / 'tests' / 'on_piker.py'
@@ -264,7 +264,7 @@ def _shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator
     with ExitStack() as stack:
         url: str | None = request.config.getoption('--venue')
         if url is None:
-            venue, url = stack.enter_context(open_process('simvenue'))
+            venue, url = stack.enter_context(open_process('simvenue', '--until-eof'))
             _shared_pids.add(venue.pid)
         write_brokers_toml(_isolation, url=url)
         pikerd, _ = stack.enter_context(
