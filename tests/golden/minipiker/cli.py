@@ -30,7 +30,7 @@ from .service._daemon import list_services
 from .service._liveness import ActorInfo, actor_info
 
 app = typer.Typer(
-    help='Run the backend deribit2 on a small piker, against a simulated venue.',
+    help='Run deribit2 on a small piker, against a simulated venue.',
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,6 +1,5 @@
 """
-The lifecycle of this backend's daemon: `datad.deribit2`, which serves market
-data.
+The lifecycle of this backend's daemon: `datad`, which serves market data.
 
 What piker has of these functions is piker's own (`prefer_host`).
 """
