@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
@@ -21,6 +22,13 @@ def exit_on_signals() -> None:
     for signum in _SIGNALS:
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _exit)
+    sys.unraisablehook = _unraisable
+
+
+def _unraisable(what: sys.UnraisableHookArgs) -> None:
+    # An exit inside a destructor is swallowed there; `render` raises it again.
+    if not isinstance(what.exc_value, SystemExit):
+        sys.__unraisablehook__(what)
 
 
 def _exit(signum: int, frame: FrameType | None) -> None:
