@@ -23,6 +23,7 @@ collect_ignore = ['golden']
 
 Answers = Mapping[str, Answer]
 Render = Callable[[Answers], Path]
+MakeProject = Callable[..., Path]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -98,13 +99,26 @@ def uv() -> str:
 
 
 @pytest.fixture(scope='session')
-def project(tmp_path_factory: pytest.TempPathFactory, uv: str) -> Path:
-    """The default project with an environment of its own, as a user has it."""
-    folder = tmp_path_factory.mktemp('project') / 'deribit2'
-    made = run_piker_new('backend', 'deribit2', folder)
-    assert made.returncode == 0, made.stderr
-    subprocess.run([uv, 'sync', '-q'], cwd=folder, env=outside(), check=True)
-    return folder
+def make_project(tmp_path_factory: pytest.TempPathFactory, uv: str) -> MakeProject:
+    """Make a project with an environment of its own, as a user has it, once."""
+    projects: dict[tuple[str, ...], Path] = {}
+
+    def make(*options: str) -> Path:
+        if options not in projects:
+            folder = tmp_path_factory.mktemp('project') / 'deribit2'
+            made = run_piker_new('backend', 'deribit2', folder, *options)
+            assert made.returncode == 0, made.stderr
+            subprocess.run([uv, 'sync', '-q'], cwd=folder, env=outside(), check=True)
+            projects[options] = folder
+        return projects[options]
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def project(make_project: MakeProject) -> Path:
+    """The default project."""
+    return make_project()
 
 
 def outside() -> dict[str, str]:

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Render, outside
+from conftest import MakeProject, Render, outside
+
+from piker_new.questions import questions
 
 MAIN_PYTHON = 'PIKER_NEW_TRACTOR_MAIN_PYTHON'
 
@@ -25,17 +27,24 @@ def assert_green(command: list[str | Path], project: Path) -> None:
     assert not re.search('failed|error|skipped|warning', closing)
 
 
-def test_on_the_release_of_tractor(project: Path, uv: str) -> None:
+@pytest.mark.parametrize(
+    'options', [(), ('--no-trading',), ('--client', 'asyncio')], ids=' '.join
+)
+def test_on_the_release_of_tractor(
+    options: tuple[str, ...], make_project: MakeProject, uv: str
+) -> None:
     """What the README of the project says to type first."""
-    assert_green([uv, 'run', '-q', 'pytest'], project)
+    assert_green([uv, 'run', '-q', 'pytest'], make_project(*options))
 
 
 @pytest.mark.skipif(
     MAIN_PYTHON not in os.environ,
     reason=f"{MAIN_PYTHON} names no Python that has tractor's main branch",
 )
-def test_on_the_main_branch_of_tractor(rendered: Render, tmp_path: Path) -> None:
-    project = shutil.copytree(
-        rendered({'backend': 'deribit2', 'tractor': 'main'}), tmp_path / 'deribit2'
-    )
+@pytest.mark.parametrize('client', questions()['client'].choices)
+def test_on_the_main_branch_of_tractor(
+    client: str, rendered: Render, tmp_path: Path
+) -> None:
+    answers = {'backend': 'deribit2', 'client': client, 'tractor': 'main'}
+    project = shutil.copytree(rendered(answers), tmp_path / 'deribit2')
     assert_green([os.environ[MAIN_PYTHON], '-m', 'pytest'], project)

@@ -62,6 +62,18 @@ hosts = [
 """
 
 
+STANZA = """\
+
+
+[deribit2]
+url = ''
+
+accounts.main = 'main'
+main.api_key = ''
+main.api_secret = ''
+"""
+
+
 def git(folder: Path, *arguments: str) -> str:
     identity = ['-c', 'user.name=suite', '-c', 'user.email=suite@localhost']
     return subprocess.run(
@@ -146,6 +158,7 @@ def test_same_bytes_as_copier_copy(
     copied = subprocess.run(
         [*copy, source, theirs], capture_output=True, text=True, check=True
     )
+    assert {path.name for path in theirs.iterdir()} == {'piker', 'tests'}
     for line in ("'deribit2',", '[deribit2]'):
         assert line in (copied.stdout + copied.stderr)
 
@@ -198,6 +211,80 @@ def test_adopted_modules_are_the_same_byte_for_byte(
 
     again = run_piker_new('adopt', project, '--into', checkout)
     assert 'nothing was changed' in again.stdout
+
+
+# A host of the generated project's making, by the names that piker has.
+HOST = """\
+import minipiker
+import piker_deribit2._piker as seam
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith('__'):
+        raise AttributeError(name)
+    return getattr(seam, name, object)
+"""
+
+OLDER = {
+    'piker/brokers/_daemon.py': [
+        '_setup_persistent_brokerd',
+        'broker_init',
+        'spawn_brokerd',
+        'maybe_spawn_brokerd',
+    ],
+}
+NEWER = {
+    f'piker/{place}/_daemon.py': [
+        f'_setup_persistent_{kind}',
+        f'{kind}_init',
+        f'spawn_{kind}',
+        f'maybe_spawn_{kind}',
+    ]
+    for place, kind in (('data', 'datad'), ('brokers', 'brokerd'))
+}
+
+
+@pytest.mark.parametrize('daemons', [OLDER, NEWER], ids=['one daemon', 'datad too'])
+def test_daemons_are_the_hosts(
+    daemons: dict[str, list[str]], checkout: Path, project: Path
+) -> None:
+    """Whether it has one daemon for everything, or a datad and a brokerd."""
+    made = run_piker_new('backend', 'deribit2', '--into', checkout)
+    assert made.returncode == 0, made.stderr
+    for path in ('__init__.py', 'brokers/__init__.py', *MODULES):
+        (checkout / 'piker' / path).write_text(HOST)
+    for path, names in daemons.items():
+        functions = [f'def {name}(): ...\n' for name in names]
+        (checkout / path).write_text(''.join(functions))
+
+    theirs = {
+        f'{path[:-3].replace("/", ".")}:{name}'
+        for path, names in daemons.items()
+        for name in names
+    }
+    script = """
+from importlib import import_module
+
+mod = import_module('piker.brokers.deribit2')
+_daemon = import_module('piker.brokers.deribit2._daemon')
+for name in mod.__enable_modules__:
+    import_module(f'{mod.__name__}.{name}')
+assert mod._datad_mods + mod._brokerd_mods == mod.__enable_modules__
+for kind in ('datad', 'brokerd'):
+    for name in ('_setup_persistent_{}', '{}_init', 'spawn_{}', 'maybe_spawn_{}'):
+        function = getattr(_daemon, name.format(kind))
+        print(f'{function.__module__}:{function.__name__}')
+"""
+    ran = subprocess.run(
+        [project / '.venv' / 'bin' / 'python', '-c', script],
+        cwd=checkout,
+        env={**outside(), 'PYTHONPATH': f'{checkout}:{project}'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert {*ran.stdout.split()} == theirs
 
 
 def dirty(checkout: Path) -> None:
@@ -335,3 +422,4 @@ def test_a_section_is_added_below_the_others() -> None:
     assert after.startswith(CONFIG)
     assert tomllib.loads(after)['deribit2'] == {'url': ''}
     assert add_section(after, 'deribit2') == after
+    assert add_section('', 'deribit2', trading=True) == STANZA

@@ -1,8 +1,8 @@
 """A generated backend inside a real `pikerd`.
 
 `PIKER_NEW_PIKER` is a git checkout of piker, which is only read, and
-`PIKER_NEW_PIKER_PYTHON` a Python that has all that piker needs, pytest and
-trio-websocket.
+`PIKER_NEW_PIKER_PYTHON` a Python that has that checkout installed, pytest, and what
+the two clients need: trio-websocket; websockets and trio-asyncio.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import outside, run_piker_new
+from conftest import MakeProject, outside, run_piker_new, tree
 
 PIKER = os.environ.get('PIKER_NEW_PIKER', '')
 PYTHON = os.environ.get('PIKER_NEW_PIKER_PYTHON', '')
@@ -24,11 +25,21 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope='module', params=['trio', 'asyncio'])
+def client(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope='module')
+def project(client: str, make_project: MakeProject) -> Path:
+    return make_project('--client', client)
+
+
+@pytest.fixture
 def venue(project: Path) -> Iterator[str]:
     """The URL of a simulated venue."""
     with subprocess.Popen(
-        [project / '.venv' / 'bin' / 'python', '-m', 'simvenue'],
+        [project / '.venv' / 'bin' / 'python', '-m', 'simvenue', '--until-eof'],
         cwd=project,
         env=outside(),
         stdin=subprocess.PIPE,
@@ -42,25 +53,50 @@ def venue(project: Path) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.mark.parametrize('how', ['backend', 'adopt'])
-def test_the_suite_on_piker(
-    how: str, venue: str, project: Path, tmp_path: Path
-) -> None:
-    checkout = tmp_path / 'piker'
-    subprocess.run(['git', 'clone', '-q', PIKER, checkout], check=True)
-    what = 'deribit2' if how == 'backend' else project
-    made = run_piker_new(how, what, '--into', checkout)
-    assert made.returncode == 0, made.stderr
-    # piker's own conftest is not in step with it on all versions
-    suite = ['-q', '--noconftest', '-p', 'no:cacheprovider', 'tests/test_deribit2.py']
+def clone(folder: Path) -> Path:
+    subprocess.run(['git', 'clone', '-q', PIKER, folder], check=True)
+    return folder
+
+
+def run(command: list[str | Path], **options: Any) -> None:
+    """Run a suite on piker, all of it."""
     ran = subprocess.run(
-        [PYTHON, '-m', 'pytest', *suite],
-        cwd=checkout,
-        env={**outside(), 'PYTHONPATH': str(checkout), 'DERIBIT2_URL': venue},
+        command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
+        **options,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert 'skipped' not in ran.stdout
+    assert 'passed' in ran.stdout
+    assert 'skipped' not in ran.stdout.lower()
+
+
+def test_in_the_tree(client: str, venue: str, project: Path, tmp_path: Path) -> None:
+    checkout = clone(tmp_path / 'piker')
+    made = run_piker_new('backend', 'deribit2', '--client', client, '--into', checkout)
+    assert made.returncode == 0, made.stderr
+
+    # a project that has not grown yet comes to the same
+    adopting = clone(tmp_path / 'adopting')
+    made = run_piker_new('adopt', project, '--into', adopting)
+    assert made.returncode == 0, made.stderr
+    for place in ('piker', 'tests', 'config'):
+        assert tree(adopting / place) == tree(checkout / place)
+
+    # piker's own conftest is not in step with it on all versions
+    suite = ['-q', '--noconftest', '-p', 'no:cacheprovider', 'tests/test_deribit2.py']
+    run(
+        [PYTHON, '-m', 'pytest', *suite],
+        cwd=checkout,
+        env={**outside(), 'PYTHONPATH': str(checkout), 'DERIBIT2_URL': venue},
+    )
+
+
+def test_as_a_project(project: Path) -> None:
+    run(
+        [project / '.venv' / 'bin' / 'pytest', f'--piker={PYTHON}'],
+        cwd=project,
+        env=outside(),
+    )

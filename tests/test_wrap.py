@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Render, outside, run_piker_new, tree
 
-from piker_new.questions import questions
 from piker_new.refusal import Refusal
 from piker_new.render import render
 from piker_new.wrap import Wrapped, wrap
@@ -28,11 +27,6 @@ SDKS = {
 
 # What the SDKs import warns of what they import in turn.
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning')
-
-needs_asyncio = pytest.mark.skipif(
-    'asyncio' not in questions()['client'].choices,
-    reason='no client on asyncio is offered',
-)
 
 NASTY = '''
 from __future__ import annotations
@@ -462,7 +456,7 @@ def test_refuses_what_is_no_client(
     [
         (['--client', 'trio', '--wrap', 'ib_async:IB'], 'a client on trio'),
         (['--wrap', 'ib_async:IB', '--into', '.'], 'a project of its own'),
-        pytest.param(['--wrap', 'ib_async:Order'], 'no coroutine', marks=needs_asyncio),
+        (['--wrap', 'ib_async:Order'], 'no coroutine'),
     ],
 )
 def test_refusals_leave_nothing(
@@ -487,7 +481,6 @@ def test_all_or_nothing(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
-@needs_asyncio
 def test_is_added_to_the_project(
     sdks: dict[str, Wrapped], rendered: Render, tmp_path: Path
 ) -> None:
@@ -507,8 +500,8 @@ def test_is_added_to_the_project(
     after = ours['pyproject.toml'].decode().splitlines()
     assert [line for line in after if line not in before] == [
         f'    "{sdks["binance"].requirement}",',
-        'module = ["piker.*", "plotext.*", "tractor.*", "trio_websocket.*",'
-        ' "binance.*"]',
+        'module = ["piker.*", "plotext.*", "tractor.*", "trio_asyncio.*",'
+        ' "trio_websocket.*", "binance.*"]',
     ]
 
 

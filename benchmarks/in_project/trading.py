@@ -21,7 +21,7 @@ import trio
 from minipiker.brokers import __brokers__
 from minipiker.clearing import open_ems
 from minipiker.clearing._messages import Status
-from minipiker.clearing.testing import mk_order
+from minipiker.clearing.testing import mk_account, mk_order
 from minipiker.service import open_pikerd
 from minipiker.testing import write_brokers_toml
 from simvenue.process import open_simvenue
@@ -131,14 +131,11 @@ def memory() -> dict[str, int]:
 
 async def measure(count: int, history: int) -> dict[str, Any]:
     measured: dict[str, Any] = {}
-    credentials = {'api_key': 'simkey', 'api_secret': 'simsecret'}
     with TemporaryDirectory() as folder:
         async with open_simvenue(
             rate=0, requests_per_second=100_000, burst=100_000
         ) as venue:
-            write_brokers_toml(
-                Path(folder), url=venue.url, accounts={'main': credentials}
-            )
+            write_brokers_toml(Path(folder), url=venue.url, **mk_account())
             async with open_pikerd(
                 loglevel='error',
                 tractor_runtime_overrides={'piker_test_dir': folder},

@@ -64,7 +64,6 @@ def backend(
         typer.Option(
             metavar='MODULE:CLASS',
             help="Write the interface of a vendor's asyncio client.",
-            hidden=True,  # until `copier.yml` offers a client on asyncio
         ),
     ] = None,
     **options: Answer | None,

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
@@ -18,6 +19,16 @@ from .render import render
 
 _REGISTRY = Path('piker', 'brokers', '__init__.py')
 _CONFIG = Path('config', 'brokers.toml')
+
+# To be filled in, in the manner of the sections that piker has.
+_URL = """\
+url = ''
+"""
+_ACCOUNT = """
+accounts.main = 'main'
+main.api_key = ''
+main.api_secret = ''
+"""
 
 
 def check_checkout(checkout: Path) -> None:
@@ -127,17 +138,18 @@ def install(name: str, files: Path, checkout: Path) -> bool:
     Returns whether there was anything to do. Raises `Refusal` for a backend that is
     there already and another one, and OSError; then nothing has changed.
     """
-    edits = {
-        path: after
-        for path, edit in ((_REGISTRY, add_broker), (_CONFIG, add_section))
-        if (after := edit(before := (checkout / path).read_text(), name)) != before
-    }
     new = {
         path.relative_to(files): path.read_bytes()
         for path in files.rglob('*')
         if path.is_file()
     }
     package = Path('piker', 'brokers', name)
+    section = partial(add_section, trading=package / 'broker.py' in new)
+    edits = {
+        path: after
+        for path, edit in ((_REGISTRY, add_broker), (_CONFIG, section))
+        if (after := edit(before := (checkout / path).read_text(), name)) != before
+    }
     if not edits and _tree(checkout, package, new) == new:
         return False
     for path in (package, package.with_suffix('.py'), *new):
@@ -257,16 +269,11 @@ def add_broker(source: str, name: str) -> str:
     return module.code
 
 
-def add_section(source: str, name: str) -> str:
-    """The TOML `source` with a section `[name]`, before whatever comes after it."""
+def add_section(source: str, name: str, *, trading: bool = False) -> str:
+    """The TOML `source` with a section `[name]` below the others."""
     import tomlkit
 
-    document = tomlkit.parse(source)
-    if name in document:
+    if name in tomlkit.parse(source):
         return source
-    section = tomlkit.table()
-    section.add('url', '')
-    addition = tomlkit.document()
-    addition.add(name, section)
     lines = source if source.endswith('\n') or not source else source + '\n'
-    return f'{lines}\n\n{tomlkit.dumps(addition)}'
+    return f'{lines}\n\n[{name}]\n{_URL}{_ACCOUNT if trading else ""}'

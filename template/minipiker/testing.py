@@ -26,14 +26,14 @@ from typing import Any
 
 import psutil
 import pytest
-import tomlkit
+import tomli_w
 import trio
 
 from .brokers import __brokers__, get_brokermod
 from .service import Services, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
-_timeout: float = 30.0
+_timeout: float = 60.0
 """Seconds that an async test may take."""
 
 _PR_SET_CHILD_SUBREAPER: int = 36
@@ -233,7 +233,21 @@ def write_brokers_toml(conf_dir: Path, **section: Any) -> None:
     conf_dir.mkdir(parents=True, exist_ok=True)
     path = conf_dir / 'brokers.toml'
     path.touch(mode=0o600)
-    path.write_text(tomlkit.dumps({_broker: section}))
+    path.write_text(tomli_w.dumps({_broker: section}))
+
+
+def run_minipiker(*args: str, answer: str = '') -> subprocess.CompletedProcess[str]:
+    """
+    Run a command to its end, with an `answer` to what it asks.
+    """
+    return subprocess.run(
+        [sys.executable, '-m', 'minipiker', *args],
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @cm
@@ -250,7 +264,9 @@ def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     ) as process:
         assert process.stdout
         try:
-            yield process, process.stdout.readline().strip()
+            line = process.stdout.readline().strip()
+            assert line, f'{" ".join(args)} did not start'
+            yield process, line
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -260,7 +276,11 @@ def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @pytest.fixture(scope='session')
-def _shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator[None]:
+def shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator[None]:
+    """
+    The root of the session's tree, in a process of its own. It outlives this one by
+    no way of dying.
+    """
     with ExitStack() as stack:
         url: str | None = request.config.getoption('--venue')
         if url is None:
@@ -268,17 +288,16 @@ def _shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator
             _shared_pids.add(venue.pid)
         write_brokers_toml(_isolation, url=url)
         pikerd, _ = stack.enter_context(
-            open_process('minipiker', 'pikerd', '-l', 'error')
+            open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error')
         )
         _shared_pids.add(pikerd.pid)
         yield
 
 
 @pytest.fixture
-def shared_tree(_shared_pikerd: None) -> Tree:
+def shared_tree(shared_pikerd: None) -> Tree:
     """
-    `async with shared_tree():` makes the test an actor of the session's tree, which
-    a process of its own is the root of.
+    `async with shared_tree():` makes the test an actor of the session's tree.
     """
     return partial(maybe_open_pikerd, find_registry())
 

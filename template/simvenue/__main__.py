@@ -6,7 +6,6 @@ The first line on stdout is its URL. SIGINT and SIGTERM end it.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -20,6 +19,7 @@ from .instruments import LISTED, LISTING, Instrument
 from .journal import Journal
 from .market import Market
 from .methods import install_all
+from .process import wait_for_eof
 from .server import Venue
 from .source import RecordingError, Source, Synthetic, read_recording
 
@@ -120,9 +120,7 @@ async def run(options: Namespace) -> None:
                     nursery.cancel_scope.cancel()
 
         async def until_eof() -> None:
-            async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
-                while await stdin.receive_some():
-                    pass
+            await wait_for_eof()
             nursery.cancel_scope.cancel()
 
         def started(port: int) -> None:

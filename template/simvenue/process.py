@@ -18,7 +18,17 @@ import trio
 
 from .wire import SimVenueError, call
 
-__all__ = ['SimVenue', 'SimVenueError', 'call', 'open_simvenue']
+__all__ = ['SimVenue', 'SimVenueError', 'call', 'open_simvenue', 'wait_for_eof']
+
+
+async def wait_for_eof() -> None:
+    """
+    Block until stdin ends: with the process that holds its other end, however that
+    ends.
+    """
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+        while await stdin.receive_some():
+            pass
 
 
 class SimVenue:

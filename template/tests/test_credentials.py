@@ -7,8 +7,10 @@ from __future__ import annotations
 import os
 import signal
 import traceback
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 import pytest
@@ -16,8 +18,9 @@ import tractor
 import trio
 
 from minipiker._tractor import boxed_type_name
+from minipiker.brokers import BrokerError
 from minipiker.clearing import open_brokerd_dialog, open_ems
-from minipiker.clearing.testing import mk_order, wait_for
+from minipiker.clearing.testing import mk_account, mk_order, wait_for
 from minipiker.data._daemon import open_datad
 from minipiker.data.validate import _eps
 from minipiker.service import ServiceDied, find_service, open_pikerd
@@ -41,9 +44,8 @@ async def test_credentials_show_up_nowhere(
     broker: str,
 ) -> None:
     shown: list[str] = []
-    entry = {'api_key': key, 'api_secret': secret}
     async with open_simvenue(venue_env, rate=0) as venue:
-        write_brokers_toml(tmp_path, url=venue.url, accounts={'main': entry})
+        write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, secret))
         async with open_pikerd(
             loglevel='debug',
             tractor_runtime_overrides={'piker_test_dir': str(tmp_path)},
@@ -70,7 +72,7 @@ async def test_credentials_show_up_nowhere(
                     for process in psutil.Process().children(recursive=True):
                         shown += process.cmdline()
                     kill('emsd')
-                    with trio.fail_after(2):
+                    with trio.fail_after(4):
                         while True:
                             await stream.receive()
             shown += traceback.format_exception(died.value)
@@ -81,15 +83,14 @@ async def test_credentials_show_up_nowhere(
                 assert portal
                 module = f'piker_{broker}.broker'
                 try:
-                    with trio.fail_after(2):
+                    with trio.fail_after(4):
                         answer = await portal.run_from_ns(module, 'load_accounts')
                     shown.append(repr(answer))
                 except (tractor.RemoteActorError, TypeError, trio.TooSlowError) as err:
                     shown += traceback.format_exception(err)
             await services.cancel_service(f'brokerd.{broker}')
 
-            entry['api_secret'] = 'wrong'
-            write_brokers_toml(tmp_path, url=venue.url, accounts={'main': entry})
+            write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, 'wrong'))
             with pytest.raises(tractor.RemoteActorError) as denied:
                 async with open_ems(broker, 'live'):
                     pass
@@ -108,6 +109,35 @@ async def test_credentials_show_up_nowhere(
         assert secret not in text
 
 
+@pytest.mark.parametrize(
+    ('section', 'expected'),
+    [
+        (mk_account(key, secret), ['main']),
+        (mk_account('', ''), []),  # as `piker-new` writes it
+        (mk_account(key, ''), 'no api_secret'),
+        ({'accounts': {'main': 'mian'}, 'main': {}}, 'names no section'),
+        ({'accounts': {'main': {'api_key': key}}}, 'names no section'),
+    ],
+)
+def test_accounts_name_their_credentials(
+    section: dict[str, Any],
+    expected: list[str] | str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mod: ModuleType,
+    broker: str,
+) -> None:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    write_brokers_toml(tmp_path / 'minipiker', **section)
+    load_accounts = import_module(f'{mod.__name__}.broker').load_accounts
+    if isinstance(expected, str):
+        with pytest.raises(BrokerError, match=expected) as refusal:
+            load_accounts()
+        assert key not in str(refusal.value)
+    else:
+        assert list(load_accounts()) == [f'{broker}.{label}' for label in expected]
+
+
 async def test_a_file_that_others_can_read_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,8 +147,7 @@ async def test_a_file_that_others_can_read_is_refused(
         open_simvenue(venue_env) as venue,
         open_test_pikerd(tmp_path) as services,
     ):
-        accounts = {'main': {'api_key': key, 'api_secret': secret}}
-        write_brokers_toml(tmp_path, url=venue.url, accounts=accounts)
+        write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, secret))
         path = tmp_path / 'brokers.toml'
         path.chmod(0o640)
         with pytest.raises(tractor.RemoteActorError) as refusal:

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from minipiker.data.feed import Feed, open_feed
-from minipiker.data.validate import tick_types, validate_quote
+from minipiker.data.validate import FeedInit, tick_types, validate_quote
 from minipiker.testing import Tree, open_test_pikerd
 from simvenue.process import open_simvenue
 
@@ -45,7 +45,7 @@ async def test_quotes_are_as_piker_wants_them(
         ((full_fqme, mkt),) = feed.mkts.items()
         assert full_fqme == mkt.fqme
         assert mkt.broker == broker
-        validate_quote(mkt, feed.quotes[full_fqme], first=True)
+        validate_quote(FeedInit(mkt), feed.quotes[full_fqme], first=True)
 
         seen: set[str] = set()
         while not seen >= {'trade', 'bid', 'ask'}:
@@ -82,8 +82,9 @@ async def test_the_backend_streams_as_a_host_calls_it(
 
         async with trio.open_nursery() as tn:
             inits, first_quote = await tn.start(stream)
-            assert [init.mkt_info for init in inits] == [mkt]
-            validate_quote(mkt, first_quote, first=True)
+            (init,) = inits
+            assert init.mkt_info == mkt
+            validate_quote(init, first_quote, first=True)
             await feed_is_live.wait()
             assert list(await recv_chan.receive()) == [mkt.bs_fqme]
             tn.cancel_scope.cancel()

@@ -49,22 +49,40 @@ def mk_record(broker: str, size: float, price: float) -> dict[str, Any]:
         ([(0.1, 100), (0.2, 100)], 0.3, 100),
     ],
 )
-def test_a_position_is_what_its_trades_add_up_to(
+async def test_a_position_is_what_its_trades_add_up_to(
     mod: ModuleType,
     broker: str,
     trades: list[tuple[float, float]],
     size: float,
     ppu: float,
 ) -> None:
-    with open_account(mod, 'paper') as account:
+    async with open_account(mod, 'paper') as account:
         for number, (amount, price) in enumerate(trades):
             account.add(str(number), mk_record(broker, amount, price))
         (position,) = account.pps.values()
     assert position.cumsize == size
     assert position.ppu == pytest.approx(ppu)
 
-    with open_account(mod, 'paper') as account:
+    async with open_account(mod, 'paper') as account:
         assert list(account.pps.values()) == [position]
+
+
+def test_records_are_kept_as_they_are(mod: ModuleType) -> None:
+    """
+    Those of a venue are its own affair.
+    """
+    record: dict[str, Any] = {
+        'nested': {'deeper': {'a': 1}, 'b': [{'c': 2}]},
+        'text': 'a\n\nb "c"',
+        'count': 10**15,
+    }
+    with open_trade_ledger(mod, 'paper') as ledger:
+        for tid in ('1', 'two', '3.0'):
+            ledger.append(tid, record)
+    with open_trade_ledger(mod, 'paper') as ledger:
+        found = list(ledger.iter_records())
+        assert found == [(it, record) for it in ('1', 'two', '3.0')]
+        assert ledger.last_record() == record
 
 
 def test_costs_are_part_of_the_price() -> None:
@@ -74,23 +92,23 @@ def test_costs_are_part_of_the_price() -> None:
     assert position.ppu == 101  # of opening, and of closing later
 
 
-def test_an_account_file_behind_its_ledger_catches_up(
+async def test_an_account_file_behind_its_ledger_catches_up(
     mod: ModuleType,
     broker: str,
 ) -> None:
     """
     As after a `kill -9` between the writing of the two.
     """
-    with open_account(mod, 'paper') as account:
+    async with open_account(mod, 'paper') as account:
         account.add('1', mk_record(broker, 1, 100))
     with open_trade_ledger(mod, 'paper') as ledger:
         ledger.append('2', mk_record(broker, 2, 100))
-    with open_account(mod, 'paper') as account:
+    async with open_account(mod, 'paper') as account:
         (position,) = account.pps.values()
         assert position.cumsize == 3
         # and a ledger that was started anew is not what the file is about
         os.truncate(account.ledger.path, 0)
-    with open_account(mod, 'paper') as account:
+    async with open_account(mod, 'paper') as account:
         assert account.pps == {}
 
 
@@ -149,6 +167,5 @@ def test_the_venues_records_become_transactions(mod: ModuleType, broker: str) ->
 
 
 def test_a_cost_is_the_same_for_maker_and_taker(mod: ModuleType) -> None:
-    ledger = sys.modules[f'{mod.__name__}.ledger']
-    cost = ledger.get_cost(60_000.0, 0.5)
-    assert cost == ledger.get_cost(60_000.0, 0.5, is_taker=True) > 0
+    cost = mod.get_cost(60_000.0, 0.5)
+    assert cost == mod.get_cost(60_000.0, 0.5, is_taker=True) > 0

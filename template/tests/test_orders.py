@@ -27,12 +27,16 @@ from minipiker.clearing._messages import (
     Order,
     Status,
 )
-from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
+from minipiker.clearing.testing import (
+    mk_account,
+    mk_order,
+    order_of,
+    responses,
+    wait_for,
+)
 from minipiker.service import ServiceDied, Services
 from minipiker.testing import open_test_pikerd
 from simvenue.process import SimVenue, open_simvenue
-
-accounts = {'main': {'api_key': 'simkey', 'api_secret': 'simsecret'}}
 
 pytestmark = pytest.mark.disturbs_venue
 
@@ -46,7 +50,7 @@ async def open_live(
     """
     async with (
         open_simvenue(rate=0) as venue,
-        open_test_pikerd(conf_dir, url=venue.url, accounts=accounts) as services,
+        open_test_pikerd(conf_dir, url=venue.url, **mk_account()) as services,
     ):
         yield venue, services
 
@@ -248,40 +252,40 @@ async def test_a_hundred_orders_in_flight(tmp_path: Path, broker: str) -> None:
         assert len((await books(venue))['trades']) == 100
 
 
+@pytest.mark.parametrize('kind', ['drop', 'lose_reply', 'delay', 'kill'])
 async def test_orders_in_the_middle_of_a_disconnect(
     tmp_path: Path,
     broker: str,
+    kind: str,
 ) -> None:
     fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
     async with (
         open_live(tmp_path) as (venue, _),
         open_client(broker) as (client, stream, _),
     ):
-        for kind in ('drop', 'lose_reply', 'delay', 'kill'):
-            resting = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
-            await wait_for(stream, resting.oid, 'open')
-            match kind:
-                case 'kill':
-                    await venue.kill()
-                case 'lose_reply':
-                    await venue.fault(kind, method='private/buy')
-                case _:
-                    await venue.fault(kind)
-            order = await client.send(mk_order(fqme, 'buy', 100_000, 0.2, account))
-            if kind == 'kill':
-                await venue.restart()
-            assert (await responses(stream, order.oid))[-1] == 'closed'
+        resting = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
+        await wait_for(stream, resting.oid, 'open')
+        match kind:
+            case 'kill':
+                await venue.kill()
+            case 'lose_reply':
+                await venue.fault(kind, method='private/buy')
+            case _:
+                await venue.fault(kind)
+        order = await client.send(mk_order(fqme, 'buy', 100_000, 0.2, account))
+        if kind == 'kill':
+            await venue.restart()
+        assert (await responses(stream, order.oid))[-1] == 'closed'
 
-            # what happens while we are cut off is told afterwards
-            await venue.fault('drop')
-            await trade_at(venue, 40_000)
-            assert await responses(stream, resting.oid) == ['fill', 'closed']
+        # what happens while we are cut off is told afterwards
+        await venue.fault('drop')
+        await trade_at(venue, 40_000)
+        assert await responses(stream, resting.oid) == ['fill', 'closed']
 
-            bought = Counter[str]()
-            for trade in (await books(venue))['trades']:
-                bought[trade['label']] += round(1000 * trade['amount'])
-            assert (bought[order.oid], bought[resting.oid]) == (200, 100)
-        assert len(bought) == 8
+        bought = Counter[str]()
+        for trade in (await books(venue))['trades']:
+            bought[trade['label']] += round(1000 * trade['amount'])
+        assert bought == {order.oid: 200, resting.oid: 100}
 
 
 async def test_no_order_is_lost_with_brokerd(tmp_path: Path, broker: str) -> None:
@@ -329,7 +333,7 @@ async def test_orders_outlive_emsd(tmp_path: Path, broker: str) -> None:
                 order = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
                 await wait_for(stream, order.oid, 'open')
                 kill(services, 'emsd')
-                with trio.fail_after(2):
+                with trio.fail_after(4):
                     await stream.receive()
 
         async with open_client(broker) as (client, stream, dialogs):

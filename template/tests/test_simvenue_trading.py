@@ -90,7 +90,7 @@ async def test_who_does_not_log_in_is_refused(url: str) -> None:
         ({'client_id': 'nobody'}, 'unknown key'),
         ({'client_id': 'bob'}, 'wrong signature'),
         ({'timestamp': 1_000_000}, 'the timestamp is off by'),
-        ({'timestamp': int(time.time() * 1000) + 60_000}, 'the timestamp is off by'),
+        ({'timestamp': 10_000_000_000_000}, 'the timestamp is off by'),
         ({'nonce': ''}, 'Invalid params'),
     ],
 )

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 import tractor
 import trio
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from minipiker.accounting._ledger import open_trade_ledger
 from minipiker.clearing import Order, OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import Status
-from minipiker.clearing.testing import mk_order
+from minipiker.clearing.testing import mk_account, mk_order
 from minipiker.log import get_logger
 from minipiker.service import ServiceDied, Services
 from minipiker.testing import open_test_pikerd
@@ -134,11 +134,10 @@ class Session:
 
 
 async def check(todo: list[tuple[Any, ...]], mod: ModuleType, broker: str) -> None:
-    accounts = {'main': {'api_key': 'simkey', 'api_secret': 'simsecret'}}
     with TemporaryDirectory() as folder:
         async with (
             open_simvenue(rate=0) as venue,
-            open_test_pikerd(Path(folder), url=venue.url, accounts=accounts) as it,
+            open_test_pikerd(Path(folder), url=venue.url, **mk_account()) as it,
         ):
             session = Session(venue, it, broker)
             with trio.fail_after(120):
@@ -183,6 +182,19 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType, broker: str) -> No
     phases=[Phase.explicit, Phase.generate],
 )
 @given(todo=st.lists(steps, min_size=8, max_size=16))
+# filled in part while nobody listens, and then canceled by who has not heard of it
+@example(
+    todo=[
+        ('order', 45_000.0, 0.037),
+        ('order', 40_000.0, 0.02),
+        ('kill', 'emsd'),
+        ('trade', 45_000.0, 0.02),
+        ('kill', 'brokerd'),
+        ('edit', 1, 45_000.0),
+        ('trade', 45_000.0, 0.001),
+        ('cancel', 0),
+    ]
+)
 def test_nothing_is_lost_and_nothing_doubled(
     mod: ModuleType,
     broker: str,

@@ -83,9 +83,16 @@ def without(quote: dict[str, Any], name: str) -> dict[str, Any]:
     ],
 )
 def test_bad_quotes(quote: dict[str, Any]) -> None:
-    validate_quote(MKT, QUOTE, first=True)
+    validate_quote(FeedInit(MKT), QUOTE, first=True)
     with pytest.raises(BadQuote):
-        validate_quote(MKT, quote, first=True)
+        validate_quote(FeedInit(MKT), quote, first=True)
+
+
+def test_a_volume_that_is_not_summed_is_in_each_quote() -> None:
+    init = FeedInit(MKT, {'has_vlm': True, 'sum_tick_vlm': False})
+    validate_quote(init, {**QUOTE, 'volume': 1000.5})
+    with pytest.raises(BadQuote, match='volume'):
+        validate_quote(init, QUOTE)
 
 
 MINUTES = np.zeros(3, dtype=def_iohlcv_fields)
@@ -159,6 +166,7 @@ def test_a_missing_endpoint(mod: ModuleType) -> None:
         ('none', ''),
         ('broker in the key', 'keyed by bs_fqme'),
         ('uppercase key', 'keyed by bs_fqme'),
+        ('no venue in the key', 'keyed by bs_fqme'),
         ('never live', 'feed_is_live'),
         ('returns', 'returned'),
         ('bad quote', 'plain float'),
@@ -188,6 +196,8 @@ async def test_a_feed_that_piker_would_not_show(
                 key = MKT.fqme
             case 'uppercase key':
                 key = key.upper()
+            case 'no venue in the key':
+                key = key.removesuffix(f'.{MKT.venue}')
             case 'bad quote':
                 quote = {**QUOTE, 'last': '65000.1'}
             case 'returns':

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pendulum
-import tomlkit
+import tomli_w
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -68,7 +68,9 @@ class TransactionLedger:
         """
         Keep the `record` of the transaction `tid`.
         """
-        entry = tomlkit.dumps({tid: record}).encode() + b'\n'
+        # a blank line ends an entry, tables within it or not
+        lines = tomli_w.dumps({tid: record}).replace('\n\n', '\n')
+        entry = f'{lines}\n'.encode()
         if os.write(self._file, entry) != len(entry):
             raise OSError(f'{self.path}: no space for a ledger entry')
 

@@ -4,8 +4,8 @@ Positions: what an account's ledger adds up to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager as cm
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from math import copysign
 from pathlib import Path
@@ -102,8 +102,8 @@ class Account(Struct):
         )
 
 
-@cm
-def open_account(mod: ModuleType, account: str) -> Iterator[Account]:
+@acm
+async def open_account(mod: ModuleType, account: str) -> AsyncIterator[Account]:
     """
     An account, with its ledger open and accounted for.
 

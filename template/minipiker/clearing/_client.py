@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ._daemon import maybe_open_emsd
 from ._duplex import Duplex, open_duplex
-from ._ems import ExecMode, Positions, _by_account, _emsd_main
+from ._ems import ExecMode, Positions, _emsd_main, check_positions
 from ._messages import BrokerdPosition, Cancel, Error, Order, Status
 
 
@@ -118,7 +118,7 @@ async def open_ems(
         yield (
             client,
             TradesStream(stream, client),
-            _by_account(positions, accounts),
+            check_positions(positions, accounts),
             accounts,
             dialogs,
         )

@@ -98,11 +98,10 @@ async def _setup_persistent_paperboi(
 
     get_console_log(loglevel, name=f'paperboi.{brokername}')
     mod = get_brokermod(brokername)
-    with open_account(mod, 'paper') as account:
-        async with open_nursery() as service_nursery:
-            get_engine(mod, account, service_nursery)
-            await ctx.started()
-            await trio.sleep_forever()
+    async with open_account(mod, 'paper') as account, open_nursery() as service_nursery:
+        get_engine(mod, account, service_nursery)
+        await ctx.started()
+        await trio.sleep_forever()
 
 
 def paperboi_init(

@@ -9,7 +9,7 @@ event loop, and what is to be said of it waits in a queue for each listener.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager as acm
 from importlib import import_module
@@ -24,7 +24,7 @@ import trio
 from msgspec import Struct, convert, field, to_builtins
 from msgspec.structs import replace
 
-from .._tractor import collapse, open_nursery
+from .._tractor import collapse, context, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..data.feed import Quote, open_feed
@@ -56,6 +56,8 @@ Positions = dict[tuple[str, str], dict[str, BrokerdPosition]]
 
 _max_lag: int = 2**15
 """Messages that a client may be behind."""
+_max_ended: int = 1024
+"""Orders that are remembered when they are over."""
 _max_failures: int = 5
 """How often in a row to try and get an order dialog back, before giving it up."""
 _spread_slap: int = 5
@@ -65,6 +67,12 @@ _spread_slap: int = 5
 class EmsLagged(RuntimeError):
     """
     A client cannot be told what happens to its orders.
+    """
+
+
+class BadBrokerdMsg(ValueError):
+    """
+    A message of an order dialog that piker would drop, or be killed by.
     """
 
 
@@ -94,7 +102,7 @@ async def open_brokerd_dialog(
             if first != 'paper':
                 positions, accounts = first
                 async with ctx.open_stream() as stream:
-                    yield stream, _by_account(positions, accounts), accounts
+                    yield stream, check_positions(positions, accounts), accounts
                     await ctx.cancel()
                 return
         log.warning('%s: no credentials, entering paper mode', brokermod.name)
@@ -103,7 +111,7 @@ async def open_brokerd_dialog(
         open_paperboi(brokermod.name, loglevel) as (ctx, (positions, accounts)),
         ctx.open_stream() as stream,
     ):
-        yield stream, _by_account(positions, accounts), accounts
+        yield stream, check_positions(positions, accounts), accounts
         await ctx.cancel()
 
 
@@ -122,17 +130,27 @@ async def _open_brokerd(
         yield brokerd
 
 
-def _by_account(msgs: list[dict[str, Any]], accounts: list[str]) -> Positions:
+def check_positions(msgs: list[dict[str, Any]], accounts: list[str]) -> Positions:
+    """
+    The positions that a dialog starts with, by broker and account.
+    """
     if len(set(accounts)) != len(accounts):
-        raise ValueError(f'accounts must be unique: {accounts}')
+        raise BadBrokerdMsg(f'accounts must be unique: {accounts}')
     positions: Positions = {}
     for msg in msgs:
-        position = convert(msg, BrokerdPosition)
-        if position.account not in accounts:
-            raise ValueError(f'{position} is of none of the accounts {accounts}')
+        position = check_position(msg, accounts)
         key = position.broker, position.account
         positions.setdefault(key, {})[position.symbol] = position
     return positions
+
+
+def check_position(msg: dict[str, Any], accounts: list[str]) -> BrokerdPosition:
+    position = convert(msg, BrokerdPosition)
+    if position.account not in accounts:
+        raise BadBrokerdMsg(f'{position} is of none of the accounts {accounts}')
+    if not position.symbol.endswith(f'.{position.broker}'):
+        raise BadBrokerdMsg(f'the symbol of a position is the full fqme: {position}')
+    return position
 
 
 class Client:
@@ -143,6 +161,7 @@ class Client:
     def __init__(self, fqme: str | None) -> None:
         self.fqme = fqme
         """The market whose orders it wants to hear of; None: all."""
+        self.since = time_ns()
         self._queue, self.unsent = trio.open_memory_channel[Any](_max_lag)
 
     def push(self, msg: Status | BrokerdPosition) -> None:
@@ -180,8 +199,8 @@ class Dialog(Struct):
     time_ns: int = field(default_factory=time_ns)
     accepted: Order | None = None
     """The order as the broker has it; None until it has."""
-    tids: set[str] = set()
-    """The fills so far."""
+    fills: dict[str, Status] = {}
+    """Those that clients were told, by trade."""
 
     @property
     def order(self) -> Order:
@@ -201,6 +220,10 @@ class TradesRelay:
         self.clients: set[Client] = set()
         self.dialogs: dict[str, Dialog] = {}
         """By oid."""
+        self._ended: dict[str, Dialog] = {}
+        """Those that were closed or canceled last, by oid."""
+        self._over: deque[int | str] = deque(maxlen=_max_ended)
+        """The last reqids that stand for nothing any more."""
         self.positions: Positions = {}
         self.accounts: list[str] = []
         self._oids: dict[int | str, str] = {}
@@ -253,8 +276,8 @@ class TradesRelay:
             for dialog in self.dialogs.values():
                 self._request(dialog)
             async for msg in stream:
-                self._failures = 0
                 self.on_brokerd_msg(msg)
+                self._failures = 0
             tn.cancel_scope.cancel()
 
     def _on_connect(self, positions: Positions, accounts: list[str]) -> None:
@@ -315,6 +338,7 @@ class TradesRelay:
         del self.dialogs[dialog.status.oid]
         if dialog.status.reqid is not None:
             self._oids.pop(dialog.status.reqid, None)
+            self._over.append(dialog.status.reqid)
 
     # what clients say
 
@@ -335,16 +359,33 @@ class TradesRelay:
             client.push(Error(time_ns(), oid, brokerd_msg={'reason': reason}))
 
     def _submit(self, client: Client, order: Order) -> None:
+        if ended := self._ended.get(order.oid):
+            if ended.status.time_ns >= client.since:
+                raise ValueError('the order is over')
+            self._catch_up(client, ended)
+            return
         if dialog := self.dialogs.get(order.oid):
             if dialog.status.resp == 'dark_open' or order.symbol != dialog.order.symbol:
                 raise ValueError('an order keeps its kind and its market')
-            if dialog.order == order:  # asked again, by a client that was restarted
-                client.push(dialog.status)
+            self._catch_up(client, dialog)
             dialog.status = replace(dialog.status, req=order)
         else:
             status = Status(time_ns(), order.oid, 'pending', req=order)
             dialog = self.dialogs[order.oid] = Dialog(status, client)
         self._request(dialog)
+
+    @staticmethod
+    def _catch_up(client: Client, dialog: Dialog) -> None:
+        """
+        Tell a client, which was restarted and asks for its order again, what was said
+        of it before.
+        """
+        statuses = list(dialog.fills.values())
+        if dialog.status.resp != 'fill':
+            statuses.append(dialog.status)
+        for status in statuses:
+            if status.time_ns < client.since:
+                client.push(status)
 
     def _cancel(self, oid: str) -> None:
         if not (dialog := self.dialogs.get(oid)):
@@ -403,7 +444,7 @@ class TradesRelay:
     def on_brokerd_msg(self, msg: dict[str, Any]) -> None:
         match msg:
             case {'name': 'position'}:
-                position = convert(msg, BrokerdPosition)
+                position = check_position(msg, self.accounts)
                 key = position.broker, position.account
                 self.positions.setdefault(key, {})[position.symbol] = position
                 self._tell_all(position)
@@ -418,10 +459,21 @@ class TradesRelay:
             case {'name': 'status', 'status': _}:
                 self._on_status(convert(msg, BrokerdStatus))
             case _:
-                raise ValueError(f'{self.broker}: not a message of brokerd: {msg}')
+                raise BadBrokerdMsg(f'not a message of brokerd: {msg}')
+
+    def _find(self, msg: BrokerdStatus | BrokerdFill) -> Dialog | None:
+        """
+        The dialog that a message is of, or None if that is over.
+        """
+        if oid := self._oids.get(msg.reqid):
+            return self.dialogs.get(oid)
+        if msg.reqid not in self._over:
+            raise BadBrokerdMsg(f'no order was acknowledged by this reqid: {msg}')
+        return None
 
     def _on_ack(self, oid: str, reqid: int | str) -> None:
         if not (dialog := self.dialogs.get(oid)):
+            self._over.append(reqid)
             return  # it was over before
         self._oids[reqid] = oid
         if dialog.status.reqid == reqid:
@@ -457,7 +509,9 @@ class TradesRelay:
             self._broadcast(dialog, refusal)
 
     def _on_status(self, msg: BrokerdStatus) -> None:
-        dialog = self.dialogs.get(self._oids.get(msg.reqid, ''))
+        if 'name' not in msg.broker_details:
+            raise BadBrokerdMsg(f'broker_details must have a name: {msg}')
+        dialog = self._find(msg)
         if dialog is None or msg.status == 'pending':
             return
         dialog.accepted = dialog.order
@@ -470,25 +524,27 @@ class TradesRelay:
         )
         if msg.status != 'open':
             self._end(dialog)
+            self._ended[dialog.status.oid] = dialog
+            if len(self._ended) > _max_ended:
+                del self._ended[next(iter(self._ended))]
 
     def _on_fill(self, msg: BrokerdFill) -> None:
-        dialog = self.dialogs.get(self._oids.get(msg.reqid, ''))
-        if dialog is None:
+        if (dialog := self._find(msg)) is None:
             log.warning('%s: a fill of an order that is not open: %s', self.broker, msg)
             return
         tid = str(msg.broker_details.get('tid', f'{msg.broker_time}/{msg.time_ns}'))
-        if tid not in dialog.tids:  # not told before by an earlier daemon
-            dialog.tids.add(tid)
+        if tid not in dialog.fills:  # not told before by an earlier daemon
             dialog.accepted = dialog.order
             self._update(dialog, resp='fill', brokerd_msg=to_builtins(msg))
+            dialog.fills[tid] = dialog.status
 
     def _on_open_order(self, msg: Status) -> None:
         """
         An order that the daemon found open when it started, or that was opened by
         somebody else.
         """
-        assert msg.req
-        assert msg.reqid is not None
+        if msg.reqid is None or not (msg.req and msg.req.price and msg.req.size):
+            raise BadBrokerdMsg(f'an open order has a reqid, a price and a size: {msg}')
         oid = self._oids.setdefault(msg.reqid, msg.oid or str(msg.reqid))
         if oid in self.dialogs:
             return  # asked for again already, and answered in full
@@ -608,7 +664,7 @@ def get_router(nursery: trio.Nursery | None = None) -> Router:
     return _router
 
 
-@tractor.context
+@context
 async def _emsd_main(
     ctx: tractor.Context,
     fqme: str,

@@ -18,7 +18,7 @@ import tractor
 import trio
 from msgspec import Struct, convert, to_builtins
 
-from .._tractor import boxed_type_name, collapse, open_nursery
+from .._tractor import boxed_type_name, collapse, context, open_nursery
 from ..accounting import MktPair
 from ..accounting._ledger import Transaction
 from ..accounting._pos import Account, Position
@@ -308,7 +308,7 @@ def get_engine(
     return _engine
 
 
-@tractor.context
+@context
 async def open_trade_dialog(ctx: tractor.Context) -> None:
     """
     RPC endpoint of `paperboi`, as a backend's of `brokerd`.

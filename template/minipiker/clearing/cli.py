@@ -85,7 +85,8 @@ async def _order(
     live: bool,
     account: str | None,
 ) -> None:
-    rests = (live and not dark) or find_registry() is not None
+    # one at the market is over at once
+    rests = price is not None and ((live and not dark) or find_registry() is not None)
     async with open_feed([fqme]) as feed:
         ((fqme, mkt),) = feed.mkts.items()
         last = feed.quotes[fqme]['last']

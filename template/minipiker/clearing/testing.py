@@ -34,6 +34,17 @@ def mk_order(
     )
 
 
+def mk_account(
+    api_key: str = 'simkey',
+    api_secret: str = 'simsecret',
+) -> dict[str, Any]:
+    """
+    The account `main`, as the backend's section of `brokers.toml` has it.
+    """
+    credentials = {'api_key': api_key, 'api_secret': api_secret}
+    return {'accounts': {'main': 'main'}, 'main': credentials}
+
+
 async def wait_for(stream: TradesStream, oid: str, resp: str) -> Status:
     """
     The next status `resp` of an order.

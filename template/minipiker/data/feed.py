@@ -17,12 +17,13 @@ import trio
 from msgspec import Struct, field
 
 from .._streaming import CreditReceiver, CreditSender
-from .._tractor import collapse, open_nursery, until_peer_leaves
+from .._tractor import collapse, context, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..log import get_logger
 from ._daemon import open_datad
 from .validate import (
+    FeedInit,
     FeedInitializationError,
     validate_backend,
     validate_quote,
@@ -51,12 +52,16 @@ class LiveMkt(Struct):
     A market that `datad` streams.
     """
 
-    mkt: MktPair
+    init: FeedInit
     quote: Quote
     """The latest."""
     subs: set[trio.MemorySendChannel[dict[str, Quote]]] = field(default_factory=set)
     error: BaseException | None = None
     """Why the stream ended, if it did."""
+
+    @property
+    def mkt(self) -> MktPair:
+        return self.init.mkt_info
 
 
 class _FeedsBus:
@@ -133,8 +138,8 @@ async def allocate_persistent_feed(
                 )
             )
             init = validate_backend(mod, [bs_fqme], init_msgs)
-            validate_quote(init.mkt_info, first_quote, first=True)
-            feed = bus.feeds[bs_fqme] = LiveMkt(init.mkt_info, first_quote)
+            validate_quote(init, first_quote, first=True)
+            feed = bus.feeds[bs_fqme] = LiveMkt(init, first_quote)
             task_status.started()
             started = True
             async for quotes in recv_chan:
@@ -164,7 +169,7 @@ def _publish(feed: LiveMkt, quotes: dict[str, Quote]) -> None:
             raise FeedInitializationError(
                 f'quotes must be keyed by bs_fqme {feed.mkt.bs_fqme!r}, not {key!r}'
             )
-        validate_quote(feed.mkt, quote)
+        validate_quote(feed.init, quote)
         feed.quote = {**feed.quote, **quote, 'ticks': []}
     for sub in list(feed.subs):
         try:
@@ -175,7 +180,7 @@ def _publish(feed: LiveMkt, quotes: dict[str, Quote]) -> None:
             sub.close()
 
 
-@tractor.context
+@context
 async def open_feed_bus(
     ctx: tractor.Context,
     brokername: str,
@@ -194,23 +199,22 @@ async def open_feed_bus(
     sub, quotes = trio.open_memory_channel[dict[str, Quote]](_max_lag)
     for feed in feeds:
         feed.subs.add(sub)
-    with until_peer_leaves(ctx):
-        try:
-            await ctx.started(
-                [{'mkt': feed.mkt.to_dict(), 'quote': feed.quote} for feed in feeds]
-            )
-            async with ctx.open_stream() as stream:
-                sender = CreditSender(stream)
-                async for msg in quotes:
-                    await sender.send(msg)
-            for feed in feeds:
-                if feed.error:
-                    raise feed.error
-            raise FeedLagged(f'{symbols}: more than {_max_lag} quotes behind')
-        finally:
-            for feed in feeds:
-                feed.subs.discard(sub)
-            sub.close()
+    try:
+        await ctx.started(
+            [{'mkt': feed.mkt.to_dict(), 'quote': feed.quote} for feed in feeds]
+        )
+        async with ctx.open_stream() as stream:
+            sender = CreditSender(stream)
+            async for msg in quotes:
+                await sender.send(msg)
+        for feed in feeds:
+            if feed.error:
+                raise feed.error
+        raise FeedLagged(f'{symbols}: more than {_max_lag} quotes behind')
+    finally:
+        for feed in feeds:
+            feed.subs.discard(sub)
+        sub.close()
 
 
 class Feed:

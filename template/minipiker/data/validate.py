@@ -128,15 +128,19 @@ tick_types: frozenset[str] = frozenset(
 )
 
 
-def validate_quote(mkt: MktPair, quote: dict[str, Any], first: bool = False) -> None:
+def validate_quote(init: FeedInit, quote: dict[str, Any], first: bool = False) -> None:
     """
     Raise `BadQuote` where piker would drop `quote`, or be killed by it: a price or
-    size that is no plain float, a tick of an unknown type, no ticks at all.
+    size that is no plain float, a tick of an unknown type, no ticks at all, no volume
+    where it is not to be summed from the ticks.
     """
+    mkt = init.mkt_info
     if first and 'last' not in quote:
         raise BadQuote(f'{mkt.fqme}: the first quote needs `last`')
     if not isinstance(quote.get('ticks'), list):
         raise BadQuote(f'{mkt.fqme}: a quote needs its list of `ticks`: {quote!r}')
+    if not init.shm_write_opts.get('sum_tick_vlm', True):
+        _check_number(mkt, quote, 'volume')
     if 'last' in quote:
         _check_number(mkt, quote, 'last')
     for tick in quote['ticks']:

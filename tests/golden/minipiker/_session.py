@@ -5,6 +5,7 @@ The session that a command runs in: an actor tree, and a venue for its backend.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
@@ -81,6 +82,8 @@ def run(
         async with open_session(venue, loglevel):
             await main()
 
+    # a shell's background job ignores it, and SIGTERM would have no effect either
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         trio.run(session)
     except BaseException as err:

@@ -8,11 +8,11 @@ Nothing else in this project asks which of the two is installed.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
-from contextlib import contextmanager as cm
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import tractor
 import trio
@@ -27,6 +27,7 @@ _disconnects: tuple[type[Exception], ...] = (
 )
 
 Addr = tuple[str, int]
+F = TypeVar('F', bound=Callable[..., Any])
 
 
 def root_kwargs(registry_addr: Addr) -> dict[str, Any]:
@@ -139,21 +140,31 @@ def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
     return proc
 
 
-@cm
-def until_peer_leaves(ctx: tractor.Context) -> Iterator[None]:
+def context(endpoint: F) -> F:
     """
-    The body of an endpoint that streams, cancelled when the other side is gone.
+    `tractor.context`, for an endpoint that any client may open: it ends quietly when
+    that client is killed.
 
-    On git main an endpoint that raises this, or just returns, takes the whole actor
-    along: its last word finds nobody, which is an internal error there. What a
-    cancelled one says may get lost.
+    On git main it otherwise takes the whole actor along, whether it raises that its
+    stream is broken or just returns: its last word finds nobody, which is an internal
+    error there. What a cancelled one says may get lost.
     """
-    try:
-        yield
-    except _disconnects:
-        # takes effect once we have left this handler: main digs an error out of the
-        # context of a `Cancelled`
-        ctx._scope.cancel()
+
+    @wraps(endpoint)
+    async def until_peer_leaves(ctx: tractor.Context, **kwargs: Any) -> Any:
+        result = None
+        broken = False
+        try:
+            result = await endpoint(ctx, **kwargs)
+        except* _disconnects:
+            broken = True
+        if broken or not ctx.chan.connected():
+            # not while an error is handled: main digs it out of the `Cancelled`
+            ctx._scope.cancel()
+        return result
+
+    marked: F = tractor.context(until_peer_leaves)
+    return marked
 
 
 def is_context(function: Callable[..., Any]) -> bool:

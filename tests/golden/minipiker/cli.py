@@ -17,9 +17,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.tree import Tree
 
+from simvenue.process import wait_for_eof
+
 from ._session import LoglevelOption, VenueOption, fail, full, run
 from ._tractor import registry_addr
 from .brokers import __brokers__
+from .clearing import cli as clearing_cli
 from .data._daemon import open_datad
 from .data._sampling import maybe_spawn_samplerd, open_sample_stream
 from .data.feed import Feed, open_feed
@@ -35,26 +38,34 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(clearing_cli.app)
 console = Console()
 
 (_broker,) = __brokers__
 
 
 @app.command()
-def pikerd(venue: VenueOption = None, loglevel: LoglevelOption = 'info') -> None:
+def pikerd(
+    until_eof: Annotated[
+        bool, typer.Option('--until-eof', help='End when stdin does, too.')
+    ] = False,
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'info',
+) -> None:
     """
     Run the root of the actor tree, for the other commands to join, until Ctrl-C.
     """
-    run(_pikerd, venue, loglevel)
+    run(partial(_pikerd, until_eof), venue, loglevel)
 
 
-async def _pikerd() -> None:
+async def _pikerd(until_eof: bool) -> None:
     async with maybe_open_pikerd() as root:
         if root is not None:
             fail('a pikerd is running already')
     host, port = registry_addr()
     print(f'pikerd of {_broker} at {host}:{port}, pid {os.getpid()}', flush=True)
-    await trio.sleep_forever()
+    wait = wait_for_eof if until_eof else trio.sleep_forever
+    await wait()
 
 
 @app.command()

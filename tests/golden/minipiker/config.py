@@ -5,10 +5,11 @@ Configuration files: where they are, how they are read and written.
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
-import tomlkit
+import tomli_w
 
 from ._tractor import runtime_vars
 
@@ -50,18 +51,18 @@ def load(conf_name: str = 'brokers') -> tuple[dict[str, Any], Path]:
     """
     path = get_conf_path(conf_name)
     try:
-        return tomlkit.parse(path.read_text()).unwrap(), path
+        return tomllib.loads(path.read_text()), path
     except FileNotFoundError:
         return {}, path
-    except tomlkit.exceptions.ParseError as err:
+    except tomllib.TOMLDecodeError as err:
         raise ConfigurationError(f'{path} is not valid TOML: {err}') from None
 
 
 def write(config: dict[str, Any], path: Path) -> None:
     """
-    Replace the file at `path` in one step: a reader, or a crash, sees the old
-    contents or the new, never half of them. A new file is readable by its owner
-    alone.
+    Replace the file at `path` in one step: a reader, or who comes after a `kill -9`,
+    sees the old contents or the new, never half of them. A new file is readable by
+    its owner alone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f'.{path.name}.{os.getpid()}')
@@ -71,7 +72,5 @@ def write(config: dict[str, Any], path: Path) -> None:
         'w',
         opener=lambda file, flags: os.open(file, flags, mode),
     ) as file:
-        file.write(tomlkit.dumps(config))
-        file.flush()
-        os.fsync(file.fileno())
+        file.write(tomli_w.dumps(config))
     aside.replace(path)

@@ -1,5 +1,6 @@
 """
-The lifecycle of this backend's daemon: `datad`, which serves market data.
+The lifecycles of this backend's daemons: `datad`, which serves market data, and
+`brokerd`, which controls orders.
 
 What piker has of these functions is piker's own (`prefer_host`).
 """
@@ -16,6 +17,7 @@ import trio
 
 from ._piker import (
     Services,
+    _brokerd_modules,
     _datad_modules,
     get_brokermod,
     get_console_log,
@@ -89,6 +91,71 @@ def maybe_spawn_datad(
     """
     return maybe_spawn_daemon(
         f'datad.{brokername}', spawn_datad, {'brokername': brokername}, loglevel
+    )
+
+
+@prefer_host
+@tractor.context
+async def _setup_persistent_brokerd(
+    ctx: tractor.Context,
+    brokername: str,
+    loglevel: str | None = None,
+) -> None:
+    """
+    The lifetime of a `brokerd`: its console log. It shares no state with a `datad`.
+    """
+    get_console_log(loglevel, name=f'brokerd.{brokername}')
+    await ctx.started()
+    await trio.sleep_forever()
+
+
+@prefer_host
+def brokerd_init(
+    brokername: str,
+    loglevel: str | None = None,
+    **start_actor_kwargs: Any,
+) -> tuple[ModuleType, dict[str, Any], Callable[..., Any]]:
+    """
+    As `datad_init()`, for a `brokerd`: it holds credentials, and RPC-enables no
+    module of the data path.
+    """
+    mod = get_brokermod(brokername)
+    return (
+        mod,
+        _start_actor_kwargs('brokerd', mod, _brokerd_modules, mod._brokerd_mods)
+        | start_actor_kwargs,
+        _setup_persistent_brokerd,
+    )
+
+
+@prefer_host
+async def spawn_brokerd(
+    brokername: str,
+    loglevel: str | None = None,
+    **start_actor_kwargs: Any,
+) -> bool:
+    """
+    Start `brokerd.<brokername>`. Runs in `pikerd`.
+    """
+    _, kwargs, fixture = brokerd_init(brokername, loglevel, **start_actor_kwargs)
+    portal = await Services.actor_n.start_actor(**kwargs)
+    await Services.start_service_task(
+        kwargs['name'], portal, fixture, brokername=brokername, loglevel=loglevel
+    )
+    return True
+
+
+@prefer_host
+def maybe_spawn_brokerd(
+    brokername: str,
+    loglevel: str | None = None,
+) -> AbstractAsyncContextManager[tractor.Portal]:
+    """
+    A portal to `brokerd.<brokername>`, spawned if there is none yet. For
+    `open_brokerd_dialog()` alone.
+    """
+    return maybe_spawn_daemon(
+        f'brokerd.{brokername}', spawn_brokerd, {'brokername': brokername}, loglevel
     )
 
 

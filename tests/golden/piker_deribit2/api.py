@@ -4,9 +4,11 @@ The venue's API: JSON-RPC 2.0 over one WebSocket.
 
 from __future__ import annotations
 
+import hmac
 import math
 import os
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
@@ -40,7 +42,10 @@ log = get_logger('deribit2.api')
 
 # TODO: the venue's own limits, from its API documentation.
 _heartbeat: float = 10
-"""Seconds between heartbeats; after twice that without a word, a connection is lost."""
+"""
+Seconds between heartbeats. After twice that without a word, or without a reply to some
+request, a connection is lost.
+"""
 _max_in_flight: int = 64
 """Requests that may wait for their replies at a time."""
 _max_attempts: int = 5
@@ -64,6 +69,12 @@ class ConnectionLost(BrokerError):
     """
 
 
+class NotConnected(ConnectionLost):
+    """
+    There is no connection, and has not been for a while.
+    """
+
+
 class Overrun(BrokerError):
     """
     The consumer of a channel was too slow, and has missed messages.
@@ -81,9 +92,28 @@ class Throttled(DataThrottle):
         """Seconds until the venue takes the next one."""
 
 
+class AuthError(BrokerError):
+    """
+    The venue does not accept the credentials, or there are none.
+    """
+
+
+class OrderRejected(BrokerError):
+    """
+    The venue refuses an order, or has none of that name.
+    """
+
+
 # TODO: the venue's own error codes.
 _errors: dict[int, type[BrokerError]] = {
+    10004: OrderRejected,  # order_not_found
+    10009: OrderRejected,  # not_enough_funds
+    11030: OrderRejected,  # other_reject
+    11044: OrderRejected,  # not_open_order
     11050: SymbolNotFound,
+    11054: OrderRejected,  # post_only_reject
+    13004: AuthError,  # invalid_credentials
+    13009: AuthError,  # unauthorized
 }
 
 
@@ -195,11 +225,126 @@ class Reconnected(Struct, frozen=True):
     """
 
 
-VenueMsg = TradesMsg | QuoteMsg
+class Credentials:
+    """
+    An API key and its secret. They show themselves to nobody.
+    """
+
+    def __init__(self, key: str, secret: str) -> None:
+        self.key = key
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return 'Credentials(...)'
+
+    def sign(self, message: str) -> str:
+        return hmac.new(self._secret.encode(), message.encode(), 'sha256').hexdigest()
+
+
+class Order(Struct, frozen=True):
+    order_id: str
+    label: str
+    """Given by whoever placed it."""
+    instrument_name: str
+    direction: Literal['buy', 'sell']
+    order_type: Literal['limit', 'market']
+    order_state: Literal['open', 'filled', 'cancelled']
+    price: float | None
+    """None for a market order."""
+    amount: float
+    """In total, filled or not."""
+    filled_amount: float
+    average_price: float
+    """Of what is filled; 0 where nothing is."""
+    post_only: bool
+    creation_timestamp: int
+    last_update_timestamp: int
+    cancel_reason: str
+
+
+class UserTrade(Struct, frozen=True):
+    """
+    One of the account's own trades.
+    """
+
+    user_seq: int
+    """Counts the account's trades: 1, 2, 3, ..."""
+    trade_id: int
+    """Of the `Trade` in the market."""
+    order_id: str
+    label: str
+    instrument_name: str
+    direction: Literal['buy', 'sell']
+    price: float
+    amount: float
+    fee: float
+    fee_currency: str
+    liquidity: Literal['maker', 'taker']
+    timestamp: int
+
+
+class OrderReply(Struct, frozen=True):
+    """
+    An order as the venue took it, and the trades that came of it at once.
+    """
+
+    order: Order
+    trades: list[UserTrade]
+
+
+class Position(Struct, frozen=True):
+    """
+    The net of the account's trades in a market, spot or not.
+    """
+
+    instrument_name: str
+    size: float
+    """In base currency, negative when short."""
+    average_price: float
+
+
+class Balance(Struct, frozen=True):
+    currency: str
+    balance: float
+    available: float
+    """What no order and no position needs."""
+
+
+class OrdersMsg(Struct, frozen=True):
+    """
+    The new state of orders, from the channel `user.orders`.
+    """
+
+    seq: int
+    orders: list[Order]
+
+
+class UserTradesMsg(Struct, frozen=True):
+    """
+    From the channel `user.trades`.
+    """
+
+    seq: int
+    trades: list[UserTrade]
+
+
+class PositionsMsg(Struct, frozen=True):
+    """
+    The new state of positions, from the channel `user.positions`.
+    """
+
+    seq: int
+    positions: list[Position]
+
+
+VenueMsg = TradesMsg | QuoteMsg | OrdersMsg | UserTradesMsg | PositionsMsg
 
 _msg_types: dict[str, type[VenueMsg]] = {
     'trades.': TradesMsg,
     'quote.': QuoteMsg,
+    'user.orders': OrdersMsg,
+    'user.trades': UserTradesMsg,
+    'user.positions': PositionsMsg,
 }
 """What comes from a channel, by the beginning of its name."""
 
@@ -265,6 +410,7 @@ class Connection:
         self._ids = count(1)
         self._calls: dict[int, _Call] = {}
         self._slots = trio.Semaphore(_max_in_flight)
+        self._overdue: set[int] = set()
         self._seqs: dict[str, int] = {}
         self._is_open = True
         self._outbox, self._unsent = trio.open_memory_channel[str](math.inf)
@@ -339,6 +485,10 @@ class Connection:
                 self._settle(call_id, message)
             case _Message(params=_Notification(type='test_request')):
                 self.post('public/test', {})
+                # what was unanswered at the last heartbeat, and still is, got lost
+                if self._overdue & self._calls.keys():
+                    raise ConnectionLost(f'no reply for {_heartbeat:g} s')
+                self._overdue = {*self._calls}
             case _Message(method='subscription', params=notification):
                 self._notify(notification.channel, notification.data)
             case _:
@@ -431,6 +581,8 @@ class Client:
         self._connection: Connection | None = None
         self.connected = trio.Event()
         self._streams: list[ChannelStream] = []
+        self.credentials: Credentials | None = None
+        """With which to log in; without, private methods raise `AuthError`."""
 
     async def get_assets(self) -> dict[str, Asset]:
         """
@@ -508,6 +660,85 @@ class Client:
         params = {'instrument_name': instrument, 'start_id': start_id, 'limit': limit}
         return await self._request('public/get_trades', params, list[Trade])
 
+    async def submit_order(
+        self,
+        instrument: str,
+        direction: Literal['buy', 'sell'],
+        amount: float,
+        price: float | None = None,
+        *,
+        order_type: Literal['limit', 'market'] = 'limit',
+        post_only: bool = False,
+        label: str = '',
+    ) -> OrderReply:
+        """
+        Place an order. The venue takes a `label` only once, ever.
+
+        This, `edit_order()` and `cancel_order()` are never made twice on their own:
+        after `ConnectionLost` the venue may or may not have carried them out, and
+        `get_order_state()` tells; after any other error it has not.
+        """
+        params = {
+            'instrument_name': instrument,
+            'amount': amount,
+            'type': order_type,
+            'price': price,
+            'post_only': post_only,
+            'label': label,
+        }
+        return await self._request_once(f'private/{direction}', params, OrderReply)
+
+    async def edit_order(
+        self,
+        order_id: str,
+        amount: float,
+        price: float,
+    ) -> OrderReply:
+        """
+        Give an open order a new price and a new amount, in total.
+        """
+        params = {'order_id': order_id, 'amount': amount, 'price': price}
+        return await self._request_once('private/edit', params, OrderReply)
+
+    async def cancel_order(self, order_id: str) -> Order:
+        params = {'order_id': order_id}
+        return await self._request_once('private/cancel', params, Order)
+
+    async def cancel_all(self) -> int:
+        """
+        Cancel all open orders; returns how many there were.
+        """
+        return await self._request('private/cancel_all', {}, int)
+
+    async def get_open_orders(self) -> list[Order]:
+        return await self._request('private/get_open_orders', {}, list[Order])
+
+    async def get_order_state(self, order_id: str = '', label: str = '') -> Order:
+        """
+        An order, open or not, by either of its names. Raises `OrderRejected` where
+        there is none.
+        """
+        params = {'order_id': order_id, 'label': label}
+        return await self._request('private/get_order_state', params, Order)
+
+    async def get_user_trades(
+        self,
+        start_id: int | None = None,
+        limit: int = 100,
+    ) -> list[UserTrade]:
+        """
+        At most `limit` (up to 1000) of the account's trades from the `user_seq`
+        `start_id` on, ascending; or else the last ones.
+        """
+        params = {'start_id': start_id, 'limit': limit}
+        return await self._request('private/get_user_trades', params, list[UserTrade])
+
+    async def get_positions(self) -> list[Position]:
+        return await self._request('private/get_positions', {}, list[Position])
+
+    async def get_balances(self) -> list[Balance]:
+        return await self._request('private/get_balances', {}, list[Balance])
+
     @acm
     async def open_channel(self, *channels: str) -> AsyncIterator[ChannelStream]:
         """
@@ -539,6 +770,8 @@ class Client:
         for _ in range(_max_attempts - 1):
             try:
                 return await self._request_once(method, params, type)
+            except NotConnected:
+                raise
             except ConnectionLost:
                 pass
             except Throttled as err:
@@ -559,7 +792,7 @@ class Client:
             while self._connection is None:
                 await self.connected.wait()
             return self._connection
-        raise BrokerError(f'no connection to {self._url} for {_patience} s')
+        raise NotConnected(f'no connection to {self._url} for {_patience:g} s')
 
     async def run(self) -> NoReturn:
         """
@@ -619,7 +852,9 @@ class Client:
                     yield
             finally:
                 self._connection = None
-                self.connected = trio.Event()
+                # nobody waits for one that is set
+                if self.connected.is_set():
+                    self.connected = trio.Event()
                 await trio.aclose_forcefully(websocket)
 
     async def _greet(self, connection: Connection) -> None:
@@ -627,12 +862,32 @@ class Client:
         Say what every connection has to begin with.
         """
         await connection.call('public/set_heartbeat', {'interval': _heartbeat}, str)
+        if self.credentials:
+            await self._authenticate(connection, self.credentials)
         if channels := [*self._subscriptions()]:
             # a consumer that asks for what it missed gets its answer after we are
             # subscribed again, so that nothing falls in between
             for stream in self._streams:
                 stream.push(Reconnected())
             await connection.call('public/subscribe', {'channels': channels}, list[str])
+
+    async def _authenticate(
+        self,
+        connection: Connection,
+        credentials: Credentials,
+    ) -> None:
+        # by the venue's clock, since ours may be wrong
+        now = await connection.call('public/get_time', {}, int)
+        nonce = secrets.token_hex(8)
+        # TODO: what the venue wants to have signed, and how.
+        login = {
+            'grant_type': 'client_signature',
+            'client_id': credentials.key,
+            'timestamp': now,
+            'nonce': nonce,
+            'signature': credentials.sign(f'{now}\n{nonce}\n'),
+        }
+        await connection.call('public/auth', login, dict[str, str])
 
 
 def get_url() -> str:
@@ -653,14 +908,19 @@ def get_url() -> str:
 
 
 @acm
-async def get_client(**_: Any) -> AsyncIterator[Client]:
+async def get_client(
+    credentials: Credentials | None = None,
+    **_: Any,
+) -> AsyncIterator[Client]:
     """
-    A connected client, for as long as the block is open.
+    A connected client, for as long as the block is open; with `credentials`, one that
+    is logged in as well.
 
-    Takes, and ignores, what hosts pass on occasion (`is_brokercheck`). Raises
-    `BrokerError` where the venue cannot be reached.
+    Takes, and ignores, what else hosts pass on occasion (`is_brokercheck`). Raises
+    `BrokerError` where the venue cannot be reached, and `AuthError`.
     """
     client = Client(get_url())
+    client.credentials = credentials
     async with open_nursery() as nursery:
         nursery.start_soon(client.run)
         await client.connected.wait()

@@ -13,6 +13,7 @@ from ._piker import (
     MktPair,
     SymbolNotFound,
     async_lifo_cache,
+    context,
     open_cached_client,
 )
 from .api import Client, Pair
@@ -69,7 +70,26 @@ async def mk_mkt(client: Client, pair: Pair) -> MktPair:
     )
 
 
-@tractor.context
+_contracts: dict[str, MktPair] = {}
+
+
+async def cache_contract(client: Client, name: str) -> MktPair:
+    """
+    The market that `name` names: an fqme, or the venue's own name of it.
+
+    The cache is this actor's own. A `brokerd` fills it by itself, from what the venue
+    says of its orders and from what is ordered, whether or not somebody streams the
+    market in a `datad`.
+    """
+    if name not in _contracts:
+        pairs = await client.get_mkt_pairs()
+        by_id = {pair.bs_mktid: pair for pair in pairs.values()}
+        pair = by_id.get(name) or await lookup_pair(client, name)
+        _contracts[name] = await mk_mkt(client, pair)
+    return _contracts[name]
+
+
+@context
 async def open_symbol_search(ctx: tractor.Context) -> None:
     """
     Answer each pattern with one dict of the matching pairs, keyed by bs_fqme; it is

@@ -18,6 +18,7 @@ from minipiker.testing import open_process
 from piker_deribit2 import api
 from piker_deribit2.api import (
     Client,
+    NotConnected,
     Overrun,
     QuoteMsg,
     Reconnected,
@@ -219,6 +220,32 @@ async def test_a_venue_that_restarts(use_venue: Callable[[str], None]) -> None:
         assert ids == list(range(ids[0], ids[-1] + 1))
 
 
+async def test_connections_that_break_as_they_begin(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, '_patience', 10)
+    async with get_client() as client:
+        lost = {'kind': 'lose_reply', 'method': 'public/set_heartbeat'}
+        await call(url, 'sim/fault', **lost, count=2)
+        await call(url, 'sim/fault', kind='drop')
+        # waits through all of it
+        await client.get_ticker('BTC-USDT')
+
+
+async def test_no_connection(
+    use_venue: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, '_patience', 0.2)
+    async with open_simvenue() as venue:
+        use_venue(venue.url)
+        async with get_client() as client:
+            await venue.kill()
+            with pytest.raises(NotConnected, match=r'for 0\.2 s'):
+                await client.get_ticker('BTC-USDT')
+
+
 async def test_heartbeats_are_answered(
     url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -234,6 +261,18 @@ async def test_heartbeats_are_answered(
             assert msg.seq == seq
             if msg.timestamp > first.timestamp + 1000:
                 break
+
+
+async def test_a_reply_that_never_comes(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, '_heartbeat', 0.2)
+    async with get_client() as client:
+        delay = {'kind': 'delay', 'method': 'public/ticker', 'seconds': 3600}
+        await call(url, 'sim/fault', **delay)
+        # asked again on another connection, though this one was alive all the time
+        await client.get_ticker('BTC-USDT')
 
 
 async def test_a_slow_consumer_is_told(

@@ -146,6 +146,8 @@ async def test_datad_exposes_no_more_than_it_must(
     [
         'api:get_client',
         'feed:stream_quotes',
+        'broker:open_trade_dialog',
+        'ledger:norm_trade',
         '_piker:get_console_log',
     ],
 )

@@ -13,7 +13,7 @@ from typing import ClassVar
 import tractor
 import trio
 
-from .._tractor import until_peer_leaves
+from .._tractor import context
 from ..log import get_console_log
 from ..service._daemon import maybe_spawn_daemon
 from ..service._mngr import Services
@@ -58,7 +58,7 @@ async def _setup_persistent_samplerd(
         await trio.sleep_forever()
 
 
-@tractor.context
+@context
 async def register_with_sampler(ctx: tractor.Context, period_s: float) -> None:
     """
     RPC endpoint of `samplerd`: stream the steps of a clock.
@@ -71,15 +71,14 @@ async def register_with_sampler(ctx: tractor.Context, period_s: float) -> None:
             raise RuntimeError('samplerd is not set up')
         Sampler.subs[period_s] = {sub}
         Sampler.nursery.start_soon(Sampler.run_clock, period_s)
-    with until_peer_leaves(ctx):
-        try:
-            await ctx.started()
-            async with ctx.open_stream() as stream:
-                async for step in steps:
-                    await stream.send(step)
-                    await stream.receive()  # ready for the next
-        finally:
-            Sampler.subs[period_s].discard(sub)
+    try:
+        await ctx.started()
+        async with ctx.open_stream() as stream:
+            async for step in steps:
+                await stream.send(step)
+                await stream.receive()  # ready for the next
+    finally:
+        Sampler.subs[period_s].discard(sub)
 
 
 def samplerd_init(

@@ -9,7 +9,7 @@ import pendulum
 import tractor
 
 from .._streaming import CreditReceiver, CreditSender
-from .._tractor import until_peer_leaves
+from .._tractor import context
 from ..accounting import unpack_fqme
 from ..brokers import DataUnavailable, get_brokermod
 from ..log import get_logger
@@ -20,7 +20,7 @@ from .validate import BadFrame, validate_frame
 log = get_logger('data.tsp')
 
 
-@tractor.context
+@context
 async def manage_history(
     ctx: tractor.Context,
     brokername: str,
@@ -38,28 +38,27 @@ async def manage_history(
     mod = get_brokermod(brokername)
     mkt, _ = await mod.get_mkt_info(fqme)
     await ctx.started(mkt.fqme)
-    with until_peer_leaves(ctx):
-        async with (
-            ctx.open_stream() as stream,
-            mod.open_history_client(mkt) as (get_hist, _),
-        ):
-            sender = CreditSender(stream)
-            end_dt: pendulum.DateTime | None = None
-            while count > 0:
-                try:
-                    frame, start, end = await get_hist(timeframe, end_dt=end_dt)
-                except DataUnavailable:
-                    if end_dt is None:
-                        raise
-                    log.info('%s: no history before %s', mkt.fqme, end_dt)
-                    break
-                validate_frame(frame, start, end, timeframe)
-                if end_dt is not None and end >= end_dt:
-                    raise BadFrame(f'{mkt.fqme}: a frame up to {end_dt} ends at {end}')
-                await sender.send(frame[-count:].tobytes())
-                count -= frame.size
-                end_dt = start
-            await sender.send(None)
+    async with (
+        ctx.open_stream() as stream,
+        mod.open_history_client(mkt) as (get_hist, _),
+    ):
+        sender = CreditSender(stream)
+        end_dt: pendulum.DateTime | None = None
+        while count > 0:
+            try:
+                frame, start, end = await get_hist(timeframe, end_dt=end_dt)
+            except DataUnavailable:
+                if end_dt is None:
+                    raise
+                log.info('%s: no history before %s', mkt.fqme, end_dt)
+                break
+            validate_frame(frame, start, end, timeframe)
+            if end_dt is not None and end >= end_dt:
+                raise BadFrame(f'{mkt.fqme}: a frame up to {end_dt} ends at {end}')
+            await sender.send(frame[-count:].tobytes())
+            count -= frame.size
+            end_dt = start
+        await sender.send(None)
 
 
 async def load_history(

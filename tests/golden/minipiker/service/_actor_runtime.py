@@ -23,6 +23,7 @@ from ._registry import free_addr, publish_registry
 _root_dname: str = 'pikerd'
 
 _root_modules: list[str] = [
+    'minipiker.clearing._daemon',
     'minipiker.data._sampling',
     'minipiker.service._daemon',
     'minipiker.service._liveness',

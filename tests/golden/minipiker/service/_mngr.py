@@ -102,6 +102,7 @@ class Services:
             complete=trio.Event(),
         )
         started = False
+        failure: BaseException | None = None
         try:
             with service.cancel_scope:
                 async with open_nursery() as tn:
@@ -120,16 +121,19 @@ class Services:
                         log.info('service %s started', name)
                         await ctx.result()
                     tn.cancel_scope.cancel()
-        except Exception as err:
-            cause = collapse(err)
-            if not started:
-                raise cause from cause.__cause__
-            log.error('service %s ended: %s', name, cause)
+        except* Exception as errors:
+            # beside a cancellation, where a death meets the end of pikerd
+            failure = collapse(errors)
         finally:
             await cls._reap(service)
             if cls.service_tasks.get(name) is service:
                 del cls.service_tasks[name]
             service.complete.set()
+
+        if failure and not started:
+            raise failure from failure.__cause__
+        if failure:
+            log.error('service %s ended: %s', name, failure)
 
     @staticmethod
     async def _raise_on_exit(name: str, process: trio.Process) -> None:

@@ -1,0 +1,125 @@
+"""
+The client's end of the execution management system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager as acm
+from typing import Any
+
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
+
+from ._daemon import maybe_open_emsd
+from ._duplex import Duplex, open_duplex
+from ._ems import ExecMode, Positions, _emsd_main, check_positions
+from ._messages import BrokerdPosition, Cancel, Error, Order, Status
+
+
+class OrderClient:
+    """
+    Sends orders.
+    """
+
+    def __init__(self, stream: Duplex, orders: dict[str, Order]) -> None:
+        self._stream = stream
+        self._sent_orders = orders
+
+    async def send(self, msg: Order) -> Order:
+        """
+        Open an order dialog.
+        """
+        self._sent_orders[msg.oid] = msg
+        await self._stream.send(to_builtins(msg))
+        return msg
+
+    async def update(self, uuid: str, **data: Any) -> Order:
+        """
+        Change `price` or `size` of the order `uuid`.
+        """
+        return await self.send(replace(self._sent_orders[uuid], **data))
+
+    async def cancel(self, uuid: str) -> None:
+        """
+        Cancel the order `uuid`. It is an `Error`, not an exception, if that is over:
+        one cannot know.
+        """
+        order = self._sent_orders.get(uuid)
+        cancel = Cancel(uuid, order.symbol if order else '')
+        await self._stream.send(to_builtins(cancel))
+
+    def _on_status(self, status: Status) -> None:
+        if status.resp in ('closed', 'canceled'):
+            self._sent_orders.pop(status.oid, None)
+        elif status.req:  # which somebody else may have sent, or changed
+            self._sent_orders[status.oid] = status.req
+
+
+class TradesStream:
+    """
+    What happens to orders and positions: an async iterator over `Status`, `Error`
+    and `BrokerdPosition`, in order, none left out.
+    """
+
+    def __init__(self, stream: Duplex, client: OrderClient) -> None:
+        self._stream = stream
+        self._client = client
+
+    async def receive(self) -> Status | BrokerdPosition:
+        return self._decode(await self._stream.receive())
+
+    def _decode(self, msg: dict[str, Any]) -> Status | BrokerdPosition:
+        match msg:
+            case {'name': 'position'}:
+                return convert(msg, BrokerdPosition)
+            case {'resp': 'error'}:
+                return convert(msg, Error)
+        status = convert(msg, Status)
+        self._client._on_status(status)
+        return status
+
+    def __aiter__(self) -> AsyncIterator[Status | BrokerdPosition]:
+        return self
+
+    async def __anext__(self) -> Status | BrokerdPosition:
+        return self._decode(await anext(self._stream))
+
+
+@acm
+async def open_ems(
+    fqme: str,
+    mode: ExecMode = 'live',
+    loglevel: str | None = None,
+) -> AsyncIterator[
+    tuple[OrderClient, TradesStream, Positions, list[str], dict[str, Status]]
+]:
+    """
+    Trade the market `fqme`, or with the name of a broker all of its markets; spawn
+    `emsd` and what it needs if need be.
+
+    Yields a client to send orders with, the stream of what happens to them, the
+    positions, the accounts, and the dialogs that are open, by oid. In mode `live`
+    without credentials the accounts are `['paper']`.
+
+    Raises `ServiceDied` when `emsd` dies. The orders that it had given to a broker
+    stay; a new `emsd` finds them.
+    """
+    async with (
+        maybe_open_emsd(loglevel) as portal,
+        portal.open_context(
+            _emsd_main, fqme=fqme, exec_mode=mode, loglevel=loglevel
+        ) as (ctx, (positions, accounts, statuses)),
+        open_duplex(ctx) as stream,
+    ):
+        dialogs = {msg['oid']: convert(msg, Status) for msg in statuses}
+        orders = {oid: it.req for oid, it in dialogs.items() if it.req}
+        client = OrderClient(stream, orders)
+        yield (
+            client,
+            TradesStream(stream, client),
+            check_positions(positions, accounts),
+            accounts,
+            dialogs,
+        )
+        await ctx.cancel()

@@ -1,0 +1,356 @@
+"""
+The paper engine: a broker that is not there. It clears orders against the live feed
+of `datad`, and speaks like a `brokerd`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager as acm
+from decimal import Decimal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+import tractor
+import trio
+from msgspec import Struct, convert, to_builtins
+
+from .._tractor import boxed_type_name, collapse, context, open_nursery
+from ..accounting import MktPair
+from ..accounting._ledger import Transaction
+from ..accounting._pos import Account, Position
+from ..data.feed import Quote, open_feed
+from ..log import get_logger
+from ._daemon import maybe_spawn_paperboi
+from ._messages import (
+    BrokerdCancel,
+    BrokerdError,
+    BrokerdFill,
+    BrokerdOrder,
+    BrokerdOrderAck,
+    BrokerdPosition,
+    BrokerdStatus,
+    Order,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+log = get_logger('clearing.paper')
+
+
+class PaperMarket(Struct):
+    """
+    A market that orders are cleared in.
+    """
+
+    mkt: MktPair
+    bid: float
+    ask: float
+    orders: dict[str, BrokerdOrder] = {}
+    """The open ones, by oid."""
+
+
+class PaperBoi:
+    """
+    The engine, one per actor. Fills are whole: an order at or through the market
+    trades at the market, another one at its own price when the market gets there.
+    """
+
+    def __init__(
+        self,
+        mod: ModuleType,
+        account: Account,
+        nursery: trio.Nursery,
+    ) -> None:
+        self.broker: str = mod.name
+        self.account = account
+        self.dialogs: set[trio.MemorySendChannel[Any]] = set()
+        self.since = time.time_ns()
+        """Older orders were given to a predecessor, who may have cleared them."""
+        self._mod = mod
+        self._nursery = nursery
+        self._markets: dict[str, PaperMarket] = {}
+        self._locks: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
+        self._recent: deque[str] = deque(maxlen=1024)
+        """The oids of orders that were filled or canceled."""
+
+    def tell(self, msg: Any) -> None:
+        for dialog in self.dialogs:
+            dialog.send_nowait(to_builtins(msg))
+
+    def positions(self) -> list[BrokerdPosition]:
+        return [self._position(pp) for pp in self.account.pps.values()]
+
+    def _position(self, position: Position) -> BrokerdPosition:
+        return BrokerdPosition(
+            broker=self.broker,
+            account='paper',
+            symbol=position.fqme,
+            size=position.cumsize,
+            avg_price=position.ppu,
+        )
+
+    def open_orders(self) -> list[Status]:
+        return [
+            Status(
+                time_ns=time.time_ns(),
+                oid=order.oid,
+                resp='open',
+                reqid=order.oid,
+                src='paper',
+                req=Order(
+                    action=order.action or 'buy',
+                    exec_mode='live',
+                    oid=order.oid,
+                    symbol=order.symbol,
+                    account='paper',
+                    price=order.price,
+                    size=order.size,
+                    brokers=[self.broker],
+                ),
+            )
+            for market in self._markets.values()
+            for order in market.orders.values()
+        ]
+
+    async def handle(self, msg: dict[str, Any]) -> None:
+        """
+        Do what a client asks.
+        """
+        try:
+            match msg:
+                case {'action': 'cancel'}:
+                    self._cancel(convert(msg, BrokerdCancel))
+                case _:
+                    order = convert(msg, BrokerdOrder)
+                    self.tell(BrokerdOrderAck(order.oid, order.oid, order.account))
+                    await self._submit(order)
+        except (ValueError, tractor.RemoteActorError) as err:
+            *_, reason = str(err).strip().splitlines() or ['']
+            if isinstance(err, tractor.RemoteActorError):
+                reason = f'{boxed_type_name(err)}: {reason}'
+            oid = msg['oid']
+            self.tell(BrokerdError(reason, msg.get('symbol'), oid=oid, reqid=oid))
+
+    async def _submit(self, order: BrokerdOrder) -> None:
+        if order.account != 'paper':
+            raise ValueError(f'no account {order.account!r} here, only paper')
+        if self._recall(order):
+            return
+        market = await self._get_market(order.symbol)
+        for value, tick in (
+            (order.price, market.mkt.price_tick),
+            (order.size, market.mkt.size_tick),
+        ):
+            if value <= 0 or Decimal(str(value)) % tick:
+                raise ValueError(f'{value} is not a multiple of {tick}')
+        market.orders[order.oid] = order
+        self._tell_status(order, 'open', filled=0.0)
+        touch = market.ask if order.action == 'buy' else market.bid
+        if _reached(order, touch):
+            self._fill(market, order, touch)
+
+    def _recall(self, order: BrokerdOrder) -> bool:
+        """
+        Tell the end of an order that came to one before.
+        """
+        if order.oid in self._recent or order.time_ns < self.since:
+            for tid, record in self.account.ledger.iter_records():
+                if tid == order.oid:
+                    txn = self.account.ledger.norm_trade(tid, record)
+                    assert txn
+                    self._tell_fill(order, txn)
+                    return True
+        if order.oid in self._recent:
+            self._tell_status(order, 'canceled', filled=0.0)
+            return True
+        return False
+
+    def _cancel(self, msg: BrokerdCancel) -> None:
+        for market in self._markets.values():
+            if order := market.orders.pop(msg.oid, None):
+                self._recent.append(msg.oid)
+                self._tell_status(order, 'canceled', filled=0.0)
+                return
+        raise ValueError('no such order is open')
+
+    async def _get_market(self, symbol: str) -> PaperMarket:
+        async with self._locks[symbol]:
+            if symbol not in self._markets:
+                self._markets[symbol] = await self._nursery.start(self._clear, symbol)
+            return self._markets[symbol]
+
+    async def _clear(self, symbol: str, task_status: TaskStatus[PaperMarket]) -> None:
+        """
+        Clear a market's orders by its live feed.
+        """
+        market: PaperMarket | None = None
+        while True:
+            try:
+                async with open_feed([f'{symbol}.{self.broker}']) as feed:
+                    ((fqme, mkt),) = feed.mkts.items()
+                    if market is None:
+                        last = feed.quotes[fqme]['last']
+                        market = PaperMarket(mkt, last, last)
+                        task_status.started(market)
+                    self._on_quote(market, feed.quotes[fqme])
+                    async for quotes in feed:
+                        self._on_quote(market, quotes[fqme])
+            except Exception as err:
+                cause = collapse(err)
+                if market is None:
+                    raise cause from cause.__cause__
+                log.error('%s: feed lost, opening another: %s', symbol, cause)
+                await trio.sleep(0.1)
+
+    def _on_quote(self, market: PaperMarket, quote: Quote) -> None:
+        if 'last' in quote:
+            self._on_tick(market, {'type': 'last', 'price': quote['last']})
+        for tick in quote['ticks']:
+            self._on_tick(market, tick)
+
+    def _on_tick(self, market: PaperMarket, tick: dict[str, Any]) -> None:
+        price = tick['price']
+        match tick['type']:
+            case 'bid':
+                market.bid = price
+                side = 'sell'
+            case 'ask':
+                market.ask = price
+                side = 'buy'
+            case 'trade' | 'last':
+                side = ''
+            case _:
+                return
+        for order in list(market.orders.values()):
+            if side in ('', order.action) and _reached(order, price):
+                self._fill(market, order, order.price)
+
+    def _fill(self, market: PaperMarket, order: BrokerdOrder, price: float) -> None:
+        del market.orders[order.oid]
+        self._recent.append(order.oid)
+        get_cost = getattr(self._mod, 'get_cost', None)
+        txn = Transaction(
+            fqme=market.mkt.fqme,
+            tid=order.oid,
+            size=order.size if order.action == 'buy' else -order.size,
+            price=price,
+            cost=get_cost(price, order.size, True) if get_cost else 0.0,
+            dt=pendulum.now('UTC'),
+            bs_mktid=market.mkt.bs_mktid,
+        )
+        # on disk first: what nobody was told can be asked for again
+        position = self.account.add(txn.tid, txn.to_dict())
+        assert position
+        self._tell_fill(order, txn)
+        self.tell(self._position(position))
+
+    def _tell_fill(self, order: BrokerdOrder, txn: Transaction) -> None:
+        self.tell(
+            BrokerdFill(
+                time_ns=time.time_ns(),
+                broker_time=txn.dt.timestamp(),
+                reqid=order.oid,
+                size=abs(txn.size),
+                price=txn.price,
+                action=order.action,
+                broker_details={'name': 'paper', 'tid': txn.tid},
+            )
+        )
+        self._tell_status(order, 'closed', filled=order.size)
+
+    def _tell_status(
+        self,
+        order: BrokerdOrder,
+        status: Any,
+        filled: float,
+    ) -> None:
+        self.tell(
+            BrokerdStatus(
+                time_ns=time.time_ns(),
+                reqid=order.oid,
+                status=status,
+                oid=order.oid,
+                account='paper',
+                filled=filled,
+                remaining=order.size - filled,
+                broker_details={'name': 'paper'},
+            )
+        )
+
+
+def _reached(order: BrokerdOrder, price: float) -> bool:
+    return price <= order.price if order.action == 'buy' else price >= order.price
+
+
+_engine: PaperBoi | None = None
+
+
+def get_engine(
+    mod: ModuleType | None = None,
+    account: Account | None = None,
+    nursery: trio.Nursery | None = None,
+) -> PaperBoi:
+    """
+    This actor's engine, which `_setup_persistent_paperboi()` allocates by passing
+    the backend, the account, and the nursery that markets are to be cleared in.
+    """
+    global _engine
+    if _engine is None:
+        if mod is None or account is None or nursery is None:
+            raise RuntimeError('there is no engine in this actor, only in paperboi')
+        _engine = PaperBoi(mod, account, nursery)
+    return _engine
+
+
+@context
+async def open_trade_dialog(ctx: tractor.Context) -> None:
+    """
+    RPC endpoint of `paperboi`, as a backend's of `brokerd`.
+    """
+    engine = get_engine()
+    send_chan, unsent = trio.open_memory_channel[Any](float('inf'))
+    to_engine, requests = trio.open_memory_channel[Any](float('inf'))
+    await ctx.started((to_builtins(engine.positions()), ['paper']))
+    async with ctx.open_stream() as stream, open_nursery() as tn:
+
+        async def send() -> None:
+            async for msg in unsent:
+                await stream.send(msg)
+
+        async def handle() -> None:
+            async for msg in requests:
+                await engine.handle(msg)
+
+        for status in engine.open_orders():
+            send_chan.send_nowait(to_builtins(status))
+        engine.dialogs.add(send_chan)
+        try:
+            tn.start_soon(send)
+            tn.start_soon(handle)
+            # taken off the stream at once: it may have to wait for a feed
+            async for msg in stream:
+                to_engine.send_nowait(msg)
+        finally:
+            engine.dialogs.discard(send_chan)
+        tn.cancel_scope.cancel()
+
+
+@acm
+async def open_paperboi(
+    broker: str,
+    loglevel: str | None = None,
+) -> AsyncIterator[tuple[tractor.Context, Any]]:
+    """
+    A dialog with the paper engine of `broker`, spawned if there is none yet.
+    """
+    async with (
+        maybe_spawn_paperboi(broker, loglevel) as portal,
+        portal.open_context(open_trade_dialog) as (ctx, first),
+    ):
+        yield ctx, first

@@ -1,0 +1,199 @@
+"""
+Credentials are for `brokerd` alone, and show up nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+import pytest
+import tractor
+import trio
+
+from minipiker._tractor import boxed_type_name
+from minipiker.brokers import BrokerError
+from minipiker.clearing import open_brokerd_dialog, open_ems
+from minipiker.clearing.testing import mk_account, mk_order, wait_for
+from minipiker.data._daemon import open_datad
+from minipiker.data.validate import _eps
+from minipiker.service import ServiceDied, find_service, open_pikerd
+from minipiker.service._liveness import actor_info
+from minipiker.testing import open_test_pikerd, write_brokers_toml
+from simvenue.process import open_simvenue
+
+pytestmark = pytest.mark.disturbs_venue
+
+key, secret = 'key-0f6b3c', 'secret-91d4e7'
+venue_env = {'SIMVENUE_ACCOUNTS': f'{{"{key}": {{"secret": "{secret}"}}}}'}
+
+
+def files_below(folder: Path) -> list[Path]:
+    return list(folder.rglob('*'))
+
+
+async def test_credentials_show_up_nowhere(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    broker: str,
+) -> None:
+    shown: list[str] = []
+    async with open_simvenue(venue_env, rate=0) as venue:
+        write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, secret))
+        async with open_pikerd(
+            loglevel='debug',
+            tractor_runtime_overrides={'piker_test_dir': str(tmp_path)},
+        ) as services:
+
+            def kill(name: str) -> None:
+                os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
+
+            fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
+            with pytest.raises(ServiceDied) as died:
+                async with open_ems(broker, 'live') as (client, stream, *_):
+                    await client.send(mk_order(fqme, 'buy', 100_000, 0.1, account))
+                    refused = await client.send(
+                        mk_order(fqme, 'buy', 100_000, 1e6, account)
+                    )
+                    with pytest.raises(AssertionError) as error:
+                        await wait_for(stream, refused.oid, 'open')
+                    await venue.fault('malformed')
+                    kill(f'brokerd.{broker}')
+                    order = await client.send(
+                        mk_order(fqme, 'buy', 40_000, 0.1, account)
+                    )
+                    await wait_for(stream, order.oid, 'open')
+                    for process in psutil.Process().children(recursive=True):
+                        shown += process.cmdline()
+                    kill('emsd')
+                    with trio.fail_after(4):
+                        while True:
+                            await stream.receive()
+            shown += traceback.format_exception(died.value)
+            shown += traceback.format_exception(error.value)
+
+            # nor when they are asked for
+            async with find_service(f'brokerd.{broker}') as portal:
+                assert portal
+                module = f'piker_{broker}.broker'
+                try:
+                    with trio.fail_after(4):
+                        answer = await portal.run_from_ns(module, 'load_accounts')
+                    shown.append(repr(answer))
+                except (tractor.RemoteActorError, TypeError, trio.TooSlowError) as err:
+                    shown += traceback.format_exception(err)
+            await services.cancel_service(f'brokerd.{broker}')
+
+            write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, 'wrong'))
+            with pytest.raises(tractor.RemoteActorError) as denied:
+                async with open_ems(broker, 'live'):
+                    pass
+            assert 'AuthError' in str(denied.value)
+            shown += traceback.format_exception(denied.value)
+
+    shown += capfd.readouterr()
+    shown += [
+        file.read_text()
+        for file in files_below(tmp_path)
+        if file.is_file() and file.name != 'brokers.toml'
+    ]
+    assert any(fqme in text for text in shown), 'the ledger'
+    for text in shown:
+        assert key not in text
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ('section', 'expected'),
+    [
+        (mk_account(key, secret), ['main']),
+        (mk_account('', ''), []),  # as `piker-new` writes it
+        (mk_account(key, ''), 'no api_secret'),
+        ({'accounts': {'main': 'mian'}, 'main': {}}, 'names no section'),
+        ({'accounts': {'main': {'api_key': key}}}, 'names no section'),
+    ],
+)
+def test_accounts_name_their_credentials(
+    section: dict[str, Any],
+    expected: list[str] | str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mod: ModuleType,
+    broker: str,
+) -> None:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    write_brokers_toml(tmp_path / 'minipiker', **section)
+    load_accounts = import_module(f'{mod.__name__}.broker').load_accounts
+    if isinstance(expected, str):
+        with pytest.raises(BrokerError, match=expected) as refusal:
+            load_accounts()
+        assert key not in str(refusal.value)
+    else:
+        assert list(load_accounts()) == [f'{broker}.{label}' for label in expected]
+
+
+async def test_a_file_that_others_can_read_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: str,
+) -> None:
+    async with (
+        open_simvenue(venue_env) as venue,
+        open_test_pikerd(tmp_path) as services,
+    ):
+        write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, secret))
+        path = tmp_path / 'brokers.toml'
+        path.chmod(0o640)
+        with pytest.raises(tractor.RemoteActorError) as refusal:
+            async with open_ems(broker, 'live'):
+                pass
+        assert f'chmod 600 {path}' in str(refusal.value)
+        await services.cancel_service(f'brokerd.{broker}')
+
+        # one without credentials is anybody's, and the environment is ours
+        write_brokers_toml(tmp_path, url=venue.url)
+        path.chmod(0o644)
+        monkeypatch.setenv(f'{broker.upper()}_API_KEY', key)
+        monkeypatch.setenv(f'{broker.upper()}_API_SECRET', secret)
+        async with open_ems(broker, 'live') as (_, _, _, names, _):
+            assert names == [f'{broker}.main']
+
+
+async def test_each_daemon_refuses_the_others_functions(
+    tmp_path: Path,
+    mod: ModuleType,
+    broker: str,
+) -> None:
+    def path(name: str) -> str:
+        return f'{getattr(mod, name).__module__}:{name}'
+
+    async with (
+        open_simvenue(venue_env) as venue,
+        open_test_pikerd(tmp_path, url=venue.url),
+        open_datad(broker) as datad,
+        open_brokerd_dialog(mod, None, 'live'),
+        find_service(f'brokerd.{broker}') as brokerd,
+    ):
+        assert brokerd
+        exposed = set((await brokerd.run(actor_info))['enable_modules'])
+        assert {name for name in exposed if not name.startswith('tractor.')} == {
+            'minipiker.service._liveness',
+            f'{mod.__name__}._daemon',
+            *(f'{mod.__name__}.{name}' for name in mod._brokerd_mods),
+        }
+        host = ['minipiker.data.feed:open_feed_bus', 'minipiker.data.tsp:get_hist']
+        for portal, wrong in (
+            (brokerd, [*map(path, _eps['datad'] + _eps['middleware']), *host]),
+            (datad, [*map(path, _eps['brokerd'] + _eps['middleware'])]),
+        ):
+            for it in wrong:
+                module, _, function = it.partition(':')
+                with pytest.raises(tractor.RemoteActorError) as refusal:
+                    await portal.run_from_ns(module, function)
+                assert boxed_type_name(refusal.value) == 'ModuleNotExposed', it
