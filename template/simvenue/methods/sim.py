@@ -61,6 +61,10 @@ class Sim:
                 )
         return 'ok'
 
+    def clear_faults(self, session: Session) -> str:
+        self._venue.faults.armed.clear()
+        return 'ok'
+
     def state(self, session: Session) -> dict[str, Any]:
         return {
             'now': self._venue.clock.now(),
