@@ -93,13 +93,12 @@ def test_ctrl_c_ends_it_quietly(group: bool) -> None:
         start_new_session=True,
     ) as process:
         assert process.stdout
-        assert process.stderr
         process.stdout.readline()
         begin = time.monotonic()
         if group:
             os.killpg(process.pid, signal.SIGINT)
         else:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 130
-        assert process.stderr.read() == ''
-    assert time.monotonic() - begin < 4 * 2  # the promise is 2 s, on an idle machine
+        _, stderr = process.communicate(timeout=30)
+        assert (process.returncode, stderr) == (130, '')
+    assert time.monotonic() - begin < 10  # the promise is 2 s, on an idle machine

@@ -25,7 +25,7 @@ from minipiker.service._registry import find_registry
 from minipiker.testing import open_process, open_test_pikerd
 from simvenue.process import open_simvenue
 
-_soon: float = 4
+_soon: float = 10
 """Seconds; the promise is 1, on an idle machine."""
 
 

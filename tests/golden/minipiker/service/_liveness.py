@@ -89,23 +89,27 @@ async def watch_actor(portal: tractor.Portal) -> AsyncIterator[int]:
 
 def _end_with_parent() -> None:
     """
-    In a subactor: start the thread that ends this process when its parent is gone.
+    In a subactor: see to it that this process ends when its parent does, be that by
+    the parent's word or by its death.
 
-    A thread, since the event loop may be busy or wedged just then. Not
-    PR_SET_PDEATHSIG: trio spawns from a worker thread, and the signal comes when
-    that thread ends, not the process.
+    The death is watched by a thread, since the event loop may be busy or wedged just
+    then. Not PR_SET_PDEATHSIG: trio spawns from a worker thread, and the signal comes
+    when that thread ends, not the process.
     """
     actor = tractor.current_actor(err_on_no_runtime=False)
     if actor is None or getattr(actor, '_parent_chan', None) is None:
         return  # the root, or a plain import
 
+    # a terminal's Ctrl-C goes to every process: it is for the root, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    token = trio.lowlevel.current_trio_token()
     parent = os.pidfd_open(os.getppid())
 
     def watch() -> None:
         poll = select.poll()
         poll.register(parent, select.POLLIN)
         poll.poll()
-        os.kill(os.getpid(), signal.SIGINT)
+        token.run_sync_soon(actor.cancel_soon)
         threading.Event().wait(_grace)
         os._exit(1)
 
