@@ -33,8 +33,8 @@ from .brokers import __brokers__, get_brokermod
 from .service import Services, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
-_timeout: float = 60.0
-"""Seconds that an async test may take."""
+_timeout: float = 240.0
+"""Seconds that an async test, or a command, may take: slow machines pass, hangs fail."""
 
 _PR_SET_CHILD_SUBREAPER: int = 36
 """From `<linux/prctl.h>`."""
@@ -245,7 +245,7 @@ def run_minipiker(*args: str, answer: str = '') -> subprocess.CompletedProcess[s
         input=answer,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=_timeout,
         check=False,
     )
 
@@ -270,7 +270,7 @@ def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=60)
             finally:
                 process.kill()
 
