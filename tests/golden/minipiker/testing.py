@@ -34,7 +34,9 @@ from .service import Services, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
 _timeout: float = 240.0
-"""Seconds that an async test, or a command, may take: slow machines pass, hangs fail."""
+"""
+Seconds that an async test or a command may take: to end what hangs, not what is slow.
+"""
 
 _PR_SET_CHILD_SUBREAPER: int = 36
 """From `<linux/prctl.h>`."""
