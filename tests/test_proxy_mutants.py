@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,26 +29,34 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         'self._relay.cancel(mid)',
         'self._relay.cancel(mid - 1)',
     ),
+    'a call is made for whoever is cancelled': (
+        'a_call_in_a_cancelled_scope_is_not_made',
+        'await trio.lowlevel.checkpoint_if_cancelled()',
+        'pass',
+    ),
     'a call is cancelled twice': (
         'a_cancelled_method_is_cancelled_once_and_cleans_up',
         """\
-            task.cancel()
-        else:
+            self._tasks[mid].cancel()
 """,
         """\
-            task.cancel()
-            asyncio.get_running_loop().call_later(0.005, task.cancel)
-        else:
+            self._tasks[mid].cancel()
+            self._loop.call_later(0.005, self._tasks[mid].cancel)
 """,
     ),
     'leaving cancels a second time': (
         'a_cancelled_method_is_cancelled_once_and_cleans_up',
-        'if not task.cancelling():',
-        'if task:',
+        'elif mid in self._tasks and mid not in self._cancelled:',
+        'elif mid in self._tasks:',
+    ),
+    'leaving spares whoever has been cancelled by others': (
+        'leaving_cancels_a_call_whose_own_timeout_is_just_over',
+        'mid not in self._cancelled:',
+        'not self._tasks[mid].cancelling():',
     ),
     'a waiting call starts though it was cancelled': (
         'a_call_cancelled_while_it_waits_never_starts',
-        'self._backlog.pop(mid, None)',
+        'del self._backlog[mid]',
         'pass',
     ),
     'an exception is swallowed': (
@@ -80,8 +91,8 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     ),
     'a slot is released when its caller leaves': (
         'a_cancelled_method_is_cancelled_once_and_cleans_up',
-        'task := self._tasks.get(mid)',
-        'task := self._tasks.pop(mid, None)',
+        'self._tasks[mid].cancel()',
+        'self._tasks.pop(mid).cancel()',
     ),
     'nobody takes a slot that is free again': (
         'calls_beyond_the_slots_start_in_order',
@@ -108,10 +119,30 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         'if self._stopping.is_set():\n            self._reply',
         'if False:\n            self._reply',
     ),
+    'a dead relay says so nowhere else': (
+        'a_dead_relay_fails_every_caller_at_once',
+        'if relay.cause is not None:',
+        'if relay.cause and False:',
+    ),
+    'a dead relay says so once more': (
+        'a_relay_that_dies_under_a_caller_is_one_error',
+        'callers.cancel()',
+        'raise self.mk_down()',
+    ),
+    'a dead relay leaves the subscribers waiting': (
+        'a_dead_relay_fails_every_caller_at_once',
+        'self._events.fail(self.mk_down)',
+        'pass',
+    ),
+    'a dead relay takes subscribers': (
+        'a_subscriber_that_comes_too_late_is_told',
+        'if self._mk_down is None:',
+        'if True:',
+    ),
     'leaving cancels nothing': (
         'every_way_out_with_calls_in_flight_is_clean',
-        'for task in self._tasks.values():\n            # a second',
-        'for task in ():\n            # a second',
+        "self._reply(mid, {'exception': self.mk_down()})\n            self.cancel(mid)",
+        "self._reply(mid, {'exception': self.mk_down()})",
     ),
     'leaving does not wait': (
         'every_way_out_with_calls_in_flight_is_clean',
@@ -123,6 +154,11 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         'self._missed += 1',
         'pass',
     ),
+    'the newest event is missed': (
+        'a_slow_subscriber_misses_events_loudly_and_stalls_nobody',
+        'self._recv.receive_nowait()\n            self._send.send_nowait(event)',
+        'pass',
+    ),
     'a slow subscriber fails the client': (
         'a_slow_subscriber_misses_events_loudly_and_stalls_nobody',
         'except trio.WouldBlock:',
@@ -132,14 +168,15 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
 
 
 def run_tests(
-    project: Path, code: Path, *names: str
+    project: Path, code: Path, timeout: int, *names: str
 ) -> subprocess.CompletedProcess[str]:
     """Run tests of the proxy on the `code`, with the project's tools."""
     return subprocess.run(
         [
-            *(project / '.venv' / 'bin' / 'pytest', '-q', '--numprocesses=0'),
-            # for callers that are never answered: each test takes a small part of it
-            '--timeout=5',
+            *(project / '.venv' / 'bin' / 'python', '-m', 'pytest', '-q'),
+            # alone, and with no more plugins than they need
+            *('-o', 'addopts=', '-p', 'no:xdist', '-p', 'no:hypothesispytest'),
+            f'--timeout={timeout}',
             *(f'tests/test_proxy.py::test_{name}' for name in names),
         ],
         cwd=code,
@@ -150,23 +187,41 @@ def run_tests(
     )
 
 
+def run_mutant(mutant: str, project: Path, code: Path) -> int | str:
+    """What pytest says of a mutant: its exit code, or that there is no such mutant."""
+    shutil.copytree(project, code, ignore=shutil.ignore_patterns('.*', '__pycache__'))
+    test, right, wrong = MUTANTS[mutant]
+    proxy = code / 'piker_deribit2' / '_proxy.py'
+    source = proxy.read_text()
+    if source.count(right) != 1:
+        return 'the mutant is out of date'
+    proxy.write_text(source.replace(right, wrong))
+    # some callers are never answered; each test takes a small part of this
+    return run_tests(project, code, 3, test).returncode
+
+
+@pytest.fixture(scope='module')
+def outcomes(
+    make_project: MakeProject, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[int | str]]]:
+    """All mutants at once: most of the time passes in waiting."""
+    project = make_project('--client', 'asyncio')
+    folder = tmp_path_factory.mktemp('mutants')
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            mutant: pool.submit(run_mutant, mutant, project, folder / str(number))
+            for number, mutant in enumerate(MUTANTS)
+        }
+        pool.shutdown(cancel_futures=True)
+
+
 def test_no_mutant(make_project: MakeProject) -> None:
     project = make_project('--client', 'asyncio')
-    done = run_tests(project, project, *{test for test, *_ in MUTANTS.values()})
+    tests = {test for test, *_ in MUTANTS.values()}
+    done = run_tests(project, project, 60, *sorted(tests))
     assert done.returncode == pytest.ExitCode.OK, done.stdout
 
 
 @pytest.mark.parametrize('mutant', MUTANTS)
-def test_mutant(mutant: str, make_project: MakeProject, tmp_path: Path) -> None:
-    project = make_project('--client', 'asyncio')
-    code = shutil.copytree(
-        project, tmp_path / 'code', ignore=shutil.ignore_patterns('.*')
-    )
-    test, right, wrong = MUTANTS[mutant]
-    proxy = code / 'piker_deribit2' / '_proxy.py'
-    source = proxy.read_text()
-    assert source.count(right) == 1, 'the mutant is out of date'
-    proxy.write_text(source.replace(right, wrong))
-
-    done = run_tests(project, code, test)
-    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+def test_mutant(mutant: str, outcomes: dict[str, Future[int | str]]) -> None:
+    assert outcomes[mutant].result() == pytest.ExitCode.TESTS_FAILED
