@@ -85,13 +85,13 @@ def backend(
                 f'note: as {answers[key]} and as {answer}\n'
                 'help: leave out one of the two'
             )
-    if wrap and answers.get('client') == 'trio':
+    if wrap is not None and answers.get('client') == 'trio':
         raise Refusal(
             'there is nothing to wrap for a client on trio\n'
             'note: --wrap is for clients that live on asyncio\n'
             f'help: piker-new backend {name} --client asyncio --wrap {wrap}'
         )
-    if wrap and answers.get('layout') == 'in-tree':
+    if wrap is not None and answers.get('layout') == 'in-tree':
         raise Refusal(
             'a client is wrapped in a project of its own\n'
             'note: its requirements are written there, too\n'
@@ -114,7 +114,7 @@ def backend(
         )
     dest = dest or Path(name)
     check_destination(dest)
-    if wrap:
+    if wrap is not None:
         from .wrap import wrap as read_class
 
         answers['client'] = questions()['client'].parse('asyncio')

@@ -138,7 +138,7 @@ def wrap(spec: str) -> Wrapped:
         raise Refusal(
             f"'{spec}' has no coroutine methods\n"
             'note: they are what trio calls through the proxy\n'
-            f'help: is it the asyncio client of {cls.__module__.partition(".")[0]}?'
+            f'help: {_offer(spec.partition(":")[0])}'
         )
     return Wrapped(
         spec,
@@ -162,7 +162,7 @@ def _find(spec: str) -> type:
         )
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # whatever the SDK's own code may raise
+    except (Exception, SystemExit) as error:  # whatever the SDK's own code may raise
         why = ' '.join(f'{type(error).__name__}: {error}'.split())
         root = module_name.partition('.')[0]
         raise Refusal(
@@ -173,17 +173,24 @@ def _find(spec: str) -> type:
     for part in class_name.split('.'):
         found = getattr(found, part, None)
     if not inspect.isclass(found):
-        classes = [
-            name
-            for name, _ in inspect.getmembers(sys.modules[module_name], inspect.isclass)
-            if not name.startswith('_')
-        ]
         raise Refusal(
-            f"'{spec}' is not a class\n"
-            f'note: of the class, methods are read; no instance is made\n'
-            f'help: {module_name} has {", ".join(classes[:5]) or "no classes"}'
+            f"'{spec}' is {'not a class' if found is not None else 'not there'}\n"
+            'note: of the class, methods are read; no instance is made\n'
+            f'help: {_offer(module_name)}'
         )
     return found
+
+
+def _offer(module: str) -> str:
+    """What there is to wrap in a module."""
+    classes = [
+        name
+        for name, cls in inspect.getmembers(sys.modules[module], inspect.isclass)
+        if any(inspect.iscoroutinefunction(member) for _, member in _members(cls))
+    ]
+    if not classes:
+        return f'name another module: in {module} no class has coroutine methods'
+    return f'{module} has {", ".join(classes[:5])}'
 
 
 def _requirement(cls: type) -> str | None:
@@ -549,6 +556,10 @@ class _Reader:
         awaited = self._awaited(member)
         if inspect.iscoroutinefunction(member):
             awaited = signature.return_annotation
+            kind = self._resolve(awaited, member)
+            if (typing.get_origin(kind) or kind) is collections.abc.Coroutine:
+                self._degraded.append(f'{name}(), as the reply would be a coroutine')
+                awaited = Any
         parameters = ['self']
         before = None
         for each in _parameters(member):
