@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from contextlib import asynccontextmanager as acm
 from importlib import import_module
 from importlib.util import find_spec
@@ -110,11 +111,21 @@ else:
     from piker.types import Struct
 
     context = tractor.context
-    open_nursery = trio.open_nursery
 
     # its daemons enable modules of their own
     _datad_modules: list[str] = []
     _brokerd_modules: list[str] = []
+
+    @acm
+    async def open_nursery() -> AsyncIterator[trio.Nursery]:
+        """
+        A trio nursery that raises a single error bare.
+        """
+        async with AsyncExitStack() as stack:
+            # an older piker has no such thing, nor a trio that calls for it
+            if collapse := getattr(tractor.trionics, 'collapse_eg', None):
+                await stack.enter_async_context(collapse())
+            yield await stack.enter_async_context(trio.open_nursery())
 
     def prefer_host(function: Callable[..., Any]) -> Callable[..., Any]:
         """
