@@ -65,7 +65,7 @@ def write(config: dict[str, Any], path: Path) -> None:
     its owner alone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f'.{path.name}.{os.getpid()}')
+    aside = path.with_name(f'.{path.name}.new')
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     with open(
         aside,

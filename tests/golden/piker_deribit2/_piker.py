@@ -156,11 +156,11 @@ else:
             with self._ledger.file_path.open('ab') as file:
                 file.write(b'\n' + msgspec.toml.encode({tid: record}))
 
-        def iter_records(self) -> Iterator[tuple[str, dict[str, Any]]]:
-            yield from self._ledger.items()
+        def iter_newest(self) -> Iterator[tuple[str, dict[str, Any]]]:
+            yield from reversed(self._ledger.data.items())
 
         def last_record(self) -> dict[str, Any] | None:
-            return next(reversed(self._ledger.data.values()), None)
+            return next((record for _, record in self.iter_newest()), None)
 
     class Account(msgspec.Struct):
         """

@@ -5,15 +5,18 @@ The books: ledgers, accounts, positions.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import subprocess
 import sys
+from itertools import count
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pendulum
 import pytest
+import trio
+import trio.testing
 
 from minipiker.accounting._ledger import Transaction, open_trade_ledger
 from minipiker.accounting._pos import Position, open_account
@@ -112,41 +115,117 @@ async def test_an_account_file_behind_its_ledger_catches_up(
         assert account.pps == {}
 
 
-def test_a_ledger_survives_kill(mod: ModuleType, broker: str) -> None:
-    script = f"""
-from minipiker.accounting._ledger import open_trade_ledger
-from minipiker.brokers import get_brokermod
+WRITING = {os.mkdir, os.open, open, os.write, os.ftruncate, os.replace}
 
-with open_trade_ledger(get_brokermod({broker!r}), 'paper') as ledger:
-    number = 0
-    while True:
-        record = {{'text': 'of\\n\\ntwo lines', 'number': number}}
-        ledger.append(str(number), record)
-        print(number, flush=True)
-        number += 1
-"""
-    with subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE) as it:
-        assert it.stdout
-        for line in it.stdout:
-            if line == b'100\n':
-                it.send_signal(signal.SIGKILL)
-                break
-        told = 1 + max(map(int, it.stdout.read().split()), default=100)
 
+def trade_until_killed(mod: ModuleType, broker: str, step: int) -> list[str]:
+    """
+    Open an account in a process of its own and enter a trade, then another; but kill
+    it before call `step` of those that write. The trades that were entered.
+    """
+    steps = 0
+
+    def profile(_: FrameType, event: str, function: Any) -> None:
+        nonlocal steps
+        if event == 'c_call' and function in WRITING:
+            steps += 1
+            if steps == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    async def trade() -> None:
+        async with open_account(mod, 'paper') as account:
+            for tid in '12':
+                account.add(tid, mk_record(broker, 1, 100))
+                os.write(told, tid.encode())
+                await trio.testing.wait_all_tasks_blocked(0.001)
+
+    said, told = os.pipe()
+    if not (pid := os.fork()):
+        sys.setprofile(profile)
+        trio.run(trade)
+        os._exit(0)
+    os.close(told)
+    with os.fdopen(said) as pipe:
+        tids = list(pipe.read())
+    _, status = os.waitpid(pid, 0)
+    assert status in (0, signal.SIGKILL)
+    return [*tids, 'the end'] if status == 0 else tids
+
+
+@pytest.mark.filterwarnings('ignore:.*multi-threaded, use of fork')
+def test_books_survive_kill_between_any_two_writes(
+    mod: ModuleType,
+    broker: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr('minipiker.accounting._pos._pause', 0.0)
+
+    async def check(told: list[str]) -> None:
+        async with open_account(mod, 'paper') as account:
+            tids = [tid for tid, _ in account.ledger.iter_records()]
+            assert tids[: len(told)] == told
+            assert len(tids) <= len(told) + 1
+            position = sum(it.cumsize for it in account.pps.values())
+            assert position == len(tids)
+            account.add('3', mk_record(broker, 1, 100))
+
+    for step in count(1):
+        told = trade_until_killed(mod, broker, step)
+        if ended := told[2:]:
+            break
+        trio.run(check, told)
+        names = sorted(it.name for it in tmp_path.rglob('*') if it.is_file())
+        assert names == [f'account.{broker}.paper.toml', f'trades_{broker}_paper.toml']
+        shutil.rmtree(tmp_path / 'minipiker')
+    assert ended
+    assert step > 12
+
+
+def test_half_an_entry_is_none(mod: ModuleType, broker: str) -> None:
+    """
+    As a full disk may leave it.
+    """
+    record = mk_record(broker, 1, 100)
     with open_trade_ledger(mod, 'paper') as ledger:
-        kept = [record['number'] for _, record in ledger.iter_records()]
-        assert kept[:told] == list(range(told))
-        last = ledger.last_record()
-        assert last
-        assert last['number'] == kept[-1]
+        ledger.append('1', record)
         size = ledger.size
-
-        # half an entry, as a full disk may leave it
         with ledger.path.open('a') as file:
             file.write('[half]\nprice = 1')
     with open_trade_ledger(mod, 'paper') as ledger:
         assert ledger.size == size
+        assert ledger.last_record() == record
         assert ledger.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_no_space_for_an_entry(
+    mod: ModuleType,
+    broker: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = os.write
+    async with open_account(mod, 'paper') as account:
+        account.add('1', mk_record(broker, 1, 100))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, 'write', lambda file, text: write(file, text[:20]))
+            with pytest.raises(OSError, match='no space'):
+                account.add('2', mk_record(broker, 1, 100))
+        account.add('3', mk_record(broker, 1, 100))
+        assert [tid for tid, _ in account.ledger.iter_records()] == ['1', '3']
+        assert [it.cumsize for it in account.pps.values()] == [2]
+
+
+def test_records_are_found_from_either_end(mod: ModuleType) -> None:
+    with open_trade_ledger(mod, 'paper') as ledger:
+        assert ledger.find('0') is None
+        assert ledger.last_record() is None
+        for number in range(2000):
+            ledger.append(str(number), {'number': number, 'text': '\n\n[7]\n' * 9})
+        numbers = [record['number'] for _, record in ledger.iter_newest()]
+        assert numbers == list(reversed(range(2000)))
+        for number in (0, 1, 7, 1000, 1999):
+            assert (ledger.find(str(number)) or {})['number'] == number
+        assert ledger.find('2000') is None
 
 
 def test_the_venues_records_become_transactions(mod: ModuleType, broker: str) -> None:

@@ -4,10 +4,14 @@ What a backend says of orders, and piker drops or is killed by, is an error here
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager as acm
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
+import trio
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
@@ -58,6 +62,9 @@ FOUND = Status(
 )
 
 
+Talk = Callable[..., Awaitable[list[dict[str, Any]]]]
+
+
 async def tell(*msgs: Struct | dict[str, Any]) -> list[str]:
     """
     Let the host hear `msgs` from a backend that was given `ORDER`. What its client is
@@ -84,6 +91,97 @@ async def test_the_life_of_an_order() -> None:
     # late news of what is over, and errors of what nobody asked for, do no harm
     told = await tell(ACK, CLOSED, OPEN, FILL, BrokerdError('no such order', oid='?'))
     assert told == ['pending', 'closed']
+
+
+@acm
+async def open_relay() -> AsyncIterator[tuple[TradesRelay, Talk, list[str]]]:
+    """
+    A relay that was given `ORDER`, a client's side of it, and what a backend hears.
+    """
+    send_chan, requests = trio.open_memory_channel[Any](100)
+    async with open_nursery() as nursery:
+        relay = TradesRelay(Router(nursery), 'x', 'live')
+        relay.accounts = [ACCOUNT]
+        relay._to_brokerd = send_chan
+        client = Client(FQME)
+        relay.clients.add(client)
+        heard: list[str] = []
+
+        async def talk(*msgs: Order | Struct) -> list[dict[str, Any]]:
+            for msg in msgs:
+                if isinstance(msg, Order):
+                    await relay.on_client_msg(client, to_builtins(msg))
+                else:
+                    relay.on_brokerd_msg(to_builtins(msg))
+            with suppress(trio.WouldBlock):
+                while True:
+                    it = requests.receive_nowait()
+                    heard.append(f'{it.action} {getattr(it, "price", "")}')
+            told: list[dict[str, Any]] = []
+            with suppress(trio.WouldBlock):
+                while True:
+                    told.append(client.unsent.receive_nowait())
+            return told
+
+        await talk(ORDER)
+        yield relay, talk, heard
+
+
+def at(price: float) -> Order:
+    return replace(ORDER, price=price)
+
+
+def open_at(price: float) -> BrokerdStatus:
+    return replace(OPEN, broker_details={'name': 'x', 'price': price, 'size': 0.5})
+
+
+REFUSED = BrokerdError('no', oid=ORDER.oid, reqid=REQID)
+
+
+async def test_a_change_waits_for_the_order() -> None:
+    """
+    Or what is refused would come to life by it, as an order that nobody knows of.
+    """
+    async with open_relay() as (relay, talk, heard):
+        await talk(at(1.0), ACK, at(2.0))
+        assert heard == ['buy 60000.0']
+        await talk(REFUSED)
+        assert (relay.dialogs, len(heard)) == ({}, 1)
+    async with open_relay() as (relay, talk, heard):
+        await talk(at(1.0), ACK, at(2.0), OPEN)
+        assert heard == ['buy 60000.0', 'buy 2.0']
+
+
+async def test_which_of_two_changes_was_refused() -> None:
+    async with open_relay() as (relay, talk, _):
+        (dialog,) = relay.dialogs.values()
+        await talk(ACK, open_at(60_000.0))
+
+        await talk(at(1.0), at(2.0), ACK, ACK, open_at(1.0), REFUSED)
+        assert (dialog.order, dialog.accepted) == (at(1.0), at(1.0))
+        await talk(at(3.0), at(4.0), ACK, ACK, REFUSED, open_at(4.0))
+        assert (dialog.order, dialog.accepted) == (at(4.0), at(4.0))
+        # a fill that crosses a change
+        await talk(at(5.0), FILL, open_at(4.0), REFUSED)
+        assert dialog.order == at(4.0)
+        # and one that was made elsewhere
+        (told,) = await talk(open_at(6.0))
+        assert (told['resp'], told['req']['price'], dialog.order) == (
+            'open',
+            6.0,
+            at(6.0),
+        )
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [{'action': 'sell'}, {'account': 'x.other'}, {'symbol': 'ethusdt.spot.x'}],
+)
+async def test_what_an_order_keeps(changes: dict[str, Any]) -> None:
+    async with open_relay() as (_, talk, heard):
+        (error,) = (await talk(ACK, OPEN, replace(ORDER, **changes)))[2:]
+        assert f'keeps its {next(iter(changes))}' in error['brokerd_msg']['reason']
+        assert heard == ['buy 60000.0']
 
 
 ENTRIES = to_builtins(OPEN)

@@ -94,6 +94,7 @@ async def test_a_paper_session(tmp_path: Path, broker: str) -> None:
         for bad, reason in [
             (mk_order(fqme, 'buy', 45_000.01, 0.1), 'multiple of 0.1'),
             (mk_order(fqme, 'buy', 45_000, 0.0001), 'multiple of 0.001'),
+            (mk_order(fqme, 'buy', 1e30, 1e-30), 'multiple of 0.001'),
             (mk_order(fqme, 'buy', 45_000, -1), 'above 0'),
             (mk_order(fqme, 'buy', 45_000, 0.1, account='other'), 'no account'),
             (mk_order(f'no.{broker}', 'buy', 45_000, 0.1), 'SymbolNotFound'),

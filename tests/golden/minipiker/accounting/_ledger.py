@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager as cm
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,7 +56,7 @@ class TransactionLedger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         # an entry that was cut short was never acknowledged to anybody
-        os.ftruncate(self._file, self._end_of_entries())
+        os.ftruncate(self._file, self._end_of_entries(self.size))
 
     @property
     def size(self) -> int:
@@ -71,7 +72,9 @@ class TransactionLedger:
         # a blank line ends an entry, tables within it or not
         lines = tomli_w.dumps({tid: record}).replace('\n\n', '\n')
         entry = f'{lines}\n'.encode()
+        size = self.size
         if os.write(self._file, entry) != len(entry):
+            os.ftruncate(self._file, size)
             raise OSError(f'{self.path}: no space for a ledger entry')
 
     def iter_records(self, offset: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -101,29 +104,52 @@ class TransactionLedger:
         txn: Transaction | None = self.mod.norm_trade(tid, record, {})
         return txn
 
+    def iter_newest(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """
+        All `(tid, record)`, from the last one back.
+        """
+        stop = self.size
+        while stop:
+            start = self._end_of_entries(stop - 2)
+            entry = os.pread(self._file, stop - start, start)
+            yield from tomllib.loads(entry.decode()).items()
+            stop = start
+
     def last_record(self) -> dict[str, Any] | None:
         """
         The newest record, if there is any.
         """
-        records = [it for _, it in self.iter_records(self._end_of_entries(skip=1))]
-        return records[-1] if records else None
+        return next((record for _, record in self.iter_newest()), None)
+
+    def find(self, tid: str) -> dict[str, Any] | None:
+        """
+        The record of a transaction, if there is one. It is looked for in the text: to
+        parse what an account has after years would take too long.
+        """
+        if not self.size:
+            return None
+        header = tomli_w.dumps({tid: {}}).encode()
+        with mmap(self._file, 0, access=ACCESS_READ) as text:
+            if text[: len(header)] == header:
+                offset = 0
+            elif (at := text.rfind(b'\n\n' + header)) >= 0:
+                offset = at + 2
+            else:
+                return None
+        return next(record for _, record in self.iter_records(offset))
 
     def close(self) -> None:
         os.close(self._file)
 
-    def _end_of_entries(self, skip: int = 0) -> int:
+    def _end_of_entries(self, stop: int) -> int:
         """
-        Where the last entry ends, or the one before that many others.
+        Where the last entry ends of those that end before `stop`.
         """
-        stop = self.size
-        while stop:
+        while stop > 0:
             start = max(0, stop - 2**16)
             chunk = os.pread(self._file, stop - start, start)
-            while (at := chunk.rfind(b'\n\n')) >= 0:
-                if not skip:
-                    return start + at + 2
-                skip -= 1
-                chunk = chunk[: at + 1]
+            if (at := chunk.rfind(b'\n\n')) >= 0:
+                return start + at + 2
             # a blank line may lie across two chunks
             stop = start + 1 if start else 0
         return 0

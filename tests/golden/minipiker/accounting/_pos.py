@@ -10,12 +10,17 @@ from decimal import Decimal
 from math import copysign
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from msgspec import Struct, convert, to_builtins
+import trio
+from msgspec import Struct, convert, field, to_builtins
 
 from .. import config
+from .._tractor import open_nursery
 from ._ledger import Transaction, TransactionLedger, open_trade_ledger
+
+_pause: float = 0.1
+"""Seconds between two writings of an account file."""
 
 
 class Position(Struct):
@@ -62,6 +67,7 @@ class Account(Struct):
     pps: dict[str, Position] = {}
     """By fqme."""
     ledger_size: int = 0
+    changed: trio.Event = field(default_factory=trio.Event)
 
     def add(self, tid: str, record: dict[str, Any]) -> Position | None:
         """
@@ -71,7 +77,7 @@ class Account(Struct):
         txn = self.ledger.norm_trade(tid, record)
         position = self._update(txn) if txn else None
         self.ledger_size = self.ledger.size
-        self.write_config()
+        self.changed.set()
         return position
 
     def _update(self, txn: Transaction) -> Position:
@@ -89,10 +95,21 @@ class Account(Struct):
             self._update(txn)
         self.ledger_size = size
 
+    async def keep_written(self) -> NoReturn:
+        """
+        Write the account file after each change, or after many that come at once: a
+        filesystem may take milliseconds for it.
+        """
+        while True:
+            await self.changed.wait()
+            self.write_config()
+            await trio.sleep(_pause)
+
     def write_config(self) -> None:
         """
         Write the account file, in one step.
         """
+        self.changed = trio.Event()
         config.write(
             {
                 'ledger_size': self.ledger_size,
@@ -124,4 +141,10 @@ async def open_account(mod: ModuleType, account: str) -> AsyncIterator[Account]:
         )
         acnt.update_from_ledger()
         acnt.write_config()
-        yield acnt
+        async with open_nursery() as tn:
+            tn.start_soon(acnt.keep_written)
+            try:
+                yield acnt
+            finally:
+                tn.cancel_scope.cancel()
+                acnt.write_config()

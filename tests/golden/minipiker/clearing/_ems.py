@@ -194,18 +194,17 @@ class Dialog(Struct):
 
     status: Status
     """The latest that clients were told."""
+    order: Order
+    """As clients want it, whether or not the broker has it like that yet."""
     client: Client | None = None
     """Who opened it."""
     time_ns: int = field(default_factory=time_ns)
+    sent: Order | None = None
+    """What the broker's daemon was asked for last."""
     accepted: Order | None = None
     """The order as the broker has it; None until it has."""
     fills: dict[str, Status] = {}
     """Those that clients were told, by trade."""
-
-    @property
-    def order(self) -> Order:
-        assert self.status.req
-        return self.status.req
 
 
 class TradesRelay:
@@ -304,6 +303,7 @@ class TradesRelay:
                 )
             )
         elif order.action != 'alert':
+            dialog.sent = order
             self._to_brokerd.send_nowait(
                 BrokerdOrder(
                     oid=order.oid,
@@ -314,9 +314,24 @@ class TradesRelay:
                     price=order.price,
                     size=order.size,
                     action=order.action,
-                    reqid=status.reqid,
+                    # only of one that the broker has, and may have forgotten
+                    reqid=status.reqid if dialog.accepted else None,
                 )
             )
+
+    def _accept(self, dialog: Dialog, details: dict[str, Any]) -> None:
+        """
+        Take note that the broker has the order: as it was asked for last, unless
+        `details` say otherwise.
+        """
+        before, sent = dialog.accepted, dialog.sent or dialog.order
+        said = {it: details[it] for it in ('price', 'size') if details.get(it)}
+        dialog.accepted = replace(sent, **said)
+        if before is None and dialog.order != sent:
+            self._request(dialog)  # a change that had to wait
+        elif dialog.order == before:
+            # nobody here wants another one: whoever made it that, that is what it is
+            dialog.order = dialog.accepted
 
     def _tell_all(self, msg: BrokerdPosition) -> None:
         for client in self.clients:
@@ -365,14 +380,23 @@ class TradesRelay:
             self._catch_up(client, ended)
             return
         if dialog := self.dialogs.get(order.oid):
-            if dialog.status.resp == 'dark_open' or order.symbol != dialog.order.symbol:
-                raise ValueError('an order keeps its kind and its market')
+            if dialog.status.resp == 'dark_open':
+                raise ValueError('an order keeps its kind')
+            self._check_change(dialog, order)
             self._catch_up(client, dialog)
-            dialog.status = replace(dialog.status, req=order)
+            dialog.order = order
+            if dialog.sent and not dialog.accepted:
+                return  # what was refused must not come to life by a change of it
         else:
             status = Status(time_ns(), order.oid, 'pending', req=order)
-            dialog = self.dialogs[order.oid] = Dialog(status, client)
+            dialog = self.dialogs[order.oid] = Dialog(status, order, client)
         self._request(dialog)
+
+    @staticmethod
+    def _check_change(dialog: Dialog, order: Order) -> None:
+        for name in ('symbol', 'account', 'action'):
+            if getattr(order, name) != getattr(dialog.order, name):
+                raise ValueError(f'an order keeps its {name}')
 
     @staticmethod
     def _catch_up(client: Client, dialog: Dialog) -> None:
@@ -404,11 +428,12 @@ class TradesRelay:
 
     def _arm(self, client: Client, order: Order, market: Market) -> None:
         if dialog := self.dialogs.get(order.oid):
-            if dialog.status.resp != 'dark_open' or order.symbol != dialog.order.symbol:
-                raise ValueError('an order keeps its kind and its market')
+            if dialog.status.resp != 'dark_open':
+                raise ValueError('an order keeps its kind')
+            self._check_change(dialog, order)
         else:
             status = Status(time_ns(), order.oid, 'dark_open', req=order, src='dark')
-            dialog = self.dialogs[order.oid] = Dialog(status, client)
+            dialog = self.dialogs[order.oid] = Dialog(status, order, client)
 
         reached = mk_check(order.price, market.last)
         tick_types = {
@@ -424,6 +449,7 @@ class TradesRelay:
             return True
 
         market.triggers[order.oid] = trigger
+        dialog.order = order
         self._update(dialog, req=order)
 
     def _trigger(self, oid: str, mkt: MktPair, price: float) -> None:
@@ -435,8 +461,8 @@ class TradesRelay:
             return
         side = 1 if order.action == 'buy' else -1
         limit = price + side * _spread_slap * float(mkt.price_tick)
-        submitted = replace(order, price=float(mkt.quantize(limit, 'price')))
-        self._update(dialog, resp='triggered', req=submitted)
+        dialog.order = replace(order, price=float(mkt.quantize(limit, 'price')))
+        self._update(dialog, resp='triggered', req=dialog.order)
         self._request(dialog)
 
     # what the broker's daemon says
@@ -503,9 +529,8 @@ class TradesRelay:
             self._broadcast(dialog, refusal)
             self._end(dialog)
         else:  # an edit or a cancel was refused, the order stands as it was
-            dialog.status = replace(
-                dialog.status, req=dialog.accepted, cancel_called=False
-            )
+            dialog.order = dialog.accepted
+            dialog.status = replace(dialog.status, cancel_called=False)
             self._broadcast(dialog, refusal)
 
     def _on_status(self, msg: BrokerdStatus) -> None:
@@ -514,11 +539,13 @@ class TradesRelay:
         dialog = self._find(msg)
         if dialog is None or msg.status == 'pending':
             return
-        dialog.accepted = dialog.order
+        if msg.status == 'open':
+            self._accept(dialog, msg.broker_details)
         self._update(
             dialog,
             resp=msg.status,
             reqid=msg.reqid,
+            req=dialog.accepted or dialog.order,
             src=msg.broker_details['name'],
             brokerd_msg=to_builtins(msg),
         )
@@ -534,8 +561,14 @@ class TradesRelay:
             return
         tid = str(msg.broker_details.get('tid', f'{msg.broker_time}/{msg.time_ns}'))
         if tid not in dialog.fills:  # not told before by an earlier daemon
-            dialog.accepted = dialog.order
-            self._update(dialog, resp='fill', brokerd_msg=to_builtins(msg))
+            if dialog.accepted is None:
+                self._accept(dialog, {})
+            self._update(
+                dialog,
+                resp='fill',
+                req=dialog.accepted,
+                brokerd_msg=to_builtins(msg),
+            )
             dialog.fills[tid] = dialog.status
 
     def _on_open_order(self, msg: Status) -> None:
@@ -550,7 +583,8 @@ class TradesRelay:
             return  # asked for again already, and answered in full
         order = replace(msg.req, symbol=f'{msg.req.symbol}.{self.broker}')
         # if a client asks for it, its fills of the time before are to be told as well
-        dialog = Dialog(replace(msg, oid=oid, req=order), time_ns=0, accepted=order)
+        status = replace(msg, oid=oid, req=order)
+        dialog = Dialog(status, order, time_ns=0, accepted=order)
         self.dialogs[oid] = dialog
         self._broadcast(dialog, dialog.status)
 

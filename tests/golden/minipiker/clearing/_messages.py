@@ -137,6 +137,10 @@ class BrokerdStatus(Struct):
     reason: str = ''
     remaining: float = 0.0
     broker_details: dict[str, Any] = field(default_factory=lambda: {'name': ''})
+    """
+    The broker's `name`; of an open order also what its `price` and `size` are by now,
+    where the broker says.
+    """
 
 
 class BrokerdFill(Struct):

@@ -147,7 +147,8 @@ class PaperBoi:
             (order.price, market.mkt.price_tick),
             (order.size, market.mkt.size_tick),
         ):
-            if value <= 0 or Decimal(str(value)) % tick:
+            steps = Decimal(str(value)) / tick
+            if steps <= 0 or steps != steps.to_integral_value():
                 raise ValueError(f'{value} is not a multiple of {tick}')
         market.orders[order.oid] = order
         self._tell_status(order, 'open', filled=0.0)
@@ -160,12 +161,12 @@ class PaperBoi:
         Tell the end of an order that came to one before.
         """
         if order.oid in self._recent or order.time_ns < self.since:
-            for tid, record in self.account.ledger.iter_records():
-                if tid == order.oid:
-                    txn = self.account.ledger.norm_trade(tid, record)
-                    assert txn
-                    self._tell_fill(order, txn)
-                    return True
+            ledger = self.account.ledger
+            if record := ledger.find(order.oid):
+                txn = ledger.norm_trade(order.oid, record)
+                assert txn
+                self._tell_fill(order, txn)
+                return True
         if order.oid in self._recent:
             self._tell_status(order, 'canceled', filled=0.0)
             return True
@@ -232,8 +233,6 @@ class PaperBoi:
                 self._fill(market, order, order.price)
 
     def _fill(self, market: PaperMarket, order: BrokerdOrder, price: float) -> None:
-        del market.orders[order.oid]
-        self._recent.append(order.oid)
         get_cost = getattr(self._mod, 'get_cost', None)
         txn = Transaction(
             fqme=market.mkt.fqme,
@@ -247,6 +246,8 @@ class PaperBoi:
         # on disk first: what nobody was told can be asked for again
         position = self.account.add(txn.tid, txn.to_dict())
         assert position
+        del market.orders[order.oid]
+        self._recent.append(order.oid)
         self._tell_fill(order, txn)
         self.tell(self._position(position))
 
@@ -279,7 +280,11 @@ class PaperBoi:
                 account='paper',
                 filled=filled,
                 remaining=order.size - filled,
-                broker_details={'name': 'paper'},
+                broker_details={
+                    'name': 'paper',
+                    'price': order.price,
+                    'size': order.size,
+                },
             )
         )
 

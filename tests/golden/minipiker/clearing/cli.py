@@ -197,6 +197,8 @@ async def _positions(live: bool) -> None:
     table = Table('account', 'market', 'size', 'average price')
     for by_fqme in pps.values():
         for it in by_fqme.values():
+            if not it.size:
+                continue
             table.add_row(it.account, it.symbol, str(it.size), f'{it.avg_price:.8g}')
     console.print(table)
 
