@@ -40,7 +40,7 @@ def rows(project: Path, python: str, calls: int = 0) -> list[Row]:
     """
     shutil.copy(HERE / 'in_project' / 'proxy.py', project / 'bench_proxy.py')
     done = subprocess.run(
-        [python, '-c', f'import bench_proxy; bench_proxy.main({calls})'],
+        [python, '-Wignore', '-c', f'import bench_proxy; bench_proxy.main({calls})'],
         cwd=project,
         stdout=subprocess.PIPE,
         check=True,

@@ -29,6 +29,11 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         'self._relay.cancel(mid)',
         'self._relay.cancel(mid - 1)',
     ),
+    'a cancel is remembered for ever': (
+        'cancelled_calls_never_skew_a_later_reply',
+        'self._cancelled.discard(mid)',
+        'pass',
+    ),
     'a call is made for whoever is cancelled': (
         'a_call_in_a_cancelled_scope_is_not_made',
         'await trio.lowlevel.checkpoint_if_cancelled()',
