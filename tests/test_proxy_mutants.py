@@ -51,13 +51,13 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     ),
     'leaving cancels a second time': (
         'a_cancelled_method_is_cancelled_once_and_cleans_up',
-        'elif mid in self._tasks and mid not in self._cancelled:',
-        'elif mid in self._tasks:',
+        'elif mid not in self._cancelled:',
+        'else:',
     ),
     'leaving spares whoever has been cancelled by others': (
         'leaving_cancels_a_call_whose_own_timeout_is_just_over',
-        'mid not in self._cancelled:',
-        'not self._tasks[mid].cancelling():',
+        'elif mid not in self._cancelled:',
+        'elif not self._tasks[mid].cancelling():',
     ),
     'a waiting call starts though it was cancelled': (
         'a_call_cancelled_while_it_waits_never_starts',
@@ -143,6 +143,11 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         'a_subscriber_that_comes_too_late_is_told',
         'if self._mk_down is None:',
         'if True:',
+    ),
+    'a relay that dies as it is left raises': (
+        'a_relay_that_dies_as_it_is_left_waits_no_longer',
+        'except asyncio.CancelledError:\n            pass',
+        'except trio.TooSlowError:\n            pass',
     ),
     'leaving cancels nothing': (
         'every_way_out_with_calls_in_flight_is_clean',
