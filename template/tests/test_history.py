@@ -4,6 +4,7 @@ History, as piker wants it.
 
 from __future__ import annotations
 
+import inspect
 from types import ModuleType
 
 import numpy as np
@@ -30,6 +31,11 @@ async def test_frames_meet_and_ascend(
         mkt, _ = await mod.get_mkt_info(fqme)
         async with mod.open_history_client(mkt) as (get_hist, config):
             assert isinstance(config, dict)
+            assert list(inspect.signature(get_hist).parameters) == [
+                'timeframe',
+                'end_dt',
+                'start_dt',
+            ]
             frame, start, end = await get_hist(timeframe)
             validate_frame(frame, start, end, timeframe)
             assert frame.dtype.names == tuple(name for name, _ in def_iohlcv_fields)

@@ -89,7 +89,8 @@ async def test_the_life_of_an_order() -> None:
     told = await tell(ACK, OPEN, FILL, CLOSED, POSITION, FOUND)
     assert told == ['pending', 'open', 'fill', 'closed', 'position', 'open']
     # late news of what is over, and errors of what nobody asked for, do no harm
-    told = await tell(ACK, CLOSED, OPEN, FILL, BrokerdError('no such order', oid='?'))
+    unknown = BrokerdError('no such order', FQME, oid='?')
+    told = await tell(ACK, CLOSED, OPEN, FILL, unknown)
     assert told == ['pending', 'closed']
 
 
@@ -199,6 +200,12 @@ BAD_MSGS: dict[str, tuple[Struct | dict[str, Any], ...]] = {
     'an order found without reqid': (replace(FOUND, reqid=None),),
     'an order found without price': (replace(FOUND, req=replace(ORDER, price=0.0)),),
     'an order found without size': (replace(FOUND, req=replace(ORDER, size=0.0)),),
+    'an order found that says not by whom': (replace(FOUND, src=None),),
+    'an order found in a market with its broker': (
+        replace(FOUND, req=replace(ORDER, symbol=FQME)),
+    ),
+    'an order found that is over': (replace(FOUND, resp='closed'),),
+    'an error of no order, without symbol': (BrokerdError('no such order', oid='?'),),
     'something else': ({'name': 'hello'},),
 }
 

@@ -125,6 +125,11 @@ async def test_brokerd_trades_with_no_feed_ever_opened(
         await send('buy', 41_000, 0.3, oid=oid)
         status = await receive('status')
         assert (status['status'], status['remaining']) == ('open', 0.3)
+        # a refused change leaves it open, and says so: piker would not cancel it else
+        await send('buy', 41_000.01, 0.3, oid=oid)
+        assert (await receive('error'))['reqid'] == oid
+        status = await receive('status')
+        assert (status['status'], status['remaining']) == ('open', 0.3)
         await trade_at(venue, 41_000, 0.1)
         fill = await receive('fill')
         assert (fill['reqid'], fill['price'], fill['size']) == (oid, 41_000, 0.1)
@@ -168,6 +173,7 @@ async def test_brokerd_trades_with_no_feed_ever_opened(
             while (error := await next_msg())['name'] != 'error':
                 assert error['status'] == 'canceled'
             assert "'none'" in error['reason']
+            assert error['broker_details']['flow']['oid'] == none
         neither = to_builtins(BrokerdOrder('bad', account, now, 'btcusdt', 1, 1, ''))
         for fields in ({}, {'action': 'steal'}, {'price': 'high'}, {'size': None}):
             await stream.send({**neither, **fields})

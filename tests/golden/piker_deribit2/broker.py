@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeVar
 import pendulum
 import tractor
 import trio
-from msgspec import ValidationError, convert, field
-from msgspec.structs import asdict, replace
+from msgspec import convert, field
+from msgspec.structs import asdict
 
 from . import _piker
 from ._piker import (
@@ -178,14 +178,8 @@ async def control_orders(
                 if account in dialogs:
                     dialogs[account].request(msg)
                 else:
-                    outbox.send_nowait(
-                        BrokerdError(
-                            f'no account {account!r} here, only {", ".join(dialogs)}',
-                            msg.get('symbol'),
-                            oid=oid,
-                            reqid=reqid,
-                        )
-                    )
+                    reason = f'no account {account!r} here, only {", ".join(dialogs)}'
+                    outbox.send_nowait(mk_error(msg, reqid, reason))
             tn.cancel_scope.cancel()
 
 
@@ -218,12 +212,10 @@ async def open_account_dialog(
         open_account(get_brokermod(_broker), account) as books,
         get_client(credentials=credentials) as client,
         client.open_channel('user.orders', 'user.trades', 'user.positions') as msgs,
-        open_nursery() as tn,
     ):
-        dialog = AccountDialog(account, client, msgs, books, emit, tn)
+        dialog = AccountDialog(account, client, msgs, books, emit)
         await dialog.reconcile()
         yield dialog
-        tn.cancel_scope.cancel()
 
 
 class AccountDialog:
@@ -238,7 +230,6 @@ class AccountDialog:
         msgs: ChannelStream,
         books: Account,
         emit: Emit,
-        tn: trio.Nursery,
     ) -> None:
         self._account = account
         self._client = client
@@ -249,7 +240,7 @@ class AccountDialog:
         """Older orders may have been given to the venue by a predecessor."""
         self._flows: dict[str, Flow] = {}
         self._requests: dict[str, deque[dict[str, Any]]] = {}
-        self._tn = tn
+        self._tn: trio.Nursery
         last = books.ledger.last_record()
         self._last_seq: int = last['user_seq'] if last else 0
         self._booking = trio.Lock()
@@ -263,19 +254,22 @@ class AccountDialog:
 
     async def run(self) -> None:
         """
-        Hear from the venue.
+        Hear from the venue, and do what is requested.
         """
-        async for msg in self._msgs:
-            match msg:
-                case OrdersMsg(orders=orders):
-                    for order in orders:
-                        await self._on_order(order)
-                case UserTradesMsg(trades=trades):
-                    await self._on_trades(trades)
-                case PositionsMsg(positions=positions):
-                    await self._on_positions(positions)
-                case Reconnected():
-                    await self.reconcile()
+        async with open_nursery() as self._tn:
+            for reqid in self._requests:
+                self._tn.start_soon(self._work, reqid)
+            async for msg in self._msgs:
+                match msg:
+                    case OrdersMsg(orders=orders):
+                        for order in orders:
+                            await self._on_order(order)
+                    case UserTradesMsg(trades=trades):
+                        await self._on_trades(trades)
+                    case PositionsMsg(positions=positions):
+                        await self._on_positions(positions)
+                    case Reconnected():
+                        await self.reconcile()
 
     async def reconcile(self) -> None:
         """
@@ -286,13 +280,12 @@ class AccountDialog:
         for order in orders:
             await self._on_order(order)
         still_open = {order.order_id for order in orders}
-        for reqid, flow in list(self._flows.items()):
-            if flow.order is None or flow.order.order_id in still_open:
-                continue
-            if known := await self._look_up(reqid):
-                await self._on_order(known)
-            else:
-                log.error('order %s: the venue no longer knows of it', reqid)
+        for flow in list(self._flows.values()):
+            if flow.order and flow.order.order_id not in still_open:
+                order_id = flow.order.order_id
+                await self._on_order(
+                    await insist(self._client.get_order_state, order_id)
+                )
         await self._on_positions(await insist(self._client.get_positions))
 
     # what the host requests
@@ -319,29 +312,26 @@ class AccountDialog:
                     await self._cancel(reqid)
                 else:
                     await self._submit(reqid, convert(msg, BrokerdOrder))
-            except (BrokerError, ValidationError) as err:
-                oid, symbol = msg['oid'], msg.get('symbol')
-                self._emit(BrokerdError(str(err), symbol, oid=oid, reqid=reqid))
+            except BrokerError as err:
+                self._emit(mk_error(msg, reqid, str(err)))
+                flow = self._flows.get(reqid)
+                if flow and flow.order and flow.order.order_state == 'open':
+                    # the host would not cancel an order that ends with an error
+                    self._emit_open(reqid, flow.order)
             todo.popleft()
         del self._requests[reqid]
 
     async def _submit(self, reqid: str, msg: BrokerdOrder) -> None:
+        mkt = await cache_contract(self._client, msg.symbol)
+        check_ticks(mkt, msg)
         flow = self._flows.setdefault(reqid, Flow())
         try:
-            if flow.order is None and (msg.reqid or msg.time_ns < self._since):
-                known = await self._recall(reqid, flow)
-                if msg.reqid and not known:
-                    # the venue had it once, so it is not to be placed anew
-                    self._emit_status(reqid, 'canceled', remaining=msg.size)
-                    raise BrokerError(f'no order {reqid!r} here')
-            if self._flows.get(reqid) is not flow:
-                return
-            mkt = await cache_contract(self._client, msg.symbol)
-            check_order(mkt, msg)
+            if flow.order is None and msg.time_ns < self._since:
+                await self._recall(reqid, flow)
             if flow.order is None:
                 await self._place(reqid, flow, mkt, msg)
             # it may be one that was placed before, and is to be another now
-            await self._edit(reqid, flow, mkt, msg)
+            await self._edit(reqid, flow, msg)
         except BrokerError:
             if flow.order is None:
                 self._forget(reqid)
@@ -392,16 +382,8 @@ class AccountDialog:
         self._forget(reqid)
         self._emit_status(reqid, 'canceled', remaining=msg.size)
 
-    async def _edit(
-        self,
-        reqid: str,
-        flow: Flow,
-        mkt: MktPair,
-        msg: BrokerdOrder,
-    ) -> None:
+    async def _edit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
         while (order := flow.order) and order.order_state == 'open':
-            if (order.instrument_name, order.direction) != (mkt.bs_mktid, msg.action):
-                raise BrokerError('an order keeps its market and its side')
             if (order.price, order.amount) == (msg.price, msg.size):
                 return
             try:
@@ -424,19 +406,10 @@ class AccountDialog:
         while (order := flow.order) and order.order_state == 'open':
             try:
                 await self._on_order(await self._client.cancel_order(order.order_id))
-            except ConnectionLost:
+            except (ConnectionLost, OrderRejected) as err:
+                log.warning('order %s: asking for what became of it: %s', reqid, err)
                 if known := await self._look_up(reqid):
                     await self._on_order(known)
-            except OrderRejected as err:
-                known = await self._look_up(reqid)
-                if known is None:
-                    reason = str(err)
-                    known = replace(
-                        order, order_state='cancelled', cancel_reason=reason
-                    )
-                elif known.order_state == 'open':
-                    raise
-                await self._on_order(known)
             else:
                 return
 
@@ -473,15 +446,11 @@ class AccountDialog:
     def _past_fills(self, order: Order) -> dict[str, BrokerdFill]:
         if not order.filled_amount:
             return {}
-        fills: dict[str, BrokerdFill] = {}
-        missing = Decimal(str(order.filled_amount))
-        for tid, record in self._books.ledger.iter_newest():
-            if record.get('order_id') == order.order_id:
-                fills[tid] = mk_fill(tid, record)
-                missing -= Decimal(str(record['amount']))
-                if missing <= 0:
-                    break
-        return dict(reversed(fills.items()))
+        return {
+            tid: mk_fill(tid, record)
+            for tid, record in self._books.ledger.iter_records()
+            if record['order_id'] == order.order_id
+        }
 
     # what the venue says
 
@@ -583,11 +552,6 @@ class AccountDialog:
             'open',
             filled=order.filled_amount,
             remaining=order.amount - order.filled_amount,
-            broker_details={
-                'name': _broker,
-                'price': order.price,
-                'size': order.amount,
-            },
         )
 
     def _emit_status(
@@ -602,7 +566,8 @@ class AccountDialog:
                 reqid=reqid,
                 status=status,
                 account=self._account,
-                **{'broker_details': {'name': _broker}, **fields},
+                broker_details={'name': _broker},
+                **fields,
             )
         )
 
@@ -619,19 +584,30 @@ async def insist(query: Callable[..., Awaitable[T]], *args: Any) -> T:
             log.warning('asking the venue again: %s', err)
 
 
-def check_order(mkt: MktPair, msg: BrokerdOrder) -> None:
+def check_ticks(mkt: MktPair, msg: BrokerdOrder) -> None:
     """
-    Raise `BrokerError` for what the market does not have.
+    Raise `BrokerError` for a price or size that the market does not have.
     """
-    if msg.action not in ('buy', 'sell'):
-        raise BrokerError(f'neither buy nor sell: {msg.action!r}')
     for name, value, tick in (
         ('price', msg.price, mkt.price_tick),
         ('size', msg.size, mkt.size_tick),
     ):
-        steps = Decimal(str(value)) / tick
-        if not steps.is_finite() or steps <= 0 or steps != steps.to_integral_value():
+        if value <= 0 or Decimal(str(value)) % tick:
             raise BrokerError(f'{name} {value} is not a multiple of {tick}')
+
+
+def mk_error(msg: dict[str, Any], reqid: str, reason: str) -> BrokerdError:
+    """
+    The refusal of a request.
+    """
+    return BrokerdError(
+        reason,
+        msg.get('symbol'),
+        oid=msg['oid'],
+        reqid=reqid,
+        # the host looks here for the symbol that a cancel does not have
+        broker_details={'name': _broker, 'flow': msg},
+    )
 
 
 def mk_record(trade: UserTrade, mkt: MktPair) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import shutil
 import socket
 import tempfile
 import tomllib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager as acm
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,11 +22,18 @@ import numpy as np
 import pytest
 import tractor
 import trio
+from pendulum import from_timestamp
 from piker import config
 from piker.accounting import MktPair, open_account, open_trade_ledger
 from piker.brokers import SymbolNotFound, get_brokermod
-from piker.clearing import open_brokerd_dialog, open_ems
-from piker.clearing._messages import Order
+from piker.brokers.deribit2._daemon import maybe_spawn_datad
+from piker.clearing import (
+    Cancel,
+    Order,
+    OrderClient,
+    open_brokerd_dialog,
+    open_ems,
+)
 from piker.data import open_feed
 from piker.data._symcache import open_symcache
 from piker.service import (
@@ -85,7 +93,7 @@ def test_every_form_of_a_name(run: Run) -> None:
 def test_symbol_search(run: Run) -> None:
     async def main() -> None:
         async with (
-            maybe_spawn_brokerd(BROKER, loglevel='critical') as portal,
+            maybe_spawn_datad(BROKER, loglevel='critical') as portal,
             portal.open_context(get_brokermod(BROKER).open_symbol_search) as (ctx, _),
         ):
             async with ctx.open_stream() as stream:
@@ -106,6 +114,7 @@ def test_symbology_cache_survives_its_file(run: Run) -> None:
         async with open_symcache(mod, reload=True) as built:
             pass
         async with open_symcache(mod) as read:
+            assert read is not built
             assert FQME in read.mktmaps
             assert read.mktmaps == built.mktmaps
             assert read.pairs == built.pairs
@@ -124,21 +133,44 @@ def test_feed_has_history_and_goes_on_live(run: Run) -> None:
                 assert steps.size
                 assert (steps > 0).all()
                 assert (steps % timeframe == 0).all()
-            trades = 0
+            # the bars that were over are the backend's own
+            bars = flume.hist_shm.array[:-2]
+            async with get_brokermod(BROKER).open_history_client(flume.mkt) as (
+                get_hist,
+                _,
+            ):
+                frame, *_ = await get_hist(60, end_dt=from_timestamp(bars['time'][-1]))
+            for column in ('open', 'high', 'low', 'close', 'volume'):
+                ours = frame[column][np.isin(frame['time'], bars['time'])]
+                assert ours.size
+                theirs = bars[column][np.isin(bars['time'], frame['time'])]
+                assert np.array_equal(ours, theirs)
+
+            since = flume.rt_shm.array['time'][-1]
+            prices: list[float] = []
             async with feed.open_multi_stream([BROKER]) as stream:
-                while trades < 5:
+                # until bars are made of the trades
+                while (
+                    len(prices) < 5
+                    or (last := flume.rt_shm.array[-1])['time'] <= since
+                    or last['close'] not in prices
+                ):
                     for quote in (await stream.receive()).values():
                         ticks = quote.get('ticks', ())
                         assert {type(tick['price']) for tick in ticks} <= {float, int}
-                        trades += sum(tick['type'] == 'trade' for tick in ticks)
+                        prices += [
+                            tick['price'] for tick in ticks if tick['type'] == 'trade'
+                        ]
 
     run(main)
 
 
 def test_paper_orders(run: Run) -> None:
     async def main() -> None:
-        _, records = await trade('paper')
-        assert [record['size'] for record in records] == [0.5]
+        async with open_orders('paper') as orders:
+            oid = await fill_and_cancel(orders)
+        (record,) = await read_ledger('paper')
+        assert (record['tid'], record['size']) == (oid, 0.5)
 
     run(main)
 
@@ -148,11 +180,36 @@ def test_live_orders_and_ledger_sync(run: Run, conf_dir: Path) -> None:
         pytest.skip('places orders: for a simulated venue alone')
     configure(conf_dir, 'simkey', 'simsecret')
     assert config.load_accounts([BROKER])[f'{BROKER}.main'] == 'main'
+    left_open = ''
 
     async def main() -> None:
-        oid, records = await trade('live')
-        ours = [record for record in records if record['label'] == oid]
-        assert sum(record['amount'] for record in ours) == 0.5
+        nonlocal left_open
+        async with open_orders('live') as orders:
+            oid = await fill_and_cancel(orders)
+
+            # the same oid again is a change; a refused one leaves the order open
+            changed = await orders.send(0.5, 10.0)
+            await orders.follow(changed, 'open')
+            await orders.send(0.5, 10.000001, changed)
+            await orders.follow(changed, 'error', 'open')
+            await orders.send(0.5, 1e6, changed)
+            await orders.follow(changed, 'fill', 'closed', 'position')
+
+            refused = await orders.send(0.5, 10.000001)
+            await orders.follow(refused, 'error')
+
+            left_open = await orders.send(0.25, 10.0)
+            await orders.follow(left_open, 'open')
+        records = await read_ledger('main')
+        for label in (oid, changed):
+            ours = [it['amount'] for it in records if it['label'] == label]
+            assert sum(ours) == 0.5
+
+    async def resume() -> None:
+        async with open_orders('live') as orders:
+            await orders.follow(left_open, 'open')
+            await orders.cancel(left_open)
+            await orders.follow(left_open, 'canceled')
 
     async def sync() -> None:
         # as the command does; the dialog that it opens is what writes the books
@@ -167,6 +224,7 @@ def test_live_orders_and_ledger_sync(run: Run, conf_dir: Path) -> None:
             await stream._ctx.cancel()
 
     run(main)
+    run(resume)
     records, size = read_books(conf_dir)
     assert size == sum(record['amount'] for record in records.values())
     shutil.rmtree(conf_dir / 'accounting')
@@ -202,11 +260,52 @@ main.api_secret = '{api_secret}'
 """)
 
 
-async def trade(mode: str) -> tuple[str, list[dict[str, Any]]]:
+class Orders:
     """
-    Fill an order, cancel another one, and see a bad one refused. The oid of the
-    first, and the records of the ledger.
+    A client of the ems, which trades one market on one account.
     """
+
+    def __init__(self, client: OrderClient, stream: tractor.MsgStream, account: str):
+        self._client = client
+        self._stream = stream
+        self._account = account
+
+    async def send(self, size: float, price: float, oid: str = '') -> str:
+        """
+        Order to buy, or change the order `oid`.
+        """
+        oid = oid or str(uuid4())
+        order = Order(
+            action='buy',
+            exec_mode='live',
+            oid=oid,
+            symbol=FQME,
+            account=self._account,
+            size=size,
+            price=price,
+            brokers=[BROKER],
+        )
+        await self._client.send(order)
+        return oid
+
+    async def cancel(self, oid: str) -> None:
+        # whoever has sent it
+        await self._stream.send(Cancel(oid=oid, symbol=FQME))
+
+    async def follow(self, oid: str, *expected: str) -> None:
+        """
+        Wait until all that is `expected` was said of the order `oid`.
+        """
+        missing = [*expected]
+        while missing:
+            msg = await self._stream.receive()
+            said = msg['resp'] if msg.get('oid') == oid else msg['name']
+            if said in missing:
+                missing.remove(said)
+
+
+@acm
+async def open_orders(mode: str) -> AsyncIterator[Orders]:
     account = 'paper' if mode == 'paper' else f'{BROKER}.main'
     async with open_ems(FQME, mode=mode, loglevel='critical') as (
         client,
@@ -216,46 +315,26 @@ async def trade(mode: str) -> tuple[str, list[dict[str, Any]]]:
         _,
     ):
         assert list(accounts) == [account]
+        yield Orders(client, stream, account)
 
-        async def send(size: float, price: float) -> str:
-            oid = str(uuid4())
-            order = Order(
-                action='buy',
-                exec_mode='live',
-                oid=oid,
-                symbol=FQME,
-                account=account,
-                size=size,
-                price=price,
-                brokers=[BROKER],
-            )
-            await client.send(order)
-            return oid
 
-        async def follow(oid: str, *expected: str) -> None:
-            resps: set[str] = set()
-            while not resps >= {*expected}:
-                msg = await stream.receive()
-                if msg.get('oid') == oid:
-                    resps.add(msg['resp'])
-                elif msg['name'] == 'position':
-                    resps.add('position')
+async def fill_and_cancel(orders: Orders) -> str:
+    """
+    Fill an order, and cancel another one. The oid of the first.
+    """
+    filled = await orders.send(0.5, 1e6)
+    await orders.follow(filled, 'fill', 'closed', 'position')
+    canceled = await orders.send(0.25, 10.0)
+    await orders.follow(canceled, 'open')
+    await orders.cancel(canceled)
+    await orders.follow(canceled, 'canceled')
+    return filled
 
-        filled = await send(0.5, 1e6)
-        await follow(filled, 'fill', 'closed', 'position')
 
-        canceled = await send(0.25, 10.0)
-        await follow(canceled, 'open')
-        await client.cancel(canceled)
-        await follow(canceled, 'canceled')
-
-        if mode == 'live':
-            await follow(await send(0.5, 10.000001), 'error')
-
+async def read_ledger(label: str) -> list[dict[str, Any]]:
     async with open_symcache(get_brokermod(BROKER)) as symcache:
-        label = account.removeprefix(f'{BROKER}.')
         with open_trade_ledger(BROKER, label, symcache=symcache) as ledger:
-            return filled, list(ledger.values())
+            return list(ledger.values())
 
 
 @pytest.fixture
@@ -306,7 +385,7 @@ def run_on_pikerd(main: Main, conf_dir: Path) -> None:
                     **registry(),
                 ) as services,
                 # whoever spawns a daemon ends it on leaving: not the test's parts
-                maybe_spawn_brokerd(BROKER, loglevel='critical'),
+                maybe_spawn_datad(BROKER, loglevel='critical'),
                 maybe_open_emsd(BROKER, loglevel='critical'),
             ):
                 assert services is Services, 'somebody else runs a pikerd here'

@@ -75,7 +75,8 @@ async def test_assets_and_pairs(url: str) -> None:
 
 async def test_search(url: str) -> None:
     async with get_client() as client:
-        found = await client.search_symbols('BTCusdt')
+        # by keyword, as piker's command line does
+        found = await client.search_symbols(pattern='BTCusdt')
         assert list(found) == ['btcusdt.spot', 'btcusdt.perp']
         assert list(await client.search_symbols('btc', limit=1)) == ['btcusdt.spot']
         assert await client.search_symbols('no such thing') == {}

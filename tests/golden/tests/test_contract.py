@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
+from importlib.util import module_from_spec
 from types import ModuleType
 
 import pytest
@@ -17,6 +18,16 @@ from minipiker.data.validate import _eps, get_eps
 @pytest.mark.parametrize('kind', _eps)
 def test_endpoints_of_a_kind_are_complete(mod: ModuleType, kind: str) -> None:
     assert list(get_eps(mod, kind)) == _eps[kind]
+
+
+def test_the_name_is_for_the_host_to_set(mod: ModuleType, broker: str) -> None:
+    spec = mod.__spec__
+    assert spec
+    assert spec.loader
+    fresh = module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert not hasattr(fresh, 'name')
+    assert mod.name == broker
 
 
 def test_endpoints_are_exported(mod: ModuleType) -> None:

@@ -35,6 +35,18 @@ async def test_every_form_of_a_name_is_the_same_market(
             assert await mod.get_mkt_info(form) == (mkt, pair), form
 
 
+async def test_a_lookup_is_cached_by_positional_arguments(
+    shared_tree: Tree,
+    mod: ModuleType,
+    fqme: str,
+) -> None:
+    async with shared_tree():
+        assert await mod.get_mkt_info(fqme) is await mod.get_mkt_info(fqme)
+        # piker's cache would answer with whatever market was asked for first
+        with pytest.raises(TypeError):
+            await mod.get_mkt_info(fqme=fqme)
+
+
 async def test_a_market_is_described_in_full(
     shared_tree: Tree,
     mod: ModuleType,

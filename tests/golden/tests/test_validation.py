@@ -20,6 +20,7 @@ from minipiker._tractor import open_nursery
 from minipiker.accounting import Asset, MktPair
 from minipiker.data._source import def_iohlcv_fields
 from minipiker.data.feed import LiveMkt, _FeedsBus, allocate_persistent_feed
+from minipiker.data.tsp import skip_gap
 from minipiker.data.validate import (
     BadFrame,
     BadQuote,
@@ -131,6 +132,20 @@ def test_bad_frames(frame: Any, start: Any, end: Any) -> None:
     validate_frame(MINUTES, START, END, 60)
     with pytest.raises(BadFrame):
         validate_frame(frame, start, end, 60)
+
+
+FRAME_TYPES = {'frame_types': {60: pendulum.duration(hours=16)}}
+
+
+def test_no_data() -> None:
+    assert skip_gap(END, 60, FRAME_TYPES) == END.subtract(hours=16)
+    for end_dt, timeframe, config in (
+        (None, 60, FRAME_TYPES),  # nothing at all
+        (END, 1, FRAME_TYPES),
+        (END, 60, {'erlangs': 3}),
+    ):
+        with pytest.raises(BadFrame):
+            skip_gap(end_dt, timeframe, config)
 
 
 @pytest.mark.parametrize(

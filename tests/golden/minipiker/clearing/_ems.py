@@ -512,6 +512,11 @@ class TradesRelay:
         oid = error.oid or self._oids.get(error.reqid or '')
         dialog = self.dialogs.get(oid or '')
         if oid is None or dialog is None:
+            if not (error.symbol or 'flow' in error.broker_details):
+                raise BadBrokerdMsg(
+                    'an error of no open order has a symbol, or what was requested as '
+                    f'broker_details["flow"]: {error}'
+                )
             log.error('%s: %s', self.broker, error)
             return
         refusal = Error(
@@ -578,6 +583,10 @@ class TradesRelay:
         """
         if msg.reqid is None or not (msg.req and msg.req.price and msg.req.size):
             raise BadBrokerdMsg(f'an open order has a reqid, a price and a size: {msg}')
+        if not msg.src:
+            raise BadBrokerdMsg(f'an open order has a `src`, the broker: {msg}')
+        if msg.req.symbol.endswith(f'.{self.broker}'):
+            raise BadBrokerdMsg(f'the symbol of an open order names no broker: {msg}')
         oid = self._oids.setdefault(msg.reqid, msg.oid or str(msg.reqid))
         if oid in self.dialogs:
             return  # asked for again already, and answered in full

@@ -135,7 +135,15 @@ class PaperBoi:
             if isinstance(err, tractor.RemoteActorError):
                 reason = f'{boxed_type_name(err)}: {reason}'
             oid = msg['oid']
-            self.tell(BrokerdError(reason, msg.get('symbol'), oid=oid, reqid=oid))
+            self.tell(
+                BrokerdError(
+                    reason,
+                    msg.get('symbol'),
+                    oid=oid,
+                    reqid=oid,
+                    broker_details={'name': 'paper', 'flow': msg},
+                )
+            )
 
     async def _submit(self, order: BrokerdOrder) -> None:
         if order.account != 'paper':

@@ -4,6 +4,8 @@ History: the time series that a backend's `open_history_client()` loads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pendulum
 import tractor
@@ -11,7 +13,7 @@ import tractor
 from .._streaming import CreditReceiver, CreditSender
 from .._tractor import context
 from ..accounting import unpack_fqme
-from ..brokers import DataUnavailable, get_brokermod
+from ..brokers import DataUnavailable, NoData, get_brokermod
 from ..log import get_logger
 from ._daemon import open_datad
 from ._source import def_iohlcv_dtype
@@ -40,7 +42,7 @@ async def manage_history(
     await ctx.started(mkt.fqme)
     async with (
         ctx.open_stream() as stream,
-        mod.open_history_client(mkt) as (get_hist, _),
+        mod.open_history_client(mkt) as (get_hist, config),
     ):
         sender = CreditSender(stream)
         end_dt: pendulum.DateTime | None = None
@@ -52,6 +54,9 @@ async def manage_history(
                     raise
                 log.info('%s: no history before %s', mkt.fqme, end_dt)
                 break
+            except NoData:
+                end_dt = skip_gap(end_dt, timeframe, config)
+                continue
             validate_frame(frame, start, end, timeframe)
             if end_dt is not None and end >= end_dt:
                 raise BadFrame(f'{mkt.fqme}: a frame up to {end_dt} ends at {end}')
@@ -59,6 +64,28 @@ async def manage_history(
             count -= frame.size
             end_dt = start
         await sender.send(None)
+
+
+def skip_gap(
+    end_dt: pendulum.DateTime | None,
+    timeframe: float,
+    config: dict[str, Any],
+) -> pendulum.DateTime:
+    """
+    Where history is looked for next when a backend has `NoData` before `end_dt`: one
+    frame earlier, of the length that it names in its `config`.
+
+    Raises `BadFrame` where piker would be killed: by a first frame without data, and
+    by a backend that does not say how long its frames are.
+    """
+    length = config.get('frame_types', {}).get(timeframe)
+    if end_dt is None or length is None:
+        raise BadFrame(
+            'NoData is for a gap, and needs config["frame_types"][timeframe], the '
+            'length of a frame; raise DataUnavailable where history ends'
+        )
+    earlier: pendulum.DateTime = end_dt - length
+    return earlier
 
 
 async def load_history(
