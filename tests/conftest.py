@@ -128,3 +128,16 @@ def outside() -> dict[str, str]:
         for key, value in os.environ.items()
         if key not in {'VIRTUAL_ENV', 'UV_PYTHON', 'UV_PROJECT_ENVIRONMENT'}
     }
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """The output of a git command there."""
+    identity = ['-c', 'user.name=suite', '-c', 'user.email=suite@localhost']
+    return subprocess.run(
+        ['git', *identity, *arguments],
+        cwd=folder,
+        env=outside(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout

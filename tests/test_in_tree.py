@@ -11,7 +11,16 @@ from pathlib import Path
 from resource import RLIMIT_FSIZE, setrlimit
 
 import pytest
-from conftest import ROOT, Answers, combinations, outside, run_piker_new, spell, tree
+from conftest import (
+    ROOT,
+    Answers,
+    combinations,
+    git,
+    outside,
+    run_piker_new,
+    spell,
+    tree,
+)
 
 from piker_new.piker_tree import add_broker, add_section
 from piker_new.refusal import Refusal
@@ -72,18 +81,6 @@ accounts.main = 'main'
 main.api_key = ''
 main.api_secret = ''
 """
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ['-c', 'user.name=suite', '-c', 'user.email=suite@localhost']
-    return subprocess.run(
-        ['git', *identity, *arguments],
-        cwd=folder,
-        env=outside(),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
 
 
 @pytest.fixture
@@ -197,8 +194,10 @@ def test_adopted_modules_are_the_same_byte_for_byte(
     assert run_piker_new('backend', 'deribit2', project).returncode == 0
     ours = project / 'piker_deribit2'
     (ours / 'venues.py').write_text('"""Of the author\'s own."""\n')
-    api = ours / 'api.py'
-    api.write_text(api.read_text() + '\n# changed\n')
+    suite = project / 'tests' / 'on_piker.py'
+    for path in (ours / 'api.py', suite):
+        path.write_text(path.read_text() + '\n# changed\n')
+    (ours / 'feed.py').rename(ours / 'quotes.py')
 
     made = run_piker_new('adopt', project, '--into', checkout)
     assert (made.returncode, made.stderr) == (0, '')
@@ -207,7 +206,7 @@ def test_adopted_modules_are_the_same_byte_for_byte(
     assert package.keys() == modules.keys()
     assert {path for path in package if package[path] != modules[path]} == {'_piker.py'}
     assert b'minipiker' not in package['_piker.py']
-    assert 'tests/test_deribit2.py' in visible(checkout)
+    assert visible(checkout)['tests/test_deribit2.py'] == suite.read_bytes()
 
     again = run_piker_new('adopt', project, '--into', checkout)
     assert 'nothing was changed' in again.stdout

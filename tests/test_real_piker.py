@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeProject, outside, run_piker_new, tree
+from conftest import MakeProject, git, outside, run_piker_new, tree
+from split_piker import split_piker
 
 PIKER = os.environ.get('PIKER_NEW_PIKER', '')
 PYTHON = os.environ.get('PIKER_NEW_PIKER_PYTHON', '')
@@ -73,17 +74,15 @@ def run(command: list[str | Path], **options: Any) -> None:
     assert 'skipped' not in ran.stdout.lower()
 
 
-def test_in_the_tree(client: str, venue: str, project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize('daemons', ['as they are', 'datad and brokerd'])
+def test_in_the_tree(daemons: str, client: str, venue: str, tmp_path: Path) -> None:
     checkout = clone(tmp_path / 'piker')
+    if daemons == 'datad and brokerd':
+        split_piker(checkout)
+        git(checkout, 'add', '.')
+        git(checkout, 'commit', '-qm', 'Split')
     made = run_piker_new('backend', 'deribit2', '--client', client, '--into', checkout)
     assert made.returncode == 0, made.stderr
-
-    # a project that has not grown yet comes to the same
-    adopting = clone(tmp_path / 'adopting')
-    made = run_piker_new('adopt', project, '--into', adopting)
-    assert made.returncode == 0, made.stderr
-    for place in ('piker', 'tests', 'config'):
-        assert tree(adopting / place) == tree(checkout / place)
 
     # piker's own conftest is not in step with it on all versions
     suite = ['-q', '--noconftest', '-p', 'no:cacheprovider', 'tests/test_deribit2.py']
@@ -92,6 +91,33 @@ def test_in_the_tree(client: str, venue: str, project: Path, tmp_path: Path) -> 
         cwd=checkout,
         env={**outside(), 'PYTHONPATH': str(checkout), 'DERIBIT2_URL': venue},
     )
+
+
+def test_adopted(client: str, project: Path, tmp_path: Path) -> None:
+    """A project that has not grown yet comes to the same as --into."""
+    made, adopted = clone(tmp_path / 'made'), clone(tmp_path / 'adopted')
+    for checkout, command in (
+        (made, ['backend', 'deribit2', '--client', client]),
+        (adopted, ['adopt', str(project)]),
+    ):
+        done = run_piker_new(*command, '--into', checkout)
+        assert done.returncode == 0, done.stderr
+    for place in ('piker', 'tests', 'config'):
+        assert tree(made / place) == tree(adopted / place)
+
+
+def test_types_beside_piker(project: Path) -> None:
+    """A project uses those of a piker that can be imported."""
+    script = """
+import piker_deribit2._piker as seam
+from piker.accounting import MktPair
+from piker.clearing._messages import BrokerdFill
+
+assert seam.MktPair is MktPair
+assert seam.BrokerdFill is BrokerdFill
+"""
+    env = {**outside(), 'PYTHONPATH': f'{PIKER}:{project}'}
+    subprocess.run([PYTHON, '-c', script], env=env, check=True)
 
 
 def test_as_a_project(project: Path) -> None:

@@ -155,18 +155,18 @@ def _add_backend(
 ) -> None:
     from .piker_tree import add_backend
 
-    name = answers['backend']
-    if not add_backend(answers, checkout, ask=ask, project=project):
+    final = add_backend(answers, checkout, ask=ask, project=project)
+    if final is None:
         print(f'{checkout} has it already; nothing was changed')
         return
+    name = final['backend']
     print(
-        _paint(
-            f'Created {checkout / "piker" / "brokers" / str(name)}', sys.stdout, 'green'
-        ),
+        _paint(f'Created {checkout / "piker" / "brokers" / name}', sys.stdout, 'green'),
         '',
         f'  cd {shlex.quote(str(checkout))}',
-        f'  pytest tests/test_{name}.py',
+        f'  {name.upper()}_URL=... pytest tests/test_{name}.py',
         '',
+        *([f'It needs {final["needs"]} beside piker.'] if final['needs'] else []),
         'To undo it: git checkout . && git clean -fd',
         sep='\n',
     )

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import yaml
 
@@ -83,21 +84,21 @@ def add_backend(
     *,
     ask: bool = False,
     project: Path | None = None,
-) -> bool:
+) -> Mapping[str, Any] | None:
     """Render a backend into `checkout`, or adopt the one that `project` has grown.
 
-    Returns whether there was anything to do. Raises `Refusal`; whatever is raised,
-    nothing has changed.
+    Returns all answers, or None where there was nothing to do. Raises `Refusal`;
+    whatever is raised, nothing has changed.
     """
     check_checkout(checkout)
     name = str(answers['backend'])
     with TemporaryDirectory(prefix='piker-new-') as folder:
         files = Path(folder, 'files')
-        render({**answers, 'layout': 'in-tree'}, files, ask=ask)
+        final = render({**answers, 'layout': 'in-tree'}, files, ask=ask)
         if project:
-            _adopt(project / f'piker_{name}', files / 'piker' / 'brokers' / name)
+            _adopt(name, project, files)
         try:
-            return install(name, files, checkout)
+            return final if install(name, files, checkout) else None
         except OSError as error:
             raise Refusal(
                 f"cannot write into '{checkout}': {error.strerror or error}\n"
@@ -107,12 +108,20 @@ def add_backend(
             ) from error
 
 
-def _adopt(ours: Path, package: Path) -> None:
-    """Fill `package` with the modules `ours`, all but the seam to the host."""
+def _adopt(name: str, project: Path, files: Path) -> None:
+    """Replace what was rendered by what `project` has, all but the seam to the host."""
+    package = files / 'piker' / 'brokers' / name
     seam = (package / '_piker.py').read_bytes()
     shutil.rmtree(package)
-    shutil.copytree(ours, package, ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(
+        project / f'piker_{name}',
+        package,
+        ignore=shutil.ignore_patterns('__pycache__'),
+    )
     (package / '_piker.py').write_bytes(seam)
+    suite = project / 'tests' / 'on_piker.py'
+    if suite.is_file():
+        shutil.copyfile(suite, files / 'tests' / f'test_{name}.py')
 
 
 def read_answers(project: Path) -> dict[str, Answer]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 from types import FrameType
+from typing import Any
 
 from .questions import TEMPLATE, Answer
 from .refusal import Refusal
@@ -79,12 +80,13 @@ def render(
     *,
     ask: bool,
     finish: Callable[[Path], None] | None = None,
-) -> None:
+) -> Mapping[str, Any]:
     """Render the template into `dest`, which is new or an empty folder.
 
-    With `ask`, prompts for what `answers` leaves open. `finish` may add to what is
-    rendered, which it gets before it is moved into its place. Raises `Refusal` where
-    the system says no; whatever is raised, nothing is left behind.
+    Returns all answers; with `ask`, prompts for what `answers` leaves open. `finish`
+    may add to what is rendered, which it gets before it is moved into its place.
+    Raises `Refusal` where the system says no; whatever is raised, nothing is left
+    behind.
     """
     from copier import run_copy
     from plumbum import local
@@ -96,7 +98,7 @@ def render(
             # Of a git repository copier renders the latest tag, and it asks git about
             # every file that it writes: it gets to see no git.
             with local.env(PATH=''):
-                run_copy(
+                worker = run_copy(
                     str(TEMPLATE),
                     aside,
                     data=dict(answers),
@@ -112,6 +114,7 @@ def render(
         for signum in _received:
             raise SystemExit(128 + signum)
         aside.rename(target)
+        return worker.answers.combined
     except OSError as error:
         raise Refusal(
             f"cannot write '{dest}': {error.strerror or error}\n"

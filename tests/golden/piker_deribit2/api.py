@@ -837,7 +837,6 @@ class Client:
                         self._url,
                         message_queue_size=64,
                         max_message_size=2**24,
-                        receive_buffer_size=2**16,
                     )
             except ValueError as err:
                 raise BrokerError(f'{self._url!r} is no WebSocket URL: {err}') from err

@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeVar
 import pendulum
 import tractor
 import trio
-from msgspec import convert, field
-from msgspec.structs import asdict
+from msgspec import ValidationError, convert, field
+from msgspec.structs import asdict, replace
 
 from . import _piker
 from ._piker import (
@@ -212,10 +212,12 @@ async def open_account_dialog(
         open_account(get_brokermod(_broker), account) as books,
         get_client(credentials=credentials) as client,
         client.open_channel('user.orders', 'user.trades', 'user.positions') as msgs,
+        open_nursery() as tn,
     ):
-        dialog = AccountDialog(account, client, msgs, books, emit)
+        dialog = AccountDialog(account, client, msgs, books, emit, tn)
         await dialog.reconcile()
         yield dialog
+        tn.cancel_scope.cancel()
 
 
 class AccountDialog:
@@ -230,6 +232,7 @@ class AccountDialog:
         msgs: ChannelStream,
         books: Account,
         emit: Emit,
+        tn: trio.Nursery,
     ) -> None:
         self._account = account
         self._client = client
@@ -240,7 +243,7 @@ class AccountDialog:
         """Older orders may have been given to the venue by a predecessor."""
         self._flows: dict[str, Flow] = {}
         self._requests: dict[str, deque[dict[str, Any]]] = {}
-        self._tn: trio.Nursery
+        self._tn = tn
         last = books.ledger.last_record()
         self._last_seq: int = last['user_seq'] if last else 0
         self._booking = trio.Lock()
@@ -254,22 +257,19 @@ class AccountDialog:
 
     async def run(self) -> None:
         """
-        Hear from the venue, and do what is requested.
+        Hear from the venue.
         """
-        async with open_nursery() as self._tn:
-            for reqid in self._requests:
-                self._tn.start_soon(self._work, reqid)
-            async for msg in self._msgs:
-                match msg:
-                    case OrdersMsg(orders=orders):
-                        for order in orders:
-                            await self._on_order(order)
-                    case UserTradesMsg(trades=trades):
-                        await self._on_trades(trades)
-                    case PositionsMsg(positions=positions):
-                        await self._on_positions(positions)
-                    case Reconnected():
-                        await self.reconcile()
+        async for msg in self._msgs:
+            match msg:
+                case OrdersMsg(orders=orders):
+                    for order in orders:
+                        await self._on_order(order)
+                case UserTradesMsg(trades=trades):
+                    await self._on_trades(trades)
+                case PositionsMsg(positions=positions):
+                    await self._on_positions(positions)
+                case Reconnected():
+                    await self.reconcile()
 
     async def reconcile(self) -> None:
         """
@@ -280,12 +280,13 @@ class AccountDialog:
         for order in orders:
             await self._on_order(order)
         still_open = {order.order_id for order in orders}
-        for flow in list(self._flows.values()):
-            if flow.order and flow.order.order_id not in still_open:
-                order_id = flow.order.order_id
-                await self._on_order(
-                    await insist(self._client.get_order_state, order_id)
-                )
+        for reqid, flow in list(self._flows.items()):
+            if flow.order is None or flow.order.order_id in still_open:
+                continue
+            if known := await self._look_up(reqid):
+                await self._on_order(known)
+            else:
+                log.error('order %s: the venue no longer knows of it', reqid)
         await self._on_positions(await insist(self._client.get_positions))
 
     # what the host requests
@@ -312,7 +313,7 @@ class AccountDialog:
                     await self._cancel(reqid)
                 else:
                     await self._submit(reqid, convert(msg, BrokerdOrder))
-            except BrokerError as err:
+            except (BrokerError, ValidationError) as err:
                 self._emit(mk_error(msg, reqid, str(err)))
                 flow = self._flows.get(reqid)
                 if flow and flow.order and flow.order.order_state == 'open':
@@ -322,16 +323,22 @@ class AccountDialog:
         del self._requests[reqid]
 
     async def _submit(self, reqid: str, msg: BrokerdOrder) -> None:
-        mkt = await cache_contract(self._client, msg.symbol)
-        check_ticks(mkt, msg)
         flow = self._flows.setdefault(reqid, Flow())
         try:
-            if flow.order is None and msg.time_ns < self._since:
-                await self._recall(reqid, flow)
+            if flow.order is None and (msg.reqid or msg.time_ns < self._since):
+                known = await self._recall(reqid, flow)
+                if msg.reqid and not known:
+                    # the venue had it once, so it is not to be placed anew
+                    self._emit_status(reqid, 'canceled', remaining=msg.size)
+                    raise BrokerError(f'no order {reqid!r} here')
+            if self._flows.get(reqid) is not flow:
+                return
+            mkt = await cache_contract(self._client, msg.symbol)
+            check_order(mkt, msg)
             if flow.order is None:
                 await self._place(reqid, flow, mkt, msg)
             # it may be one that was placed before, and is to be another now
-            await self._edit(reqid, flow, msg)
+            await self._edit(reqid, flow, mkt, msg)
         except BrokerError:
             if flow.order is None:
                 self._forget(reqid)
@@ -382,8 +389,16 @@ class AccountDialog:
         self._forget(reqid)
         self._emit_status(reqid, 'canceled', remaining=msg.size)
 
-    async def _edit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
+    async def _edit(
+        self,
+        reqid: str,
+        flow: Flow,
+        mkt: MktPair,
+        msg: BrokerdOrder,
+    ) -> None:
         while (order := flow.order) and order.order_state == 'open':
+            if (order.instrument_name, order.direction) != (mkt.bs_mktid, msg.action):
+                raise BrokerError('an order keeps its market and its side')
             if (order.price, order.amount) == (msg.price, msg.size):
                 return
             try:
@@ -406,10 +421,19 @@ class AccountDialog:
         while (order := flow.order) and order.order_state == 'open':
             try:
                 await self._on_order(await self._client.cancel_order(order.order_id))
-            except (ConnectionLost, OrderRejected) as err:
-                log.warning('order %s: asking for what became of it: %s', reqid, err)
+            except ConnectionLost:
                 if known := await self._look_up(reqid):
                     await self._on_order(known)
+            except OrderRejected as err:
+                known = await self._look_up(reqid)
+                if known is None:
+                    reason = str(err)
+                    known = replace(
+                        order, order_state='cancelled', cancel_reason=reason
+                    )
+                elif known.order_state == 'open':
+                    raise
+                await self._on_order(known)
             else:
                 return
 
@@ -446,11 +470,15 @@ class AccountDialog:
     def _past_fills(self, order: Order) -> dict[str, BrokerdFill]:
         if not order.filled_amount:
             return {}
-        return {
-            tid: mk_fill(tid, record)
-            for tid, record in self._books.ledger.iter_records()
-            if record['order_id'] == order.order_id
-        }
+        fills: dict[str, BrokerdFill] = {}
+        missing = Decimal(str(order.filled_amount))
+        for tid, record in self._books.ledger.iter_newest():
+            if record.get('order_id') == order.order_id:
+                fills[tid] = mk_fill(tid, record)
+                missing -= Decimal(str(record['amount']))
+                if missing <= 0:
+                    break
+        return dict(reversed(fills.items()))
 
     # what the venue says
 
@@ -552,6 +580,11 @@ class AccountDialog:
             'open',
             filled=order.filled_amount,
             remaining=order.amount - order.filled_amount,
+            broker_details={
+                'name': _broker,
+                'price': order.price,
+                'size': order.amount,
+            },
         )
 
     def _emit_status(
@@ -566,8 +599,7 @@ class AccountDialog:
                 reqid=reqid,
                 status=status,
                 account=self._account,
-                broker_details={'name': _broker},
-                **fields,
+                **{'broker_details': {'name': _broker}, **fields},
             )
         )
 
@@ -584,15 +616,18 @@ async def insist(query: Callable[..., Awaitable[T]], *args: Any) -> T:
             log.warning('asking the venue again: %s', err)
 
 
-def check_ticks(mkt: MktPair, msg: BrokerdOrder) -> None:
+def check_order(mkt: MktPair, msg: BrokerdOrder) -> None:
     """
-    Raise `BrokerError` for a price or size that the market does not have.
+    Raise `BrokerError` for what the market does not have.
     """
+    if msg.action not in ('buy', 'sell'):
+        raise BrokerError(f'neither buy nor sell: {msg.action!r}')
     for name, value, tick in (
         ('price', msg.price, mkt.price_tick),
         ('size', msg.size, mkt.size_tick),
     ):
-        if value <= 0 or Decimal(str(value)) % tick:
+        steps = Decimal(str(value)) / tick
+        if not steps.is_finite() or steps <= 0 or steps != steps.to_integral_value():
             raise BrokerError(f'{name} {value} is not a multiple of {tick}')
 
 

@@ -23,6 +23,7 @@ import pytest
 import tractor
 import trio
 from pendulum import from_timestamp
+
 from piker import config
 from piker.accounting import MktPair, open_account, open_trade_ledger
 from piker.brokers import SymbolNotFound, get_brokermod

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import trio
-from msgspec import convert
+from msgspec import convert, to_builtins
 
 from minipiker.clearing import OrderClient, TradesStream, open_brokerd_dialog, open_ems
 from minipiker.clearing._messages import (
@@ -152,18 +152,33 @@ async def test_brokerd_trades_with_no_feed_ever_opened(
             'no market': {'symbol': 'nosuch.spot'},
             'multiple of 0.001': {'size': 0.0001},
             'multiple of 0.1': {'price': 40_000.01},
+            'price inf': {'price': float('inf')},
+            'size nan': {'size': float('nan')},
+            'price 0': {'price': 0.0},
             'funds': {'size': 1e6},
+            'buy:': {'price': 1e300, 'size': 1e30},
         }
         for reason, args in bad.items():
             oid = await send('buy', **({'price': 40_000, 'size': 0.1} | args))
             error = await receive('error')
             assert (error['oid'], error['reqid']) == (oid, oid)
             assert reason in error['reason']
-        await stream.send(BrokerdCancel('none', time.time_ns(), account))
-        await receive('ack')
-        error = await receive('error')
-        assert "'none'" in error['reason']
-        assert error['broker_details']['flow']['oid'] == 'none'
+        now, none = time.time_ns(), 'none'
+        for unknown in (
+            BrokerdCancel(none, now, account),
+            BrokerdOrder(none, account, now, 'btcusdt', 1, 1, 'buy', reqid=none),
+        ):
+            await stream.send(unknown)
+            assert (await next_msg())['name'] == 'ack'
+            while (error := await next_msg())['name'] != 'error':
+                assert error['status'] == 'canceled'
+            assert "'none'" in error['reason']
+            assert error['broker_details']['flow']['oid'] == none
+        neither = to_builtins(BrokerdOrder('bad', account, now, 'btcusdt', 1, 1, ''))
+        for fields in ({}, {'action': 'steal'}, {'price': 'high'}, {'size': None}):
+            await stream.send({**neither, **fields})
+            assert (await next_msg())['name'] == 'ack'
+            assert (await next_msg())['name'] == 'error'
 
         await venue.fault('rate_limit', method='private/buy')
         await send('buy', 40_000, 0.1)
