@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -384,6 +386,28 @@ def test_all_or_nothing(checkout: Path) -> None:
     assert 'cannot write' in refused.stderr
     assert visible(checkout) == before
     assert git(checkout, 'status', '--porcelain') == ''
+
+
+@pytest.mark.parametrize('folder', ['tmp', 'piker checkout/piker/brokers/deribit2'])
+def test_a_signal_in_the_middle(folder: str, checkout: Path, tmp_path: Path) -> None:
+    """While it is rendered, and while it is written: all or nothing."""
+    before = visible(checkout)
+    (tmp_path / 'tmp').mkdir()
+    command = ['backend', 'deribit2', '--into', str(checkout)]
+    with subprocess.Popen(
+        [sys.executable, '-m', 'piker_new', *command],
+        env={**os.environ, 'TMPDIR': str(tmp_path / 'tmp')},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None and not any((tmp_path / folder).glob('*')):
+            pass
+        process.send_signal(signal.SIGINT)
+    assert process.returncode in {0, 128 + signal.SIGINT}
+    assert list((tmp_path / 'tmp').iterdir()) == []
+    if process.returncode:
+        assert visible(checkout) == before
+    else:  # the signal came after the decision
+        assert 'nothing was changed' in run_piker_new(*command).stdout
 
 
 @pytest.mark.parametrize(
