@@ -171,6 +171,14 @@ def test_same_bytes_as_copier_copy(
     ours = visible(checkout)
     assert tree(theirs).items() <= ours.items()
 
+    # and with it what is left is not by hand
+    git(checkout, 'checkout', '.')
+    git(checkout, 'clean', '-fdq')
+    shutil.copytree(theirs, checkout, dirs_exist_ok=True)
+    made = run_piker_new('backend', 'deribit2', '--into', checkout, *options)
+    assert made.returncode == 0, made.stderr
+    assert visible(checkout) == ours
+
     ruff = [sys.executable, '-m', 'ruff']
     style = ['--isolated', '--config', 'format.quote-style = "single"']
     style += ['--config', 'lint.select = ["B", "E", "F", "I", "UP", "W"]']

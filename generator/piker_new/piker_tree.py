@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -49,12 +49,13 @@ def check_checkout(checkout: Path) -> None:
         )
 
 
-def check_clean(checkout: Path) -> None:
-    """Raise `Refusal` where git could not tell our changes from the user's."""
-    if changes := _git(checkout, 'status', '--porcelain').splitlines():
+def check_clean(checkout: Path, ours: Container[str] = ()) -> None:
+    """Raise `Refusal` where git could not tell our changes, in `ours`, from others."""
+    status = _git(checkout, 'status', '--porcelain', '--untracked-files=all')
+    changes = [line[3:] for line in status.splitlines() if line[3:] not in ours]
+    if changes:
         raise Refusal(
-            f"'{checkout}' has changes that are not committed, such as "
-            f'{changes[0][3:]}\n'
+            f"'{checkout}' has changes that are not committed, such as {changes[0]}\n"
             'note: what is written there must be undone by git without touching them\n'
             f"help: commit them, or type: git -C '{checkout}' stash -u"
         )
@@ -159,16 +160,21 @@ def install(name: str, files: Path, checkout: Path) -> bool:
         for path, edit in ((_REGISTRY, add_broker), (_CONFIG, section))
         if (after := edit(before := (checkout / path).read_text(), name)) != before
     }
-    if not edits and _tree(checkout, package, new) == new:
-        return False
-    for path in (package, package.with_suffix('.py'), *new):
-        if (checkout / path).exists():
-            raise Refusal(
-                f'piker has a backend {name} already\n'
-                f"note: '{checkout / path}' is there\n"
-                'help: give it another name, or remove that one and commit'
-            )
-    check_clean(checkout)
+    if _tree(checkout, package, new) == new:
+        if not edits:
+            return False
+        # copier has written them, and the lines that name it are what is left
+        check_clean(checkout, ours={path.as_posix() for path in new})
+        new = {}
+    else:
+        for path in (package, package.with_suffix('.py'), *new):
+            if (checkout / path).exists():
+                raise Refusal(
+                    f'piker has a backend {name} already\n'
+                    f"note: '{checkout / path}' is there\n"
+                    'help: give it another name, or remove that one and commit'
+                )
+        check_clean(checkout)
     with ExitStack() as undo:
         for path, content in new.items():
             _make_folder(checkout / path.parent, undo.callback)
