@@ -140,6 +140,13 @@ def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
     return proc
 
 
+def has_living_child(nursery: Any) -> bool:
+    """
+    Whether a process that `nursery` (a `tractor.ActorNursery`) started is still there.
+    """
+    return any(proc.poll() is None for _, proc, _ in nursery._children.values())
+
+
 def context(endpoint: F) -> F:
     """
     `tractor.context`, for an endpoint that any client may open: it ends quietly when

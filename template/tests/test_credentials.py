@@ -41,6 +41,7 @@ def files_below(folder: Path) -> list[Path]:
 async def test_credentials_show_up_nowhere(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
+    mod: ModuleType,
     broker: str,
 ) -> None:
     shown: list[str] = []
@@ -92,7 +93,7 @@ async def test_credentials_show_up_nowhere(
 
             write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, 'wrong'))
             with pytest.raises(tractor.RemoteActorError) as denied:
-                async with open_ems(broker, 'live'):
+                async with open_brokerd_dialog(mod, None, 'live'):
                     pass
             assert 'AuthError' in str(denied.value)
             shown += traceback.format_exception(denied.value)
@@ -141,6 +142,7 @@ def test_accounts_name_their_credentials(
 async def test_a_file_that_others_can_read_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    mod: ModuleType,
     broker: str,
 ) -> None:
     async with (
@@ -151,7 +153,7 @@ async def test_a_file_that_others_can_read_is_refused(
         path = tmp_path / 'brokers.toml'
         path.chmod(0o640)
         with pytest.raises(tractor.RemoteActorError) as refusal:
-            async with open_ems(broker, 'live'):
+            async with open_brokerd_dialog(mod, None, 'live'):
                 pass
         assert f'chmod 600 {path}' in str(refusal.value)
         await services.cancel_service(f'brokerd.{broker}')
@@ -161,7 +163,7 @@ async def test_a_file_that_others_can_read_is_refused(
         path.chmod(0o644)
         monkeypatch.setenv(f'{broker.upper()}_API_KEY', key)
         monkeypatch.setenv(f'{broker.upper()}_API_SECRET', secret)
-        async with open_ems(broker, 'live') as (_, _, _, names, _):
+        async with open_brokerd_dialog(mod, None, 'live') as (_, _, names):
             assert names == [f'{broker}.main']
 
 

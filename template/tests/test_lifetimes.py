@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -103,6 +105,40 @@ def test_nothing_is_left_when_the_root_ends(
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(addr)
     assert find_registry() is None
+
+
+@pytest.mark.parametrize('who_leaves', ['client', 'pikerd'])
+async def test_whoever_wanted_it_is_gone_when_a_daemon_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    broker: str,
+    who_leaves: str,
+) -> None:
+    """
+    It has somebody who looks after it all the same, or it would not end with the rest.
+    """
+    async with open_test_pikerd(tmp_path) as services:
+        nursery: Any = type(services.actor_n)
+        start_actor = nursery.start_actor
+        client = trio.CancelScope()
+        leaver = services.service_n.cancel_scope if who_leaves == 'pikerd' else client
+
+        async def start_and_leave(*args: Any, **kwargs: Any) -> Any:
+            portal = await start_actor(*args, **kwargs)
+            leaver.cancel()
+            # where trio's own `start()` has one
+            await trio.lowlevel.checkpoint()
+            return portal
+
+        with monkeypatch.context() as patch, client:
+            patch.setattr(nursery, 'start_actor', start_and_leave)
+            with suppress(ConnectionError):
+                async with open_datad(broker):
+                    pass
+        if who_leaves == 'client':
+            async with open_datad(broker) as datad:
+                pid = (await datad.run(actor_info))['pid']
+            assert services.service_tasks[f'datad.{broker}'].process.pid == pid
 
 
 async def test_a_killed_client_leaves_no_subscription(

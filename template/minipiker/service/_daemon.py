@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import tractor
+import trio
 
 from .._tractor import enabled_modules
 from ..log import get_logger
@@ -29,10 +30,40 @@ async def spawn_service(
     """
     RPC endpoint of `pikerd`: see to it that the daemon `service_name` runs, by
     `target` (the `module:function` of its `spawn_<kind>()`) unless it does already.
+    Returns the pid of its process.
 
-    The name's lock is held until the daemon is in the registry, so any number of
-    racing clients get one process. Returns that process's pid.
+    Goes on if whoever asked for it dies meanwhile, or a daemon that was started by
+    then would be in nobody's care.
     """
+    pid: int | None = None
+    failure: Exception | None = None
+    done = trio.Event()
+
+    async def spawn() -> None:
+        nonlocal pid, failure
+        try:
+            pid = await _spawn_service(service_name, target, spawn_args)
+        except Exception as err:
+            failure = err
+        finally:
+            done.set()
+
+    Services.service_n.start_soon(spawn)
+    await done.wait()
+    if failure:
+        raise failure
+    if pid is None:
+        raise ConnectionError(f'pikerd ended before it had spawned {service_name}')
+    return pid
+
+
+async def _spawn_service(
+    service_name: str,
+    target: str,
+    spawn_args: dict[str, Any],
+) -> int:
+    # held until the daemon is in the registry, so that any number of racing clients
+    # get one process
     async with Services.locks[service_name]:
         if (service := Services.service_tasks.get(service_name)) and (
             service.process.poll() is not None

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import psutil
 import pytest
 import trio
 from msgspec import convert, to_builtins
@@ -34,8 +33,8 @@ from minipiker.clearing.testing import (
     responses,
     wait_for,
 )
-from minipiker.service import ServiceDied, Services
-from minipiker.testing import open_test_pikerd
+from minipiker.service import ServiceDied, Services, find_service
+from minipiker.testing import Tree, open_test_pikerd
 from simvenue.process import SimVenue, open_simvenue
 
 pytestmark = pytest.mark.disturbs_venue
@@ -238,47 +237,49 @@ async def test_a_live_session(tmp_path: Path, broker: str) -> None:
         async with open_client(broker) as (client, stream, dialogs):
             assert list(dialogs) == [resting.oid]
             assert order_of(dialogs[resting.oid]) == resting
+            await send_a_hundred(client, stream, fqme, account)
 
         state = await books(venue)
+        assert len(state['trades']) == 101
         assert [
             it['label'] for it in state['orders'] if it['order_state'] == 'open'
         ] == [resting.oid]
         assert set(services.service_tasks) == {'emsd', f'brokerd.{broker}'}
 
 
-async def test_a_hundred_orders_in_flight(tmp_path: Path, broker: str) -> None:
-    fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
-    async with (
-        open_live(tmp_path) as (venue, _),
-        open_client(broker) as (client, stream, _),
-    ):
-        sent = [mk_order(fqme, 'buy', 100_000, 0.001, account) for _ in range(100)]
-        closed: set[str] = set()
-        fills: list[str] = []
+async def send_a_hundred(
+    client: OrderClient,
+    stream: TradesStream,
+    fqme: str,
+    account: str,
+) -> None:
+    """
+    Orders that are all in flight at a time, each of which is filled.
+    """
+    sent = [mk_order(fqme, 'buy', 100_000, 0.001, account) for _ in range(100)]
+    closed: set[str] = set()
+    fills: list[str] = []
 
-        async def send_all() -> None:
-            for order in sent:
-                await client.send(order)
+    async def send_all() -> None:
+        for order in sent:
+            await client.send(order)
 
-        async with trio.open_nursery() as tn:
-            tn.start_soon(send_all)
-            while len(closed) < len(sent):
-                match await stream.receive():
-                    case Status(resp='fill', oid=oid):
-                        fills.append(oid)
-                    case Status(resp='closed', oid=oid):
-                        closed.add(oid)
-                    case Status(resp='error') as error:
-                        raise AssertionError(error)
-        assert {*fills} == {order.oid for order in sent}
-        assert len((await books(venue))['trades']) == 100
+    async with trio.open_nursery() as tn:
+        tn.start_soon(send_all)
+        while len(closed) < len(sent):
+            match await stream.receive():
+                case Status(resp='fill', oid=oid):
+                    fills.append(oid)
+                case Status(resp='closed', oid=oid):
+                    closed.add(oid)
+                case Status(resp='error') as error:
+                    raise AssertionError(error)
+    assert sorted(fills) == sorted(order.oid for order in sent)
 
 
-@pytest.mark.parametrize('kind', ['drop', 'lose_reply', 'delay', 'kill'])
 async def test_orders_in_the_middle_of_a_disconnect(
     tmp_path: Path,
     broker: str,
-    kind: str,
 ) -> None:
     fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
     async with (
@@ -287,35 +288,59 @@ async def test_orders_in_the_middle_of_a_disconnect(
     ):
         resting = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
         await wait_for(stream, resting.oid, 'open')
-        match kind:
-            case 'kill':
-                await venue.kill()
-            case 'lose_reply':
-                await venue.fault(kind, method='private/buy')
-            case _:
-                await venue.fault(kind)
-        order = await client.send(mk_order(fqme, 'buy', 100_000, 0.2, account))
-        if kind == 'kill':
-            await venue.restart()
-        assert (await responses(stream, order.oid))[-1] == 'closed'
+        oids = {resting.oid}
+        for kind in ('delay', 'lose_reply', 'drop', 'kill'):
+            match kind:
+                case 'kill':
+                    await venue.kill()
+                case 'lose_reply':
+                    await venue.fault(kind, method='private/buy')
+                case _:
+                    await venue.fault(kind)
+            order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1, account))
+            oids.add(order.oid)
+            if kind == 'drop':
+                # what happens while we are cut off is told afterwards
+                await trade_at(venue, 40_000)
+                told = await until_over(stream, order.oid, resting.oid)
+                assert told[resting.oid] == ['fill', 'closed']
+                continue
+            if kind == 'kill':
+                await venue.restart()
+            told = await until_over(stream, order.oid)
+            assert told[order.oid][-1] == 'closed', kind
 
-        # what happens while we are cut off is told afterwards
-        await venue.fault('drop')
-        await trade_at(venue, 40_000)
-        assert await responses(stream, resting.oid) == ['fill', 'closed']
-
-        bought = Counter[str]()
+        bought: Counter[str] = Counter()
         for trade in (await books(venue))['trades']:
             bought[trade['label']] += round(1000 * trade['amount'])
-        assert bought == {order.oid: 200, resting.oid: 100}
+        assert bought == dict.fromkeys(oids, 100)
 
 
-async def test_no_order_is_lost_with_brokerd(tmp_path: Path, broker: str) -> None:
+async def until_over(stream: TradesStream, *oids: str) -> dict[str, list[str]]:
+    """
+    What each of these orders goes through up to its end.
+    """
+    told: dict[str, list[str]] = {oid: [] for oid in oids}
+    while not all({'closed', 'canceled', 'error'} & {*it} for it in told.values()):
+        msg = await stream.receive()
+        if isinstance(msg, Status) and msg.oid in told:
+            told[msg.oid].append(msg.resp)
+    return told
+
+
+async def test_no_order_is_lost_with_a_daemon(tmp_path: Path, broker: str) -> None:
+    async with open_live(tmp_path) as (venue, services):
+        await lose_brokerd(venue, services, broker)
+        await lose_emsd(venue, services, broker)
+
+
+async def lose_brokerd(
+    venue: SimVenue,
+    services: type[Services],
+    broker: str,
+) -> None:
     fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
-    async with (
-        open_live(tmp_path) as (venue, services),
-        open_client(broker) as (client, stream, _),
-    ):
+    async with open_client(broker) as (client, stream, _):
         filled, canceled, resting = [
             await client.send(mk_order(fqme, 'buy', price, 0.1, account))
             for price in (42_000, 41_000, 40_000)
@@ -330,16 +355,8 @@ async def test_no_order_is_lost_with_brokerd(tmp_path: Path, broker: str) -> Non
         await client.cancel(canceled.oid)
         os.kill(pid, signal.SIGKILL)
 
-        ends: dict[str, list[str]] = {}
-        while len(ends) < 3:
-            msg = await stream.receive()
-            if isinstance(msg, Status) and msg.resp in ('closed', 'canceled'):
-                ends.setdefault(msg.oid, []).append(msg.resp)
-        assert ends == {
-            filled.oid: ['closed'],
-            unseen.oid: ['closed'],
-            canceled.oid: ['canceled'],
-        }
+        told = await until_over(stream, filled.oid, unseen.oid, canceled.oid)
+        assert [it[-1] for it in told.values()] == ['closed', 'closed', 'canceled']
         state = await books(venue)
         assert len(state['orders']) == 4
         assert sum(it['amount'] for it in state['trades']) == pytest.approx(0.3)
@@ -347,23 +364,29 @@ async def test_no_order_is_lost_with_brokerd(tmp_path: Path, broker: str) -> Non
         await wait_for(stream, resting.oid, 'canceled')
 
 
-async def test_orders_outlive_emsd(tmp_path: Path, broker: str) -> None:
+async def lose_emsd(venue: SimVenue, services: type[Services], broker: str) -> None:
     fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
-    async with open_live(tmp_path) as (venue, services):
-        with pytest.raises(ServiceDied, match='emsd'):
-            async with open_client(broker) as (client, stream, _):
-                order = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
-                await wait_for(stream, order.oid, 'open')
-                kill(services, 'emsd')
-                with trio.fail_after(4):
+
+    def pid_of_brokerd() -> int:
+        return services.service_tasks[f'brokerd.{broker}'].process.pid
+
+    with pytest.raises(ServiceDied, match='emsd'):
+        async with open_client(broker) as (client, stream, _):
+            order = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
+            await wait_for(stream, order.oid, 'open')
+            brokerd = pid_of_brokerd()
+            kill(services, 'emsd')
+            with trio.fail_after(4):
+                while True:
                     await stream.receive()
 
-        async with open_client(broker) as (client, stream, dialogs):
-            status = dialogs.get(order.oid) or await wait_for(stream, order.oid, 'open')
-            assert status.src == broker
-            assert order_of(status) == Order(**{**vars_of(order), 'brokers': [broker]})
-            await trade_at(venue, 40_000)
-            assert await responses(stream, order.oid) == ['fill', 'closed']
+    async with open_client(broker) as (client, stream, dialogs):
+        status = dialogs.get(order.oid) or await wait_for(stream, order.oid, 'open')
+        assert status.src == broker
+        assert order_of(status) == Order(**{**vars_of(order), 'brokers': [broker]})
+        await trade_at(venue, 40_000)
+        assert await responses(stream, order.oid) == ['fill', 'closed']
+        assert pid_of_brokerd() == brokerd
 
 
 def vars_of(order: Order) -> dict[str, Any]:
@@ -371,16 +394,10 @@ def vars_of(order: Order) -> dict[str, Any]:
 
 
 async def test_without_credentials_one_trades_on_paper(
-    tmp_path: Path,
+    shared_tree: Tree,
     broker: str,
 ) -> None:
-    async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_ems(broker, 'live') as (_, _, _, names, _),
-    ):
+    async with shared_tree(), open_ems(broker, 'live') as (_, _, _, names, _):
         assert names == ['paper']
-        assert any(
-            f'paperboi.{broker}' in ' '.join(child.cmdline())
-            for child in psutil.Process().children(recursive=True)
-        )
+        async with find_service(f'paperboi.{broker}') as paperboi:
+            assert paperboi

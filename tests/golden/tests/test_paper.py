@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager as acm
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,101 +22,138 @@ from minipiker.testing import Tree, descendants, open_test_pikerd
 from simvenue.process import SimVenue, open_simvenue
 
 
-@acm
-async def open_paper(
-    conf_dir: Path,
-    broker: str,
-) -> AsyncIterator[tuple[SimVenue, type[Services], OrderClient, TradesStream, str]]:
-    """
-    A paper session in a market that trades only when told to.
-    """
-    fqme = f'btcusdt.spot.{broker}'
-    async with (
-        open_simvenue(rate=0) as venue,
-        open_test_pikerd(conf_dir, url=venue.url) as services,
-        open_ems(fqme, 'paper') as (client, stream, *_),
-    ):
-        yield venue, services, client, stream, fqme
-
-
 async def trade_at(venue: SimVenue, price: float) -> None:
     await venue.call('sim/trade', instrument_name='BTC-USDT', price=price, amount=0.001)
 
 
 @pytest.mark.disturbs_venue
 async def test_a_paper_session(tmp_path: Path, broker: str) -> None:
-    async with open_paper(tmp_path, broker) as (venue, _, client, stream, fqme):
-        # at the market: filled at once
-        order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1))
-        assert await responses(stream, order.oid) == [
-            'pending',
-            'open',
-            'fill',
-            'closed',
-        ]
-        position = await stream.receive()
-        assert isinstance(position, BrokerdPosition)
-        assert (position.symbol, position.account) == (fqme, 'paper')
-        assert position.size == 0.1
+    fqme = f'btcusdt.spot.{broker}'
+    async with (
+        # where the market trades only when told to
+        open_simvenue(rate=0) as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+    ):
+        async with open_ems(fqme, 'paper') as (client, stream, *_):
+            await trade(venue, client, stream, fqme)
+        await lose_daemons(venue, services, fqme)
 
-        # below it: when the market gets there, at its own price; until then changed
-        order = await client.send(mk_order(fqme, 'buy', 40_000, 0.2))
-        await wait_for(stream, order.oid, 'open')
-        await client.update(order.oid, price=45_000.0)
-        assert order_of(await wait_for(stream, order.oid, 'open')).price == 45_000
-        await trade_at(venue, 45_000)
-        fill = await wait_for(stream, order.oid, 'fill')
-        assert (fill.brokerd_msg['price'], fill.brokerd_msg['size']) == (45_000, 0.2)
 
-        # canceled
-        order = await client.send(mk_order(fqme, 'sell', 90_000, 0.1))
-        await wait_for(stream, order.oid, 'open')
-        await client.cancel(order.oid)
-        await wait_for(stream, order.oid, 'canceled')
+async def trade(
+    venue: SimVenue,
+    client: OrderClient,
+    stream: TradesStream,
+    fqme: str,
+) -> None:
+    """
+    Whatever one can do.
+    """
+    # at the market: filled at once
+    order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1))
+    assert await responses(stream, order.oid) == [
+        'pending',
+        'open',
+        'fill',
+        'closed',
+    ]
+    position = await stream.receive()
+    assert isinstance(position, BrokerdPosition)
+    assert (position.symbol, position.account) == (fqme, 'paper')
+    assert position.size == 0.1
 
-        # kept until the market gets there
-        dark = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, exec_mode='dark'))
-        alert = await client.send(mk_order(fqme, 'alert', 41_000, 0.1))
-        dropped = await client.send(
-            mk_order(fqme, 'sell', 90_000, 0.1, exec_mode='dark')
-        )
-        await wait_for(stream, dropped.oid, 'dark_open')
-        await client.cancel(dropped.oid)
-        await wait_for(stream, dropped.oid, 'canceled')
+    # below it: when the market gets there, at its own price; until then changed
+    order = await client.send(mk_order(fqme, 'buy', 40_000, 0.2))
+    await wait_for(stream, order.oid, 'open')
+    await client.update(order.oid, price=45_000.0)
+    assert order_of(await wait_for(stream, order.oid, 'open')).price == 45_000
+    await trade_at(venue, 45_000)
+    fill = await wait_for(stream, order.oid, 'fill')
+    assert (fill.brokerd_msg['price'], fill.brokerd_msg['size']) == (45_000, 0.2)
 
-        await trade_at(venue, 40_500)
-        await wait_for(stream, alert.oid, 'triggered')
-        await trade_at(venue, 39_999.9)
-        submitted = await wait_for(stream, dark.oid, 'triggered')
-        assert order_of(submitted).price == pytest.approx(40_000.4)
-        await wait_for(stream, dark.oid, 'closed')
+    # canceled
+    order = await client.send(mk_order(fqme, 'sell', 90_000, 0.1))
+    await wait_for(stream, order.oid, 'open')
+    await client.cancel(order.oid)
+    await wait_for(stream, order.oid, 'canceled')
 
-        for bad, reason in [
-            (mk_order(fqme, 'buy', 45_000.01, 0.1), 'multiple of 0.1'),
-            (mk_order(fqme, 'buy', 45_000, 0.0001), 'multiple of 0.001'),
-            (mk_order(fqme, 'buy', 1e30, 1e-30), 'multiple of 0.001'),
-            (mk_order(fqme, 'buy', 45_000, -1), 'above 0'),
-            (mk_order(fqme, 'buy', 45_000, 0.1, account='other'), 'no account'),
-            (mk_order(f'no.{broker}', 'buy', 45_000, 0.1), 'SymbolNotFound'),
-            (mk_order(fqme, 'steal', 45_000, 0.1), 'Invalid enum value'),
-        ]:
-            await client.send(bad)
-            error = await wait_for(stream, bad.oid, 'error')
-            assert reason in error.brokerd_msg['reason']
+    # kept until the market gets there
+    dark = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, exec_mode='dark'))
+    alert = await client.send(mk_order(fqme, 'alert', 41_000, 0.1))
+    dropped = await client.send(mk_order(fqme, 'sell', 90_000, 0.1, exec_mode='dark'))
+    await wait_for(stream, dropped.oid, 'dark_open')
+    await client.cancel(dropped.oid)
+    await wait_for(stream, dropped.oid, 'canceled')
 
-        # no broker had a part in this
-        names = [' '.join(process.cmdline()) for process in descendants()]
-        assert any('paperboi' in name for name in names)
-        assert not any('brokerd' in name for name in names)
+    await trade_at(venue, 40_500)
+    await wait_for(stream, alert.oid, 'triggered')
+    await trade_at(venue, 39_999.9)
+    submitted = await wait_for(stream, dark.oid, 'triggered')
+    assert order_of(submitted).price == pytest.approx(40_000.4)
+    await wait_for(stream, dark.oid, 'closed')
 
-    # the books are there for the next session
-    async with open_test_pikerd(tmp_path), open_ems(broker, 'paper') as ems:
-        _, _, positions, accounts, dialogs = ems
+    for bad, reason in [
+        (mk_order(fqme, 'buy', 45_000.01, 0.1), 'multiple of 0.1'),
+        (mk_order(fqme, 'buy', 45_000, 0.0001), 'multiple of 0.001'),
+        (mk_order(fqme, 'buy', 1e30, 1e-30), 'multiple of 0.001'),
+        (mk_order(fqme, 'buy', 45_000, -1), 'above 0'),
+        (mk_order(fqme, 'buy', 45_000, 0.1, account='other'), 'no account'),
+        (mk_order(f'no{fqme}', 'buy', 45_000, 0.1), 'SymbolNotFound'),
+        (mk_order(fqme, 'steal', 45_000, 0.1), 'Invalid enum value'),
+    ]:
+        await client.send(bad)
+        error = await wait_for(stream, bad.oid, 'error')
+        assert reason in error.brokerd_msg['reason']
+
+    # no broker had a part in this
+    names = [' '.join(process.cmdline()) for process in descendants()]
+    assert any('paperboi' in name for name in names)
+    assert not any('brokerd' in name for name in names)
+
+
+async def lose_daemons(
+    venue: SimVenue,
+    services: type[Services],
+    fqme: str,
+) -> None:
+    """
+    Open orders outlive every daemon, and so do the books.
+    """
+    broker = fqme.rpartition('.')[2]
+
+    def kill(name: str) -> None:
+        os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
+
+    order = mk_order(fqme, 'buy', 35_000, 0.1)
+    with pytest.raises(ServiceDied, match='emsd'):
+        async with open_ems(fqme, 'paper') as (client, stream, *_):
+            await client.send(order)
+            await wait_for(stream, order.oid, 'open')
+
+            # emsd gives the order to the next engine, which finds the books
+            kill(f'paperboi.{broker}')
+            while not isinstance(position := await stream.receive(), BrokerdPosition):
+                pass
+            assert position.size == pytest.approx(0.4)
+            await wait_for(stream, order.oid, 'open')
+
+            kill('emsd')
+            with trio.fail_after(4):
+                await stream.receive()
+
+    # the engine tells the next emsd
+    async with open_ems(fqme, 'paper') as (_, stream, positions, accounts, dialogs):
         assert accounts == ['paper']
-        assert dialogs == {}
         ((key, by_fqme),) = positions.items()
         assert key == (broker, 'paper')
         assert by_fqme[fqme].size == pytest.approx(0.4)
+        if not dialogs:
+            await wait_for(stream, order.oid, 'open')
+        # and finds the market where it is by then
+        kill(f'datad.{broker}')
+        await trade_at(venue, 34_999)
+        fill = await wait_for(stream, order.oid, 'fill')
+        assert fill.brokerd_msg['size'] == 0.1
+        await wait_for(stream, order.oid, 'closed')
 
 
 async def test_clients_share_what_happens_and_find_it_again(
@@ -142,38 +179,41 @@ async def test_clients_share_what_happens_and_find_it_again(
             await wait_for(stream, order.oid, 'canceled')
 
 
-@pytest.mark.disturbs_venue
-async def test_open_orders_outlive_every_daemon(tmp_path: Path, broker: str) -> None:
+async def test_a_killed_client_takes_nobody_along(
+    shared_tree: Tree,
+    broker: str,
+) -> None:
+    script = f"""
+import trio
+from minipiker.clearing import open_ems
+from minipiker.clearing.testing import mk_order, wait_for
+from minipiker.service import maybe_open_pikerd
+from minipiker.service._registry import find_registry
+
+async def main():
     async with (
-        open_simvenue(rate=0) as venue,
-        open_test_pikerd(tmp_path, url=venue.url) as services,
+        maybe_open_pikerd(find_registry()),
+        open_ems({broker!r}, 'paper') as (client, stream, *_),
     ):
+        while True:
+            order = mk_order('btcusdt.spot.{broker}', 'buy', 1_000.01, 0.001)
+            await client.send(order)
+            await wait_for(stream, order.oid, 'error')
+            print('refused', flush=True)
 
-        def kill(name: str) -> None:
-            os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
+if __name__ == '__main__':
+    trio.run(main)
+"""
+    async with shared_tree(), open_ems(broker, 'paper') as (client, stream, *_):
+        killed = await trio.lowlevel.open_process(
+            [sys.executable, '-c', script], stdout=subprocess.PIPE
+        )
+        assert killed.stdout
+        assert await killed.stdout.receive_some()
+        killed.kill()
+        await killed.wait()
+        await killed.stdout.aclose()
 
-        fqme = f'btcusdt.spot.{broker}'
-        order = mk_order(fqme, 'buy', 40_000, 0.1)
-        with pytest.raises(ServiceDied, match='emsd'):
-            async with open_ems(fqme, 'paper') as (client, stream, *_):
-                await client.send(order)
-                await wait_for(stream, order.oid, 'open')
-
-                # emsd gives the order to the next engine
-                kill(f'paperboi.{broker}')
-                await wait_for(stream, order.oid, 'open')
-
-                kill('emsd')
-                with trio.fail_after(4):
-                    await stream.receive()
-
-        # the engine tells the next emsd
-        async with open_ems(fqme, 'paper') as (_, stream, _, _, dialogs):
-            if not dialogs:
-                await wait_for(stream, order.oid, 'open')
-            # and finds the market where it is by then
-            kill(f'datad.{broker}')
-            await trade_at(venue, 39_999)
-            fill = await wait_for(stream, order.oid, 'fill')
-            assert fill.brokerd_msg['size'] == 0.1
-            await wait_for(stream, order.oid, 'closed')
+        order = mk_order(f'btcusdt.spot.{broker}', 'buy', 1_000_000, 0.1)
+        await client.send(order)
+        assert (await responses(stream, order.oid))[-1] == 'closed'

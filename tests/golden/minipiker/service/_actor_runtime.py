@@ -13,7 +13,14 @@ from typing import Any
 import tractor
 import trio
 
-from .._tractor import Addr, find_actor, open_nursery, root_kwargs, runtime_vars
+from .._tractor import (
+    Addr,
+    find_actor,
+    has_living_child,
+    open_nursery,
+    root_kwargs,
+    runtime_vars,
+)
 from ..brokers import __brokers__, get_brokermod
 from ..log import get_console_log
 from ._liveness import watch_actor
@@ -82,12 +89,15 @@ async def open_pikerd(
             tractor_runtime_overrides=tractor_runtime_overrides,
         ),
         tractor.open_nursery() as Services.actor_n,
-        open_nursery() as Services.service_n,
     ):
-        Services.service_n.start_soon(_interrupt_on_sigterm)
-        with publish_registry(addr):
-            yield Services
-        Services.service_n.cancel_scope.cancel()
+        async with open_nursery() as Services.service_n:
+            Services.service_n.start_soon(_interrupt_on_sigterm)
+            with publish_registry(addr):
+                yield Services
+            Services.service_n.cancel_scope.cancel()
+        if has_living_child(Services.actor_n):
+            # it was being started just then, and is in nobody's care
+            await Services.actor_n.cancel()
 
 
 async def _interrupt_on_sigterm() -> None:
