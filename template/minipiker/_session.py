@@ -18,7 +18,7 @@ import typer
 from simvenue.process import open_simvenue
 
 from . import config
-from ._tractor import boxed_type_name, collapse
+from ._tractor import collapse, error_text
 from .brokers import BrokerError, __brokers__
 from .config import ConfigurationError
 from .service import ServiceDied, maybe_open_pikerd, open_pikerd
@@ -91,8 +91,7 @@ def run(
             case KeyboardInterrupt():
                 raise SystemExit(130) from None
             case tractor.RemoteActorError() as remote:
-                *_, last = str(remote).strip().splitlines() or ['']
-                fail(f'{boxed_type_name(remote)}: {last}')
+                fail(error_text(remote))
             case (
                 BrokerError()
                 | ConfigurationError()

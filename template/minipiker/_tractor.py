@@ -8,6 +8,7 @@ Nothing else in this project asks which of the two is installed.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
@@ -25,6 +26,9 @@ _disconnects: tuple[type[Exception], ...] = (
     trio.ClosedResourceError,
     TransportClosed,
 )
+
+_raised: re.Pattern[str] = re.compile(r'^\W*(?:\w+\.)*([A-Z]\w*: .+)$', re.MULTILINE)
+"""The line of a traceback that says what was raised."""
 
 Addr = tuple[str, int]
 F = TypeVar('F', bound=Callable[..., Any])
@@ -216,6 +220,18 @@ def boxed_type_name(err: tractor.RemoteActorError) -> str:
     if _is_main:
         return msgdata['boxed_type_str']
     return msgdata['type_str']
+
+
+def error_text(err: BaseException) -> str:
+    """
+    What an error says, in one line. Of one that was raised in another actor, however
+    many others it came through, also the name of its type.
+    """
+    if isinstance(err, tractor.RemoteActorError):
+        lines = _raised.findall(str(err))
+        return lines[-1] if lines else boxed_type_name(err)
+    *_, line = str(err).strip().splitlines() or [repr(err)]
+    return line
 
 
 def collapse(err: BaseException) -> BaseException:

@@ -18,7 +18,7 @@ import tractor
 import trio
 from msgspec import Struct, convert, to_builtins
 
-from .._tractor import boxed_type_name, collapse, context, open_nursery
+from .._tractor import collapse, context, error_text, open_nursery
 from ..accounting import MktPair
 from ..accounting._ledger import Transaction
 from ..accounting._pos import Account, Position
@@ -131,13 +131,10 @@ class PaperBoi:
                     self.tell(BrokerdOrderAck(order.oid, order.oid, order.account))
                     await self._submit(order)
         except (ValueError, tractor.RemoteActorError) as err:
-            *_, reason = str(err).strip().splitlines() or ['']
-            if isinstance(err, tractor.RemoteActorError):
-                reason = f'{boxed_type_name(err)}: {reason}'
             oid = msg['oid']
             self.tell(
                 BrokerdError(
-                    reason,
+                    error_text(err),
                     msg.get('symbol'),
                     oid=oid,
                     reqid=oid,
@@ -214,7 +211,9 @@ class PaperBoi:
                 cause = collapse(err)
                 if market is None:
                     raise cause from cause.__cause__
-                log.error('%s: feed lost, opening another: %s', symbol, cause)
+                log.error(
+                    '%s: feed lost, opening another: %s', symbol, error_text(cause)
+                )
                 await trio.sleep(0.1)
 
     def _on_quote(self, market: PaperMarket, quote: Quote) -> None:

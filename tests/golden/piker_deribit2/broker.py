@@ -245,6 +245,8 @@ class AccountDialog:
         self._requests: dict[str, deque[dict[str, Any]]] = {}
         self._tn = tn
         last = books.ledger.last_record()
+        # TODO: does the venue number an account's trades without a gap? Where it does
+        # not, `_on_trades()` needs another way to know which ones are new.
         self._last_seq: int = last['user_seq'] if last else 0
         self._booking = trio.Lock()
         self._ended: deque[str] = deque(maxlen=1024)
@@ -368,14 +370,19 @@ class AccountDialog:
                     'buy' if msg.action == 'buy' else 'sell',
                     msg.size,
                     msg.price,
+                    # TODO: does the venue take a label only once? Where it does not,
+                    # an attempt that is late may be carried out beside the next.
                     label=reqid,
                 )
             except ConnectionLost as err:
                 log.warning('order %s: asking for what became of it: %s', reqid, err)
                 if await self._recall(reqid, flow):
                     return
-            except OrderRejected:
-                # for its label, where an attempt was carried out and its reply lost
+            except Throttled:
+                raise
+            except BrokerError:
+                # it may be refused for its label, where an attempt was carried out and
+                # the reply lost; or the reply is nothing that we understand
                 if not await self._recall(reqid, flow):
                     raise
                 return

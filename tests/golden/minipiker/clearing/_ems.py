@@ -24,7 +24,7 @@ import trio
 from msgspec import Struct, convert, field, to_builtins
 from msgspec.structs import replace
 
-from .._tractor import collapse, context, open_nursery
+from .._tractor import collapse, context, error_text, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..data.feed import Quote, open_feed
@@ -253,7 +253,7 @@ class TradesRelay:
                 if not started:
                     raise cause from cause.__cause__
                 self._failures += 1
-                log.error('%s: order dialog lost: %s', self.broker, cause)
+                log.error('%s: order dialog lost: %s', self.broker, error_text(cause))
                 if self._failures == _max_failures:
                     return
                 await trio.sleep(0.1 * (2**self._failures - 2))
@@ -370,8 +370,7 @@ class TradesRelay:
                 case _:
                     self._submit(client, _check(convert(msg, Order)))
         except (ValueError, msgspec.ValidationError, tractor.RemoteActorError) as err:
-            *_, reason = str(err).strip().splitlines() or ['']
-            client.push(Error(time_ns(), oid, brokerd_msg={'reason': reason}))
+            client.push(Error(time_ns(), oid, brokerd_msg={'reason': error_text(err)}))
 
     def _submit(self, client: Client, order: Order) -> None:
         if ended := self._ended.get(order.oid):
@@ -675,7 +674,7 @@ class Router:
                 cause = collapse(err)
                 if market is None:
                     raise cause from cause.__cause__
-                log.error('%s: feed lost, opening another: %s', fqme, cause)
+                log.error('%s: feed lost, opening another: %s', fqme, error_text(cause))
                 await trio.sleep(0.1)
 
 
