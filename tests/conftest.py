@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action='store_true',
         help='rewrite tests/golden with what is generated now',
     )
+
+
+def pytest_configure() -> None:
+    # a background job ignores them, and so would all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def combinations(layout: str = 'project') -> Iterator[dict[str, Answer]]:

@@ -129,6 +129,8 @@ def shadow_piker(python: str, shadow: Path) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # orphans become children of ours, where `_no_orphans` finds them
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # a shell's background job ignores it, and so would all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         'markers', 'disturbs_venue: needs a simulated venue to itself'
     )
