@@ -153,6 +153,18 @@ async def test_a_change_waits_for_the_order() -> None:
         assert heard == ['buy 60000.0', 'buy 2.0']
 
 
+async def test_a_change_waits_for_a_daemon_that_has_the_order() -> None:
+    """
+    The next one is asked for what the last may have given to the broker.
+    """
+    async with open_relay() as (relay, talk, heard):
+        (dialog,) = relay.dialogs.values()
+        await talk(ACK, at(2.0))
+        relay._request(dialog)  # as to a daemon that has just started
+        await talk(ACK, OPEN)
+        assert heard == ['buy 60000.0', 'buy 60000.0', 'buy 2.0']
+
+
 async def test_which_of_two_changes_was_refused() -> None:
     async with open_relay() as (relay, talk, _):
         (dialog,) = relay.dialogs.values()

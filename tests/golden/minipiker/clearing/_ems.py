@@ -291,6 +291,9 @@ class TradesRelay:
         the next one will be.
         """
         status, order = dialog.status, dialog.order
+        if dialog.sent and not dialog.accepted:
+            # a daemon that died may have given it to the broker; a change of it waits
+            order = dialog.sent
         if self._to_brokerd is None or status.resp == 'dark_open':
             return
         if status.cancel_called:
