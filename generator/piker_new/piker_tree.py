@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
 
 import yaml
@@ -93,20 +93,24 @@ def add_backend(
     """
     check_checkout(checkout)
     name = str(answers['backend'])
-    with TemporaryDirectory(prefix='piker-new-') as folder:
-        files = Path(folder, 'files')
+    # named before it is there: a signal may come as soon as it is
+    folder = Path(gettempdir(), f'piker-new-{token_hex(8)}')
+    try:
+        folder.mkdir(mode=0o700)
+        files = folder / 'files'
         final = render({**answers, 'layout': 'in-tree'}, files, ask=ask)
         if project:
             _adopt(name, project, files)
-        try:
-            return final if install(name, files, checkout) else None
-        except OSError as error:
-            raise Refusal(
-                f"cannot write into '{checkout}': {error.strerror or error}\n"
-                'note: nothing was changed\n'
-                'help: name a checkout that you can write to, on a disk with room',
-                status=1,
-            ) from error
+        return final if install(name, files, checkout) else None
+    except OSError as error:
+        raise Refusal(
+            f"cannot write into '{checkout}': {error.strerror or error}\n"
+            'note: nothing was changed\n'
+            'help: name a checkout that you can write to, on a disk with room',
+            status=1,
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _adopt(name: str, project: Path, files: Path) -> None:
