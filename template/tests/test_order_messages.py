@@ -29,6 +29,7 @@ from minipiker.clearing._messages import (
     BrokerdOrderAck,
     BrokerdPosition,
     BrokerdStatus,
+    Cancel,
     Order,
     Status,
 )
@@ -108,9 +109,9 @@ async def open_relay() -> AsyncIterator[tuple[TradesRelay, Talk, list[str]]]:
         relay.clients.add(client)
         heard: list[str] = []
 
-        async def talk(*msgs: Order | Struct) -> list[dict[str, Any]]:
+        async def talk(*msgs: Struct) -> list[dict[str, Any]]:
             for msg in msgs:
-                if isinstance(msg, Order):
+                if isinstance(msg, Order | Cancel):
                     await relay.on_client_msg(client, to_builtins(msg))
                 else:
                     relay.on_brokerd_msg(to_builtins(msg))
@@ -163,6 +164,30 @@ async def test_a_change_waits_for_a_daemon_that_has_the_order() -> None:
         relay._request(dialog)  # as to a daemon that has just started
         await talk(ACK, OPEN)
         assert heard == ['buy 60000.0', 'buy 60000.0', 'buy 2.0']
+
+
+async def test_an_order_that_the_next_daemon_finds() -> None:
+    """
+    It says so once, whatever the last one came to say.
+    """
+
+    def found_at(price: float) -> Status:
+        order = replace(at(price), symbol='btcusdt.spot')
+        return replace(FOUND, oid=ORDER.oid, reqid=REQID, req=order)
+
+    async with open_relay() as (relay, talk, heard):
+        (dialog,) = relay.dialogs.values()
+        *_, told = await talk(at(2.0), found_at(60_000.0))
+        assert (told['resp'], told['reqid']) == ('open', REQID)
+        assert heard == ['buy 60000.0', 'buy 2.0']
+        # the change was carried out, and so is not once more
+        (told,) = await talk(found_at(2.0), ACK)
+        assert told['req']['price'] == 2.0
+        assert (dialog.order, dialog.accepted) == (at(2.0), at(2.0))
+    async with open_relay() as (_, talk, heard):
+        cancel = Cancel(ORDER.oid, FQME)
+        await talk(ACK, at(2.0), cancel, found_at(60_000.0))
+        assert heard == ['buy 60000.0', 'cancel ']
 
 
 async def test_which_of_two_changes_was_refused() -> None:

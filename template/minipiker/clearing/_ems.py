@@ -331,7 +331,8 @@ class TradesRelay:
         said = {it: details[it] for it in ('price', 'size') if details.get(it)}
         dialog.accepted = replace(sent, **said)
         if before is None and dialog.order != sent:
-            self._request(dialog)  # a change that had to wait
+            if not dialog.status.cancel_called:
+                self._request(dialog)  # a change that had to wait
         elif dialog.order == before:
             # nobody here wants another one: whoever made it that, that is what it is
             dialog.order = dialog.accepted
@@ -590,8 +591,12 @@ class TradesRelay:
         if msg.req.symbol.endswith(f'.{self.broker}'):
             raise BadBrokerdMsg(f'the symbol of an open order names no broker: {msg}')
         oid = self._oids.setdefault(msg.reqid, msg.oid or str(msg.reqid))
-        if oid in self.dialogs:
-            return  # asked for again already, and answered in full
+        if dialog := self.dialogs.get(oid):
+            # a daemon that died may have been about to say so
+            dialog.status = replace(dialog.status, reqid=msg.reqid)
+            self._accept(dialog, to_builtins(msg.req))
+            self._update(dialog, resp='open', req=dialog.accepted, src=msg.src)
+            return
         order = replace(msg.req, symbol=f'{msg.req.symbol}.{self.broker}')
         # if a client asks for it, its fills of the time before are to be told as well
         status = replace(msg, oid=oid, req=order)
