@@ -200,7 +200,7 @@ class Dialog(Struct):
     """Who opened it."""
     time_ns: int = field(default_factory=time_ns)
     sent: Order | None = None
-    """What the broker's daemon was asked for last."""
+    """What the broker's daemon was asked for last, or is to be when there is one."""
     accepted: Order | None = None
     """The order as the broker has it; None until it has."""
     fills: dict[str, Status] = {}
@@ -294,33 +294,32 @@ class TradesRelay:
         if dialog.sent and not dialog.accepted:
             # a daemon that died may have given it to the broker; a change of it waits
             order = dialog.sent
-        if self._to_brokerd is None or status.resp == 'dark_open':
+        if status.resp == 'dark_open' or order.action == 'alert':
             return
+        request: BrokerdOrder | BrokerdCancel
         if status.cancel_called:
-            self._to_brokerd.send_nowait(
-                BrokerdCancel(
-                    oid=order.oid,
-                    time_ns=time_ns(),
-                    account=order.account,
-                    reqid=status.reqid,
-                )
+            request = BrokerdCancel(
+                oid=order.oid,
+                time_ns=time_ns(),
+                account=order.account,
+                reqid=status.reqid,
             )
-        elif order.action != 'alert':
+        else:
             dialog.sent = order
-            self._to_brokerd.send_nowait(
-                BrokerdOrder(
-                    oid=order.oid,
-                    account=order.account,
-                    # not now: what is older than a daemon may be known to the broker
-                    time_ns=dialog.time_ns,
-                    symbol=order.symbol.removesuffix(f'.{self.broker}'),
-                    price=order.price,
-                    size=order.size,
-                    action=order.action,
-                    # only of one that the broker has, and may have forgotten
-                    reqid=status.reqid if dialog.accepted else None,
-                )
+            request = BrokerdOrder(
+                oid=order.oid,
+                account=order.account,
+                # not now: what is older than a daemon may be known to the broker
+                time_ns=dialog.time_ns,
+                symbol=order.symbol.removesuffix(f'.{self.broker}'),
+                price=order.price,
+                size=order.size,
+                action=order.action,
+                # only of one that the broker has, and may have forgotten
+                reqid=status.reqid if dialog.accepted else None,
             )
+        if self._to_brokerd:
+            self._to_brokerd.send_nowait(request)
 
     def _accept(self, dialog: Dialog, details: dict[str, Any]) -> None:
         """

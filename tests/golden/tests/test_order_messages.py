@@ -166,6 +166,17 @@ async def test_a_change_waits_for_a_daemon_that_has_the_order() -> None:
         assert heard == ['buy 60000.0', 'buy 60000.0', 'buy 2.0']
 
 
+async def test_a_change_of_an_order_that_no_daemon_has_heard_of() -> None:
+    async with open_relay() as (relay, talk, heard):
+        relay._to_brokerd, to_brokerd = None, relay._to_brokerd
+        other = replace(ORDER, oid='other')
+        await talk(other, replace(other, price=0.01))
+        relay._to_brokerd = to_brokerd
+        relay._request(relay.dialogs['other'])
+        await talk(replace(ACK, oid='other'), OPEN)
+        assert heard[1:] == ['buy 60000.0', 'buy 0.01']
+
+
 async def test_an_order_that_the_next_daemon_finds() -> None:
     """
     It says so once, whatever the last one came to say.
