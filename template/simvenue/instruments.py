@@ -122,6 +122,18 @@ LISTING = {
 """The instruments, and the price around which each one wanders."""
 
 
+def currencies(instruments: Iterable[Instrument]) -> list[Currency]:
+    """
+    Those that there are, and those that `instruments` of a recording are in: coins,
+    as far as we know.
+    """
+    listed = {it.currency: it for it in CURRENCIES}
+    for instrument in instruments:
+        for name in (instrument.base_currency, instrument.quote_currency):
+            listed.setdefault(name, Currency(name, 'crypto', 8))
+    return list(listed.values())
+
+
 def search(
     instruments: Iterable[Instrument],
     pattern: str,

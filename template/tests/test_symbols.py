@@ -5,6 +5,7 @@ Naming a market, and searching for one.
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -13,7 +14,8 @@ from msgspec.structs import asdict
 from minipiker.accounting import Asset, MktPair
 from minipiker.brokers import SymbolNotFound, open_cached_client
 from minipiker.data.search import open_search
-from minipiker.testing import Tree
+from minipiker.testing import Tree, open_test_pikerd
+from simvenue.process import open_simvenue
 
 
 async def test_every_form_of_a_name_is_the_same_market(
@@ -31,6 +33,7 @@ async def test_every_form_of_a_name_is_the_same_market(
             mkt.bs_fqme,
             mkt.fqme.upper(),
             mkt.bs_fqme.title(),
+            pair.bs_mktid,
         ):
             assert await mod.get_mkt_info(form) == (mkt, pair), form
 
@@ -93,6 +96,29 @@ async def test_a_name_that_is_no_market(shared_tree: Tree, mod: ModuleType) -> N
     async with shared_tree():
         with pytest.raises(SymbolNotFound, match='nosuch'):
             await mod.get_mkt_info('nosuchmarket')
+
+
+@pytest.mark.disturbs_venue
+async def test_a_market_that_is_listed_only_now(
+    tmp_path: Path,
+    mod: ModuleType,
+    broker: str,
+) -> None:
+    recording = tmp_path / 'trades.csv'
+    recording.write_text(
+        'timestamp,instrument,price,amount,side\n1700000000000,BTC-USDT,35000,1,buy\n'
+    )
+    async with (
+        open_simvenue(replay=recording) as venue,
+        open_test_pikerd(tmp_path, url=venue.url),
+    ):
+        with pytest.raises(SymbolNotFound):
+            await mod.get_mkt_info('dogeusdt')
+        with recording.open('a') as file:
+            file.write('1700000000000,DOGE-USDT,0.1,1,buy\n')
+        await venue.restart()
+        mkt, _ = await mod.get_mkt_info('dogeusdt')
+        assert mkt.fqme == f'dogeusdt.spot.{broker}'
 
 
 async def test_search_answers_each_pattern_once(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from ..instruments import CURRENCIES, Currency, Instrument, search
+from ..instruments import Currency, Instrument, currencies, search
 from ..market import Market, Trade
 from ..server import UNKNOWN_CHANNEL, Channels, RpcError, Session, Venue
 
@@ -28,7 +28,7 @@ class Public:
         return {'version': '1'}
 
     def get_currencies(self, session: Session) -> list[Currency]:
-        return CURRENCIES
+        return currencies(self.get_instruments(session))
 
     def get_instruments(self, session: Session) -> list[Instrument]:
         return [market.instrument for market in self._venue.markets.values()]

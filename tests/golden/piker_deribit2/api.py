@@ -584,11 +584,12 @@ class Client:
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""
 
-    async def get_assets(self) -> dict[str, Asset]:
+    async def get_assets(self, reload: bool = False) -> dict[str, Asset]:
         """
-        All currencies, by their name in lower case.
+        All currencies, by their name in lower case; with `reload` also those that the
+        venue has added since.
         """
-        if not _assets:
+        if reload or not _assets:
             currencies = await self._request(
                 'public/get_currencies', {}, list[_Currency]
             )
@@ -598,11 +599,12 @@ class Client:
                 _assets.setdefault(name, Asset(name, it.kind, tick))
         return _assets
 
-    async def get_mkt_pairs(self) -> dict[str, Pair]:
+    async def get_mkt_pairs(self, reload: bool = False) -> dict[str, Pair]:
         """
-        All pairs, by `bs_fqme`. Each is one and the same object at every call.
+        All pairs, by `bs_fqme`; with `reload` also those that the venue has listed
+        since. Each is one and the same object at every call.
         """
-        if not _pairs:
+        if reload or not _pairs:
             pairs = await self._request('public/get_instruments', {}, list[Pair])
             for pair in pairs:
                 _pairs.setdefault(pair.bs_fqme, pair)

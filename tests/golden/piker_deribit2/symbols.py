@@ -27,8 +27,8 @@ async def get_mkt_info(fqme: str) -> tuple[MktPair, Pair]:
     The market that `fqme` names, and the venue's own description of it.
 
     Takes every form of the name: short (`btcusdt`: the spot market) or full, with or
-    without the broker, in any case. Call it with positional arguments: the cache
-    knows no others.
+    without the broker, in any case, or the venue's own. Call it with positional
+    arguments: the cache knows no others.
 
     Raises `SymbolNotFound`.
     """
@@ -37,30 +37,32 @@ async def get_mkt_info(fqme: str) -> tuple[MktPair, Pair]:
         return await mk_mkt(client, pair), pair
 
 
-async def lookup_pair(client: Client, fqme: str) -> Pair:
+async def lookup_pair(client: Client, name: str) -> Pair:
     """
-    The pair that `fqme` names.
+    The pair that `name` names: an fqme, or the venue's own name of it.
     """
-    bs_fqme = fqme.lower().removesuffix('.deribit2').strip('.')
+    bs_fqme = name.lower().removesuffix('.deribit2').strip('.')
     if '.' not in bs_fqme:
         bs_fqme = f'{bs_fqme}.{_default_venue}'
-    pairs = await client.get_mkt_pairs()
-    try:
-        return pairs[bs_fqme]
-    except KeyError:
-        raise SymbolNotFound(
-            f'deribit2 has no market of the name {fqme!r}; search for one'
-        ) from None
+    for reload in (False, True):  # it may have been listed only now
+        pairs = await client.get_mkt_pairs(reload)
+        by_id = {pair.bs_mktid: pair for pair in pairs.values()}
+        if pair := by_id.get(name) or pairs.get(bs_fqme):
+            return pair
+    raise SymbolNotFound(f'no market goes by the name {name!r} here; search for one')
 
 
 async def mk_mkt(client: Client, pair: Pair) -> MktPair:
     """
     The host's description of a pair.
     """
+    dst, src = pair.base_currency.lower(), pair.quote_currency.lower()
     assets = await client.get_assets()
+    if not {dst, src} <= assets.keys():
+        assets = await client.get_assets(reload=True)
     return MktPair(
-        dst=assets[pair.base_currency.lower()],
-        src=assets[pair.quote_currency.lower()],
+        dst=assets[dst],
+        src=assets[src],
         price_tick=Decimal(pair.tick_size),
         size_tick=Decimal(pair.amount_step),
         bs_mktid=pair.bs_mktid,
@@ -82,10 +84,9 @@ async def cache_contract(client: Client, name: str) -> MktPair:
     market in a `datad`.
     """
     if name not in _contracts:
-        pairs = await client.get_mkt_pairs()
-        by_id = {pair.bs_mktid: pair for pair in pairs.values()}
-        pair = by_id.get(name) or await lookup_pair(client, name)
-        _contracts[name] = await mk_mkt(client, pair)
+        # TODO: does the venue list what has expired? Where it does not, its history of
+        # trades may name a market that has to be asked for in another way.
+        _contracts[name] = await mk_mkt(client, await lookup_pair(client, name))
     return _contracts[name]
 
 

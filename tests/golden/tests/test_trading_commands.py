@@ -58,7 +58,7 @@ def test_on_paper(broker: str) -> None:
     ('command', 'reason'),
     [
         ('order buy btcusdt 0.1 --price 1000.01', 'multiple of 0.1'),
-        ('order buy nosuch 0.1', 'has no market of the name'),
+        ('order buy nosuch 0.1', 'no market goes by'),
         ('cancel 0', '0 open orders begin with'),
         ('orders --live', 'no credentials: set'),
         ('order buy btcusdt 0.1 --live --yes', 'no credentials: set'),
