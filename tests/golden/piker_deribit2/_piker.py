@@ -139,8 +139,11 @@ else:
             for name in ('piker.data._daemon', 'piker.brokers._daemon')
             if find_spec(name)
         ]
-        found = [getattr(host, name, None) for name in names for host in hosts]
-        return next(filter(None, found))
+        for name in names:
+            for host in hosts:
+                if found := getattr(host, name, None):
+                    return found
+        raise ImportError(f'this piker has nothing for {names[0]}() of {__package__}')
 
     class Ledger:
         """
