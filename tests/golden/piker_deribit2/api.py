@@ -787,7 +787,13 @@ class Client:
         type: type[T],
     ) -> T:
         connection = await self._wait_connected()
-        return await connection.call(method, params, type)
+        try:
+            return await connection.call(method, params, type)
+        except ConnectionLost:
+            # which may not be cleared away yet: another attempt is for the next one
+            if self._connection is connection:
+                self._disconnect()
+            raise
 
     async def _wait_connected(self) -> Connection:
         with trio.move_on_after(_patience):
@@ -795,6 +801,15 @@ class Client:
                 await self.connected.wait()
             return self._connection
         raise NotConnected(f'no connection to {self._url} for {_patience:g} s')
+
+    def _disconnect(self) -> None:
+        """
+        Let requests wait for the next connection.
+        """
+        self._connection = None
+        # nobody waits for one that is set
+        if self.connected.is_set():
+            self.connected = trio.Event()
 
     async def run(self) -> NoReturn:
         """
@@ -852,10 +867,7 @@ class Client:
                     self.connected.set()
                     yield
             finally:
-                self._connection = None
-                # nobody waits for one that is set
-                if self.connected.is_set():
-                    self.connected = trio.Event()
+                self._disconnect()
                 await trio.aclose_forcefully(websocket)
 
     async def _greet(self, connection: Connection) -> None:

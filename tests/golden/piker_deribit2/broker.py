@@ -335,7 +335,7 @@ class AccountDialog:
                     raise BrokerError(f'no order {reqid!r} here')
             if self._flows.get(reqid) is not flow:
                 return
-            mkt = await cache_contract(self._client, msg.symbol)
+            mkt = await insist(cache_contract, self._client, msg.symbol)
             check_order(mkt, msg)
             if flow.order is None:
                 await self._place(reqid, flow, mkt, msg)
@@ -490,7 +490,7 @@ class AccountDialog:
     # what the venue says
 
     async def _on_order(self, order: Order) -> None:
-        mkt = await cache_contract(self._client, order.instrument_name)
+        mkt = await insist(cache_contract, self._client, order.instrument_name)
         reqid = order.label or order.order_id
         flow = self._flows.get(reqid)
         if flow is None:
@@ -528,7 +528,7 @@ class AccountDialog:
             if trades and trades[0].user_seq > self._last_seq + 1:
                 trades = await self._fetch_trades()
             for trade in trades:
-                mkt = await cache_contract(self._client, trade.instrument_name)
+                mkt = await insist(cache_contract, self._client, trade.instrument_name)
                 tid, record = str(trade.user_seq), mk_record(trade, mkt)
                 self._books.add(tid, record)
                 self._last_seq = trade.user_seq
@@ -550,7 +550,7 @@ class AccountDialog:
 
     async def _on_positions(self, positions: list[Position]) -> None:
         for position in positions:
-            mkt = await cache_contract(self._client, position.instrument_name)
+            mkt = await insist(cache_contract, self._client, position.instrument_name)
             msg = self._positions[mkt.fqme] = BrokerdPosition(
                 broker=_broker,
                 account=self._account,

@@ -157,6 +157,17 @@ async def test_rate_limits_are_waited_for(url: str) -> None:
             await client.get_ticker('BTC-USDT')
 
 
+async def test_a_lost_connection_costs_one_attempt(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, '_max_attempts', 2)
+    async with get_client() as client, trio.open_nursery() as nursery:
+        await call(url, 'sim/fault', kind='lose_reply', method='public/ticker')
+        for name in ('BTC-USDT', 'ETH-USDT', 'SOL-USDT'):
+            nursery.start_soon(client.get_ticker, name)
+
+
 class Follower:
     """
     Reads the trades of a channel, and fetches those that were missed.

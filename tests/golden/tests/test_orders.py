@@ -117,7 +117,10 @@ async def test_brokerd_trades_with_no_feed_ever_opened(
                 assert msg['name'] == 'ack', msg
             return msg
 
-        # a limit order that rests, is changed, is filled in part, is canceled
+        # a limit order that rests, is changed, is filled in part, is canceled; that its
+        # market cannot be looked up at once is no reason to refuse it
+        lookup = 'public/get_instruments'
+        await venue.fault('rate_limit', method=lookup, count=5, seconds=0.01)
         oid = await send('buy', 40_000, 0.2)
         status = await receive('status')
         assert (status['reqid'], status['status']) == (oid, 'open')
