@@ -89,8 +89,8 @@ else:
         NoData,
         SymbolNotFound,
         get_brokermod,
-        open_cached_client,
     )
+    from piker.brokers import open_cached_client as open_pikers_client
     from piker.clearing._messages import (
         BrokerdCancel,
         BrokerdError,
@@ -126,6 +126,20 @@ else:
             if collapse := getattr(tractor.trionics, 'collapse_eg', None):
                 await stack.enter_async_context(collapse())
             yield await stack.enter_async_context(trio.open_nursery())
+
+    @acm
+    async def open_cached_client(brokername: str) -> AsyncIterator[Any]:
+        """
+        piker's, but for a client that its last user has just left: piker hands that out
+        until it comes to close it.
+        """
+        while True:
+            async with open_pikers_client(brokername) as client:
+                for _ in range(2):  # until it surely has come to that
+                    await trio.lowlevel.checkpoint()
+                if not client.closed:
+                    yield client
+                    return
 
     def prefer_host(function: Callable[..., Any]) -> Callable[..., Any]:
         """

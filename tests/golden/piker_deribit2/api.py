@@ -580,6 +580,7 @@ class Client:
         self._url = url
         self._connection: Connection | None = None
         self.connected = trio.Event()
+        self.closed = False
         self._streams: list[ChannelStream] = []
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""
@@ -798,9 +799,19 @@ class Client:
     async def _wait_connected(self) -> Connection:
         with trio.move_on_after(_patience):
             while self._connection is None:
+                if self.closed:
+                    raise NotConnected('the client is closed')
                 await self.connected.wait()
             return self._connection
         raise NotConnected(f'no connection to {self._url} for {_patience:g} s')
+
+    def close(self) -> None:
+        """
+        Fail all requests that are made from here on, or wait for a connection.
+        """
+        self.closed = True
+        self.connected.set()
+        self._disconnect()
 
     def _disconnect(self) -> None:
         """
@@ -937,5 +948,8 @@ async def get_client(
     async with open_nursery() as nursery:
         nursery.start_soon(client.run)
         await client.connected.wait()
-        yield client
-        nursery.cancel_scope.cancel()
+        try:
+            yield client
+        finally:
+            client.close()
+            nursery.cancel_scope.cancel()

@@ -106,6 +106,13 @@ async def test_refusals(url: str) -> None:
                 pass
 
 
+async def test_a_closed_client_fails_at_once(url: str) -> None:
+    async with get_client() as client:
+        pass
+    with pytest.raises(BrokerError, match='closed'):
+        await client.get_ticker('BTC-USDT')
+
+
 async def test_replies_overtake_each_other(url: str) -> None:
     async with get_client() as client, trio.open_nursery() as nursery:
         await call(url, 'sim/fault', kind='delay', method='public/ticker')
