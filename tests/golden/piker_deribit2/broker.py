@@ -619,8 +619,11 @@ async def insist(query: Callable[..., Awaitable[T]], *args: Any) -> T:
     while True:
         try:
             return await query(*args)
-        except (ConnectionLost, Throttled) as err:
+        except ConnectionLost as err:
             log.warning('asking the venue again: %s', err)
+        except Throttled as err:
+            log.warning('asking the venue again in %.1f s: %s', err.pause, err)
+            await trio.sleep(err.pause)
 
 
 def check_order(mkt: MktPair, msg: BrokerdOrder) -> None:
