@@ -203,8 +203,9 @@ def install(name: str, files: Path, checkout: Path) -> bool:
 def _make_folder(folder: Path, undo: Callable[..., object]) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent, undo)
-        folder.mkdir()
+        # named before it is there: a signal may come as soon as it is
         undo(shutil.rmtree, folder, ignore_errors=True)
+        folder.mkdir()
 
 
 def _tree(checkout: Path, package: Path, new: dict[Path, bytes]) -> dict[Path, bytes]:
