@@ -289,6 +289,8 @@ class AccountDialog:
                 await self._on_order(known)
             else:
                 log.error('order %s: the venue no longer knows of it', reqid)
+        # TODO: does the venue leave out what is flat? Where it does, a position that
+        # was closed meanwhile has to be told of here.
         await self._on_positions(await insist(self._client.get_positions))
 
     # what the host requests
