@@ -224,7 +224,10 @@ async def test_replays_a_recording(tmp_path: Path) -> None:
         (_epoch, 60000.5, 60001.0, 60000.5, 60001.0, 0.75),
         (_epoch + 1000, 60002.5, 60002.5, 60002.5, 60002.5, 1.0),
     ]
-    assert rows[3:] == [(_epoch + 2000, *4 * (60002.5,), 0.0)][: len(rows) - 3]
+    assert rows[3:] == [
+        (_epoch + 1000 * second, *4 * (60002.5,), 0.0)
+        for second in range(2, len(rows) - 1)
+    ]
     ticks = {it['instrument_name']: it['tick_size'] for it in instruments}
     assert (ticks['BTC-USDT'], ticks['XYZ-EUR']) == ('0.1', '1')
 
