@@ -6,6 +6,7 @@ All benchmarks, each as a ratio to its yardstick in the same run.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,8 +26,9 @@ def open_project(folder: Path, packages: list[str], **answers: str | bool) -> st
     """
     render({'backend': 'deribit2', **answers}, folder, ask=False)
     python = str(folder / '.venv' / 'bin' / 'python')
-    subprocess.run(['uv', 'sync', '-q'], cwd=folder, check=True)
-    subprocess.run(['uv', 'pip', 'install', '-q', '-p', python, *packages], check=True)
+    uv = os.environ.get('UV', 'uv')  # `uv run` says which, wherever it is
+    subprocess.run([uv, 'sync', '-q'], cwd=folder, check=True)
+    subprocess.run([uv, 'pip', 'install', '-q', '-p', python, *packages], check=True)
     return python
 
 
