@@ -15,7 +15,7 @@ import trio
 from .._tractor import enabled_modules
 from ..log import get_logger
 from ._actor_runtime import maybe_open_pikerd
-from ._liveness import watch_actor
+from ._liveness import ServiceDied, watch_actor
 from ._mngr import Services
 from ._registry import find_service
 
@@ -124,6 +124,6 @@ async def maybe_spawn_daemon(
             )
         async with find_service(service_name) as portal:
             if portal is None:
-                raise RuntimeError(f'{service_name} left as soon as it had started')
+                raise ServiceDied(f'{service_name} died just now; try again')
             async with watch_actor(portal):
                 yield portal

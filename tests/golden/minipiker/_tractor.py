@@ -27,6 +27,9 @@ _disconnects: tuple[type[Exception], ...] = (
     TransportClosed,
 )
 
+_farewell: float = 1.0
+"""Seconds that a client has to take its leave when the stream has ended."""
+
 _raised: re.Pattern[str] = re.compile(r'^\W*(?:\w+\.)*([A-Z]\w*: .+)$', re.MULTILINE)
 """The line of a traceback that says what was raised."""
 
@@ -154,7 +157,7 @@ def has_living_child(nursery: Any) -> bool:
 def context(endpoint: F) -> F:
     """
     `tractor.context`, for an endpoint that any client may open: it ends quietly when
-    that client is killed.
+    that client is killed. A client that opens its stream ends it by `ctx.cancel()`.
 
     On git main it otherwise takes the whole actor along, whether it raises that its
     stream is broken or just returns: its last word finds nobody, which is an internal
@@ -167,6 +170,10 @@ def context(endpoint: F) -> F:
         broken = False
         try:
             result = await endpoint(ctx, **kwargs)
+            if ctx._stream_opened:
+                # cut short as the client cancels us, or hangs up: with its stream at an
+                # end it is about to, and that must not fall between here and our return
+                await trio.sleep(_farewell)
         except* _disconnects:
             broken = True
         if broken or not ctx.chan.connected():

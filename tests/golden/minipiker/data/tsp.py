@@ -118,7 +118,7 @@ async def load_history(
                 if frame is None:
                     break
                 frames.insert(0, np.frombuffer(frame, def_iohlcv_dtype))
-        await ctx.result()
+        await ctx.cancel()
     bars = np.concatenate(frames)
     bars['index'] = np.arange(bars.size)
     return bars
