@@ -581,6 +581,7 @@ class Client:
         self._connection: Connection | None = None
         self.connected = trio.Event()
         self.closed = False
+        """Whether the block that `get_client()` was open for has been left."""
         self._streams: list[ChannelStream] = []
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""
@@ -799,8 +800,8 @@ class Client:
     async def _wait_connected(self) -> Connection:
         with trio.move_on_after(_patience):
             while self._connection is None:
-                if self.closed:
-                    raise NotConnected('the client is closed')
+                if self.closed:  # no `ConnectionLost`: there is no use in trying again
+                    raise BrokerError('the client is closed')
                 await self.connected.wait()
             return self._connection
         raise NotConnected(f'no connection to {self._url} for {_patience:g} s')
