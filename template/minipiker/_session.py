@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
 from typing import Annotated, NoReturn
@@ -18,7 +19,7 @@ import typer
 from simvenue.process import open_simvenue
 
 from . import config
-from ._tractor import collapse, error_text
+from ._tractor import collapse, error_text, open_nursery
 from .brokers import BrokerError, __brokers__
 from .config import ConfigurationError
 from .service import ServiceDied, maybe_open_pikerd, open_pikerd
@@ -75,21 +76,33 @@ def run(
     loglevel: str,
 ) -> None:
     """
-    Run `main` within a session. Ctrl-C ends it quietly; what goes wrong is one line.
+    Run `main` within a session. SIGINT (Ctrl-C) and SIGTERM end it quietly; what goes
+    wrong is one line.
     """
+    status = 0
+    scope = trio.CancelScope()
+
+    async def cancel_on_signal() -> None:
+        nonlocal status
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            status = 128 + await anext(signals)
+        scope.cancel()
 
     async def session() -> None:
-        async with open_session(venue, loglevel):
-            await main()
+        async with open_nursery() as tn:
+            # not by `KeyboardInterrupt`: that is raised wherever the program happens to
+            # be, even between the call of a coroutine function and its first step
+            tn.start_soon(cancel_on_signal)
+            async with open_session(venue, loglevel):
+                with scope:
+                    await main()
+            tn.cancel_scope.cancel()
 
-    # a shell's background job ignores it, and SIGTERM would have no effect either
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _take_interrupts_alone()
     try:
         trio.run(session)
     except BaseException as err:
         match collapse(err):
-            case KeyboardInterrupt():
-                raise SystemExit(130) from None
             case tractor.RemoteActorError() as remote:
                 fail(error_text(remote))
             case (
@@ -102,6 +115,23 @@ def run(
                 fail(str(known))
             case _:
                 raise
+    raise SystemExit(status)
+
+
+def _take_interrupts_alone() -> None:
+    """
+    Have no process that this one starts see SIGINT: a terminal sends it to all of them,
+    and those that are just booting would print where.
+
+    It is blocked in every thread, which a child process inherits, but in one.
+    """
+
+    def wait() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        threading.Event().wait()
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    threading.Thread(target=wait, daemon=True, name='take-interrupts').start()
 
 
 def fail(reason: str) -> NoReturn:

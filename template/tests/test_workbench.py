@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from minipiker.testing import run_minipiker
@@ -81,7 +82,8 @@ def test_what_goes_wrong_is_one_line(broker: str) -> None:
 
 @pytest.mark.usefixtures('_own_tree')
 @pytest.mark.parametrize('group', [True, False], ids=['terminal', 'kill'])
-def test_ctrl_c_ends_it_quietly(group: bool) -> None:
+@pytest.mark.parametrize('booting', [True, False], ids=['booting', 'streaming'])
+def test_ctrl_c_ends_it_quietly(booting: bool, group: bool) -> None:
     """
     A terminal signals every process of the tree, `kill` just the root.
     """
@@ -92,8 +94,12 @@ def test_ctrl_c_ends_it_quietly(group: bool) -> None:
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stdout
-        process.stdout.readline()
+        if booting:
+            while len(psutil.Process(process.pid).children()) < 2:  # venue and datad
+                assert process.poll() is None
+        else:
+            assert process.stdout
+            process.stdout.readline()
         begin = time.monotonic()
         if group:
             os.killpg(process.pid, signal.SIGINT)

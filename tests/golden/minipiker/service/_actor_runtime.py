@@ -5,13 +5,11 @@ The root of the actor tree.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from typing import Any
 
 import tractor
-import trio
 
 from .._tractor import (
     Addr,
@@ -73,8 +71,7 @@ async def open_pikerd(
     tractor_runtime_overrides: dict[str, Any] | None = None,
 ) -> AsyncIterator[type[Services]]:
     """
-    Become `pikerd`: registry and supervisor of all daemons. They end with the
-    block, and by SIGTERM like by SIGINT.
+    Become `pikerd`: registry and supervisor of all daemons, which end with the block.
 
     `registry_addr` is any free port of the loopback interface by default.
     """
@@ -91,22 +88,13 @@ async def open_pikerd(
         tractor.open_nursery() as Services.actor_n,
     ):
         async with open_nursery() as Services.service_n:
-            Services.service_n.start_soon(_interrupt_on_sigterm)
             with publish_registry(addr):
                 yield Services
+            await Services.wait_for_spawns()
             Services.service_n.cancel_scope.cancel()
         if has_living_child(Services.actor_n):
             # it was being started just then, and is in nobody's care
             await Services.actor_n.cancel()
-
-
-async def _interrupt_on_sigterm() -> None:
-    """
-    The runtime tears its tree down on SIGINT only.
-    """
-    with trio.open_signal_receiver(signal.SIGTERM) as signals:
-        async for _ in signals:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 @acm

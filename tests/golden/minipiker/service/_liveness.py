@@ -73,18 +73,24 @@ async def wait_for_exit(pid: int) -> None:
 async def watch_actor(portal: tractor.Portal) -> AsyncIterator[int]:
     """
     Run a block that talks to an actor, and yield that actor's pid. If the actor
-    dies meanwhile the block is cancelled and `ServiceDied` raised.
+    dies meanwhile the block is cancelled and `ServiceDied` raised, unless the block
+    was just raising an error of its own.
     """
     info: ActorInfo = await portal.run(actor_info)
+    died = False
 
-    async def raise_on_exit() -> None:
+    async def cancel_on_exit() -> None:
+        nonlocal died
         await wait_for_exit(info['pid'])
-        raise ServiceDied(f'{info["name"]} (pid {info["pid"]}) died')
+        died = True
+        tn.cancel_scope.cancel()
 
     async with open_nursery() as tn:
-        tn.start_soon(raise_on_exit)
+        tn.start_soon(cancel_on_exit)
         yield info['pid']
         tn.cancel_scope.cancel()
+    if died:
+        raise ServiceDied(f'{info["name"]} (pid {info["pid"]}) died')
 
 
 def _end_with_parent() -> None:

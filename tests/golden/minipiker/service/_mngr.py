@@ -56,6 +56,7 @@ class Services:
     service_n: ClassVar[trio.Nursery]
     service_tasks: ClassVar[dict[str, Service]] = {}
     locks: ClassVar[defaultdict[str, trio.Lock]] = defaultdict(trio.Lock)
+    """Held, by a service's name, while it is spawned."""
 
     @classmethod
     async def start_service_task(
@@ -85,6 +86,17 @@ class Services:
         if service := cls.service_tasks.get(name):
             service.cancel_scope.cancel()
             await service.complete.wait()
+
+    @classmethod
+    async def wait_for_spawns(cls) -> None:
+        """
+        Let what is being spawned just now come up: the runtime takes longer to do away
+        with an actor that is still booting.
+        """
+        with trio.move_on_after(_grace):
+            for lock in list(cls.locks.values()):
+                async with lock:
+                    pass
 
     @classmethod
     async def _supervise(
