@@ -222,6 +222,19 @@ def test_adopted_modules_are_the_same_byte_for_byte(
     assert 'nothing was changed' in again.stdout
 
 
+def test_a_module_that_cannot_be_read_is_named(checkout: Path, tmp_path: Path) -> None:
+    project = tmp_path / 'deribit2'
+    assert run_piker_new('backend', 'deribit2', project).returncode == 0
+    lost = project / 'piker_deribit2' / 'venues.py'
+    lost.symlink_to('nowhere.py')
+    before = visible(checkout)
+    refused = run_piker_new('adopt', project, '--into', checkout)
+    assert (refused.returncode, refused.stdout) == (1, '')
+    assert refused.stderr.startswith(f"error: cannot read or write '{lost}': ")
+    assert len(refused.stderr.splitlines()) == 3
+    assert visible(checkout) == before
+
+
 # A host of the generated project's making, by the names that piker has.
 HOST = """\
 import minipiker
@@ -391,7 +404,7 @@ def test_all_or_nothing(checkout: Path) -> None:
         preexec_fn=lambda: setrlimit(RLIMIT_FSIZE, (500_000, 500_000)),
     )
     assert refused.returncode == 1
-    assert 'cannot write' in refused.stderr
+    assert 'cannot read or write' in refused.stderr
     assert visible(checkout) == before
     assert git(checkout, 'status', '--porcelain') == ''
 

@@ -104,9 +104,10 @@ def add_backend(
         return final if install(name, files, checkout) else None
     except OSError as error:
         raise Refusal(
-            f"cannot write into '{checkout}': {error.strerror or error}\n"
+            f"cannot read or write '{error.filename or checkout}': "
+            f'{error.strerror or error}\n'
             'note: nothing was changed\n'
-            'help: name a checkout that you can write to, on a disk with room',
+            'help: see to its permissions, and to room on its disk',
             status=1,
         ) from error
     finally:
@@ -118,11 +119,15 @@ def _adopt(name: str, project: Path, files: Path) -> None:
     package = files / 'piker' / 'brokers' / name
     seam = (package / '_piker.py').read_bytes()
     shutil.rmtree(package)
-    shutil.copytree(
-        project / f'piker_{name}',
-        package,
-        ignore=shutil.ignore_patterns('__pycache__'),
-    )
+    try:
+        shutil.copytree(
+            project / f'piker_{name}',
+            package,
+            ignore=shutil.ignore_patterns('__pycache__'),
+        )
+    except shutil.Error as error:  # it has gone on, and lists them all
+        source, _, reason = error.args[0][0]
+        raise OSError(0, reason, source) from error
     (package / '_piker.py').write_bytes(seam)
     suite = project / 'tests' / 'on_piker.py'
     if suite.is_file():
