@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager as acm
+from contextlib import contextmanager as cm
 from typing import Annotated, NoReturn
 
 import tractor
@@ -98,9 +99,9 @@ def run(
                     await main()
             tn.cancel_scope.cancel()
 
-    _take_interrupts_alone()
     try:
-        trio.run(session)
+        with _interrupts_for_us_alone():
+            trio.run(session)
     except BaseException as err:
         match collapse(err):
             case tractor.RemoteActorError() as remote:
@@ -118,20 +119,27 @@ def run(
     raise SystemExit(status)
 
 
-def _take_interrupts_alone() -> None:
+@cm
+def _interrupts_for_us_alone() -> Iterator[None]:
     """
-    Have no process that this one starts see SIGINT: a terminal sends it to all of them,
-    and those that are just booting would print where.
+    Have no process that is started within the block see SIGINT: a terminal sends it to
+    all of them, and those that are just booting would print where.
 
     It is blocked in every thread, which a child process inherits, but in one.
     """
+    done = threading.Event()
 
     def wait() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        threading.Event().wait()
+        done.wait()
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    threading.Thread(target=wait, daemon=True, name='take-interrupts').start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    threading.Thread(target=wait, daemon=True, name='interrupts').start()
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        done.set()
 
 
 def fail(reason: str) -> NoReturn:

@@ -254,6 +254,20 @@ def run_minipiker(*args: str, answer: str = '') -> subprocess.CompletedProcess[s
     )
 
 
+async def run_and_kill(script: str) -> None:
+    """
+    Run a Python program until its first output, and kill it then.
+    """
+    process = await trio.lowlevel.open_process(
+        [sys.executable, '-c', script], stdout=subprocess.PIPE
+    )
+    assert process.stdout
+    assert await process.stdout.receive_some(), 'it ended by itself'
+    process.kill()
+    await process.wait()
+    await process.stdout.aclose()
+
+
 @cm
 def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """

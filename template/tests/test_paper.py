@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from minipiker.clearing import OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
 from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
 from minipiker.service import ServiceDied, Services
-from minipiker.testing import Tree, descendants, open_test_pikerd
+from minipiker.testing import Tree, descendants, open_test_pikerd, run_and_kill
 from simvenue.process import SimVenue, open_simvenue
 
 
@@ -205,14 +203,7 @@ if __name__ == '__main__':
     trio.run(main)
 """
     async with shared_tree(), open_ems(broker, 'paper') as (client, stream, *_):
-        killed = await trio.lowlevel.open_process(
-            [sys.executable, '-c', script], stdout=subprocess.PIPE
-        )
-        assert killed.stdout
-        assert await killed.stdout.receive_some()
-        killed.kill()
-        await killed.wait()
-        await killed.stdout.aclose()
+        await run_and_kill(script)
 
         order = mk_order(f'btcusdt.spot.{broker}', 'buy', 1_000_000, 0.1)
         await client.send(order)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from minipiker.data.feed import open_feed
 from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
 from minipiker.service._liveness import actor_info
 from minipiker.service._registry import find_registry
-from minipiker.testing import open_process, open_test_pikerd
+from minipiker.testing import open_process, open_test_pikerd, run_and_kill
 from simvenue.process import open_simvenue
 
 _soon: float = 10
@@ -173,13 +171,6 @@ if __name__ == '__main__':
         open_test_pikerd(tmp_path / 'minipiker', url=venue.url),
         open_feed([fqme]) as feed,
     ):
-        client = await trio.lowlevel.open_process(
-            [sys.executable, '-c', script], stdout=subprocess.PIPE
-        )
-        assert client.stdout
-        assert await client.stdout.receive_some()
-        client.kill()
-        await client.wait()
-        await client.stdout.aclose()
+        await run_and_kill(script)
         for _ in range(20):
             await feed.receive()
