@@ -86,8 +86,9 @@ def run(
     async def cancel_on_signal() -> None:
         nonlocal status
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            status = 128 + await anext(signals)
-        scope.cancel()
+            async for signum in signals:  # the first one counts
+                status = status or 128 + signum
+                scope.cancel()
 
     async def session() -> None:
         async with open_nursery() as tn:
