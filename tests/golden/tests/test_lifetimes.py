@@ -95,8 +95,9 @@ def test_nothing_is_left_when_the_root_ends(
         # the client is told, too, by whichever of the daemons it misses first
         with pytest.raises((ServiceDied, ConnectionError, tractor.RemoteActorError)):
             trio.run(client)
+        status = -by if by is signal.SIGKILL else 128 + by
+        assert root.wait(timeout=60) == status
 
-    assert root.returncode == (-by if by is signal.SIGKILL else 128 + by)
     assert len(tree) == len(addrs) == 3, 'pikerd, datad and the venue'
     _, alive = psutil.wait_procs(tree, timeout=5)
     assert not alive
