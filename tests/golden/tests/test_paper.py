@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from minipiker.clearing import OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
@@ -158,21 +159,23 @@ async def test_clients_share_what_happens_and_find_it_again(
     shared_tree: Tree,
     broker: str,
 ) -> None:
-    fqme = f'btcusdt.spot.{broker}'
+    fqme, short = f'btcusdt.spot.{broker}', f'btcusdt.{broker}'
     async with shared_tree():
         async with (
-            open_ems(broker, 'paper') as (client, stream, *_),
-            open_ems(broker, 'paper') as (_, others, *_),
+            open_ems(short, 'paper') as (client, stream, *_),
+            open_ems(fqme, 'paper') as (_, others, *_),
+            open_ems(broker, 'paper') as (_, observer, *_),
         ):
-            order = await client.send(mk_order(fqme, 'buy', 1_000_000, 0.1))
+            order = await client.send(mk_order(short, 'buy', 1_000_000, 0.1))
             told = await responses(stream, order.oid)
             assert told == await responses(others, order.oid)
+            assert told == await responses(observer, order.oid)
 
-            order = await client.send(mk_order(fqme, 'buy', 1_000, 0.1))
+            order = await client.send(mk_order(short, 'buy', 1_000, 0.1))
             await wait_for(stream, order.oid, 'open')
         async with open_ems(broker, 'paper') as (client, stream, _, _, dialogs):
             assert dialogs[order.oid].resp == 'open'
-            assert dialogs[order.oid].req == order
+            assert dialogs[order.oid].req == replace(order, symbol=fqme)
             await client.cancel(order.oid)
             await wait_for(stream, order.oid, 'canceled')
 

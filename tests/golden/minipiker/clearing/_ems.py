@@ -369,9 +369,10 @@ class TradesRelay:
                 case {'exec_mode': 'dark'} | {'action': 'alert'}:
                     order = _check(convert(msg, Order))
                     market = await self._router.get_market(order.symbol)
-                    self._arm(client, order, market)
+                    self._arm(client, self._router.name_in_full(order), market)
                 case _:
-                    self._submit(client, _check(convert(msg, Order)))
+                    order = _check(convert(msg, Order))
+                    self._submit(client, self._router.name_in_full(order))
         except (ValueError, msgspec.ValidationError, tractor.RemoteActorError) as err:
             client.push(Error(time_ns(), oid, brokerd_msg={'reason': error_text(err)}))
 
@@ -663,6 +664,15 @@ class Router:
                 market = await self._nursery.start(self._watch, fqme)
                 self.markets[fqme] = self.markets.setdefault(market.mkt.fqme, market)
             return self.markets[fqme]
+
+    def name_in_full(self, order: Order) -> Order:
+        """
+        `order` with the full fqme of its market, by which others who watch that know
+        it; as it is where nobody has opened the market.
+        """
+        if market := self.markets.get(order.symbol):
+            return replace(order, symbol=market.mkt.fqme)
+        return order
 
     async def _watch(self, fqme: str, task_status: TaskStatus[Market]) -> None:
         market: Market | None = None
