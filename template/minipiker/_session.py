@@ -105,6 +105,8 @@ def run(
             trio.run(session)
     except BaseException as err:
         match collapse(err):
+            case tractor.ContextCancelled():
+                fail('the daemon that this talked to was ended')
             case tractor.RemoteActorError() as remote:
                 fail(error_text(remote))
             case (

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from minipiker.testing import run_minipiker
+from minipiker.testing import open_process, run_minipiker
 
 pytestmark = pytest.mark.disturbs_venue
 
@@ -78,6 +78,26 @@ def test_what_goes_wrong_is_one_line(broker: str) -> None:
         assert done.returncode == 1
         assert re.fullmatch(r'error: .+\n', done.stderr), done.stderr
         assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.usefixtures('_own_tree')
+def test_a_command_ends_with_the_pikerd_that_it_joined() -> None:
+    with (
+        open_process('minipiker', 'pikerd', '-l', 'error') as (pikerd, _),
+        subprocess.Popen(
+            [sys.executable, '-m', 'minipiker', 'quotes', 'btcusdt'],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as joined,
+    ):
+        assert joined.stdout
+        assert joined.stdout.readline()
+        pikerd.send_signal(signal.SIGINT)
+        _, stderr = joined.communicate(timeout=30)
+        assert joined.returncode == 1
+        assert re.fullmatch(r'error: .+ (died|was ended)\n', stderr), stderr
+        assert pikerd.wait(timeout=30) == 130
 
 
 @pytest.mark.usefixtures('_own_tree')
