@@ -67,6 +67,7 @@ async def test_a_killed_datad_is_noticed_and_replaced(
 @pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_the_root_ends(
     monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
     broker: str,
     by: signal.Signals,
@@ -105,6 +106,7 @@ def test_nothing_is_left_when_the_root_ends(
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(addr)
     assert find_registry() is None
+    assert 'Traceback' not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize('who_leaves', ['client', 'pikerd'])

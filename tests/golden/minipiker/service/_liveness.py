@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
@@ -115,6 +116,8 @@ def _end_with_parent() -> None:
         poll = select.poll()
         poll.register(parent, select.POLLIN)
         poll.poll()
+        # in the end the runtime raises that it could not say goodbye to it
+        sys.excepthook = lambda *_: None
         token.run_sync_soon(actor.cancel_soon)
         threading.Event().wait(_grace)
         os._exit(1)
