@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
+from contextlib import contextmanager as cm
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -137,6 +139,37 @@ async def unregister_actor(uid: tuple[str, str]) -> None:
         # it may not be there (any more)
         with suppress(KeyError, tractor.RemoteActorError):
             await registry.run_from_ns('self', 'unregister_actor', uid=uid)
+
+
+_on_spawn: ContextVar[Callable[[trio.Process], object]] = ContextVar('_on_spawn')
+_open_process = trio.lowlevel.open_process
+
+
+@cm
+def tell_of_spawns(tell: Callable[[trio.Process], object]) -> Iterator[None]:
+    """
+    Call `tell` with each process that an actor is started in from within the block.
+
+    For a child that dies before it has connected the runtime waits for ever, and lets
+    nobody have its process until then.
+    """
+    token = _on_spawn.set(tell)
+    try:
+        yield
+    finally:
+        _on_spawn.reset(token)
+
+
+@wraps(_open_process)
+async def _open_process_and_tell(*args: Any, **kwargs: Any) -> trio.Process:
+    process = await _open_process(*args, **kwargs)
+    if tell := _on_spawn.get(None):
+        tell(process)
+    return process
+
+
+# both runtimes look it up here
+trio.lowlevel.open_process = _open_process_and_tell
 
 
 def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:

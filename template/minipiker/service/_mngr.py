@@ -6,7 +6,9 @@ done when one just dies.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager as acm
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tractor
@@ -18,6 +20,7 @@ from .._tractor import (
     actor_uid,
     collapse,
     open_nursery,
+    tell_of_spawns,
     unregister_actor,
     wait_for_actor,
 )
@@ -86,6 +89,18 @@ class Services:
         if service := cls.service_tasks.get(name):
             service.cancel_scope.cancel()
             await service.complete.wait()
+
+    @classmethod
+    @acm
+    async def watch_spawn(cls, name: str) -> AsyncIterator[None]:
+        """
+        Run a block that starts the daemon `name`. If that dies as it boots the block
+        is cancelled and `ServiceDied` raised.
+        """
+        async with open_nursery() as tn:
+            with tell_of_spawns(partial(tn.start_soon, cls._raise_on_exit, name)):
+                yield
+            tn.cancel_scope.cancel()
 
     @classmethod
     async def wait_for_spawns(cls) -> None:

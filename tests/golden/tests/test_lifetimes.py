@@ -17,12 +17,18 @@ import pytest
 import tractor
 import trio
 
+from minipiker._tractor import open_nursery
 from minipiker.data._daemon import open_datad
 from minipiker.data.feed import open_feed
 from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
 from minipiker.service._liveness import actor_info
 from minipiker.service._registry import find_registry
-from minipiker.testing import open_process, open_test_pikerd, run_and_kill
+from minipiker.testing import (
+    descendants,
+    open_process,
+    open_test_pikerd,
+    run_and_kill,
+)
 from simvenue.process import open_simvenue
 
 _soon: float = 10
@@ -62,6 +68,31 @@ async def test_a_killed_datad_is_noticed_and_replaced(
             await services.service_tasks[name].complete.wait()
         async with find_service(name) as gone:
             assert gone is None
+
+
+async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
+    tmp_path: Path,
+    broker: str,
+) -> None:
+    async with (
+        open_simvenue() as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+        open_nursery() as tn,
+    ):
+        before = descendants()
+
+        async def kill() -> None:
+            while not (born := descendants() - before):
+                await trio.lowlevel.checkpoint()
+            born.pop().kill()
+
+        tn.start_soon(kill)
+        with trio.fail_after(_soon), pytest.raises(ServiceDied, match=broker):
+            async with open_datad(broker):
+                pass
+        async with open_datad(broker) as datad:
+            info = await datad.run(actor_info)
+        assert services.service_tasks[info['name']].process.pid == info['pid']
 
 
 @pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -75,7 +75,9 @@ async def _spawn_service(
             if module not in enabled_modules():
                 raise PermissionError(f'pikerd does not spawn by {target}')
             log.info('spawning %s', service_name)
-            await getattr(import_module(module), function)(**spawn_args)
+            spawn = getattr(import_module(module), function)
+            async with Services.watch_spawn(service_name):
+                await spawn(**spawn_args)
 
         return Services.service_tasks[service_name].process.pid
 
