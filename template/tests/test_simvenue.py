@@ -4,6 +4,8 @@ The simulated venue by itself: a process, a socket, and what comes out of it.
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -257,6 +259,34 @@ async def test_says_why_it_does_not_start(capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr().err == (
         'simvenue: /nowhere.csv: No such file or directory\n'
     )
+
+
+def test_says_that_its_port_is_taken(url: str) -> None:
+    port = url.rpartition(':')[2]
+    refused = subprocess.run(
+        [sys.executable, '-m', 'simvenue', '--port', port],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (refused.returncode, refused.stdout) == (1, '')
+    assert re.fullmatch(r'simvenue: .*already in use\n', refused.stderr)
+
+
+def test_ends_quietly_where_nobody_reads_its_url() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with subprocess.Popen(
+        [sys.executable, '-m', 'simvenue'],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(write_end)
+        _, stderr = process.communicate(timeout=60)
+        assert stderr == ''
+    assert process.returncode == 0
 
 
 async def test_channels_count_their_messages(url: str) -> None:

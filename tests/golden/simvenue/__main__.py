@@ -124,7 +124,10 @@ async def run(options: Namespace) -> None:
             nursery.cancel_scope.cancel()
 
         def started(port: int) -> None:
-            print(f'ws://127.0.0.1:{port}', flush=True)
+            try:
+                print(f'ws://127.0.0.1:{port}', flush=True)
+            except BrokenPipeError:  # whoever wanted to know is gone
+                nursery.cancel_scope.cancel()
 
         nursery.start_soon(until_signal)
         if options.until_eof:
@@ -137,7 +140,10 @@ def main() -> None:
     try:
         trio.run(run, options)
     except* (RecordingError, OSError) as errors:
-        sys.exit(f'simvenue: {errors.exceptions[0]}')
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        sys.exit(f'simvenue: {error}')
 
 
 if __name__ == '__main__':
