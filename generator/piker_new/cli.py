@@ -16,7 +16,7 @@ from . import __doc__ as about
 from . import __version__
 from .questions import Answer, Question, parse_pair, questions
 from .refusal import Refusal
-from .render import check_destination, exit_on_signals, render
+from .render import check_destination, exit_if_signalled, exit_on_signals, render
 
 # Without markup typer does not import rich, which is half of its start-up time.
 app = typer.Typer(help=about.partition(': ')[2].capitalize(), rich_markup_mode=None)
@@ -219,3 +219,7 @@ def run() -> None:
         label = _paint('error:', sys.stderr, 'red')
         print(label, refusal, file=sys.stderr)
         raise SystemExit(refusal.status) from None
+    except BaseException:
+        # Where it was, the exit may have become another error: of an import, say.
+        exit_if_signalled()
+        raise

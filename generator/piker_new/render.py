@@ -39,6 +39,12 @@ def _exit(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 
+def exit_if_signalled() -> None:
+    """Exit with 128 + n where the signal n has come."""
+    for signum in _received:
+        raise SystemExit(128 + signum) from None
+
+
 def _ignore_signals() -> None:
     for signum in _SIGNALS:
         if signal.getsignal(signum) is _exit:  # another program's are its own
@@ -111,8 +117,7 @@ def render(
             # The decision has fallen: a signal could only leave it half done.
             _ignore_signals()
         # An exit that was raised inside a destructor was swallowed there.
-        for signum in _received:
-            raise SystemExit(128 + signum)
+        exit_if_signalled()
         aside.rename(target)
         return worker.answers.combined
     except OSError as error:

@@ -6,6 +6,7 @@ The first line on stdout is its URL. SIGINT and SIGTERM end it.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -126,7 +127,9 @@ async def run(options: Namespace) -> None:
         def started(port: int) -> None:
             try:
                 print(f'ws://127.0.0.1:{port}', flush=True)
-            except BrokenPipeError:  # whoever wanted to know is gone
+            except BrokenPipeError:
+                # whoever wanted to know is gone, and Python would try again in the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 nursery.cancel_scope.cancel()
 
         nursery.start_soon(until_signal)
