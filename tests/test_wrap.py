@@ -145,14 +145,14 @@ def sdks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wrapped]:
 def written(sdks: dict[str, Wrapped], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package for each SDK, with the proxy that is generated beside it."""
     folder = tmp_path_factory.mktemp('written')
-    (proxy,) = (ROOT / 'template').glob('*package*/*_proxy.py*')
+    template = ROOT / 'template' / '{{ package }}'
     for name, sdk in sdks.items():
         package = folder / f'piker_{name}'
         package.mkdir()
         (package / '__init__.py').touch()
-        (package / '_proxy.py').write_text(
-            proxy.read_text().replace('{{ backend }}', name)
-        )
+        for path in ('_asyncio.py', '_events.py', '_proxy.py.jinja'):
+            text = (template / path).read_text().replace('{{ backend }}', name)
+            (package / path.removesuffix('.jinja')).write_text(text)
         (package / 'sdk.py').write_text(sdk.text)
     (folder / 'nasty_sdk.py').write_text(NASTY)
     return folder

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -38,6 +38,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     if inspect.iscoroutinefunction(pyfuncitem.obj):
         in_actor = pyfuncitem.get_closest_marker('in_actor') is not None
         pyfuncitem.obj = as_guest(pyfuncitem.obj, in_actor)
+
+
+@pytest.fixture
+def silent(
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[None]:
+    """
+    Fails a test that prints or logs anything.
+    """
+    yield
+    assert capfd.readouterr() == ('', '')
+    # where asyncio says what it finds fault with
+    assert not caplog.get_records('call')
 
 
 def as_guest(
