@@ -74,13 +74,16 @@ def registry_addr() -> Addr:
 def unwrap_address(addr: Any) -> Addr:
     """
     Any form of address (tuple, list off the wire, the runtime's own `Address`) as
-    a `(host, port)` tuple, fit for comparison.
+    a `(host, port)` tuple, fit for comparison. Some runtimes put the name of the
+    transport before those two.
     """
     if _is_main:
         from tractor.discovery._addr import wrap_address
 
+        if isinstance(addr, (list, tuple)):
+            addr = tuple(addr[-2:])
         addr = wrap_address(addr).unwrap()
-    host, port = addr
+    *_, host, port = addr
     return host, port
 
 
@@ -216,6 +219,13 @@ def context(endpoint: F) -> F:
 
     marked: F = tractor.context(until_peer_leaves)
     return marked
+
+
+async def wait_for_result(ctx: tractor.Context) -> Any:
+    """
+    What the other side of a context returns, or raises.
+    """
+    return await (ctx.wait_for_result() if _is_main else ctx.result())
 
 
 def is_context(function: Callable[..., Any]) -> bool:

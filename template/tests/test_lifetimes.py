@@ -18,7 +18,7 @@ import tractor
 import trio
 
 from minipiker._tractor import open_nursery
-from minipiker.data._daemon import open_datad
+from minipiker.data._daemon import maybe_spawn_datad
 from minipiker.data.feed import open_feed
 from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
 from minipiker.service._liveness import actor_info
@@ -47,7 +47,7 @@ async def test_a_killed_datad_is_noticed_and_replaced(
         with pytest.raises(ServiceDied, match=name):
             async with (
                 open_feed([f'btcusdt.{broker}']) as feed,
-                open_datad(broker) as p,
+                maybe_spawn_datad(broker) as p,
             ):
                 pid = (await p.run(actor_info))['pid']
                 await feed.receive()
@@ -57,7 +57,10 @@ async def test_a_killed_datad_is_noticed_and_replaced(
                         pass
 
         # the next request gets a fresh one, whether or not the old is cleared away
-        async with open_feed([f'btcusdt.{broker}']) as feed, open_datad(broker) as p:
+        async with (
+            open_feed([f'btcusdt.{broker}']) as feed,
+            maybe_spawn_datad(broker) as p,
+        ):
             assert (await p.run(actor_info))['pid'] != pid
             await feed.receive()
         assert list(services.service_tasks) == [name]
@@ -88,9 +91,9 @@ async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
 
         tn.start_soon(kill)
         with trio.fail_after(_soon), pytest.raises(ServiceDied, match=broker):
-            async with open_datad(broker):
+            async with maybe_spawn_datad(broker):
                 pass
-        async with open_datad(broker) as datad:
+        async with maybe_spawn_datad(broker) as datad:
             info = await datad.run(actor_info)
         assert services.service_tasks[info['name']].process.pid == info['pid']
 
@@ -166,10 +169,10 @@ async def test_whoever_wanted_it_is_gone_when_a_daemon_is_up(
         with monkeypatch.context() as patch, client:
             patch.setattr(nursery, 'start_actor', start_and_leave)
             with suppress(ConnectionError):
-                async with open_datad(broker):
+                async with maybe_spawn_datad(broker):
                     pass
         if who_leaves == 'client':
-            async with open_datad(broker) as datad:
+            async with maybe_spawn_datad(broker) as datad:
                 pid = (await datad.run(actor_info))['pid']
             assert services.service_tasks[f'datad.{broker}'].process.pid == pid
 

@@ -83,7 +83,7 @@ async def test_brokerd_trades_with_no_feed_ever_opened(
     account = f'{broker}.main'
     async with (
         open_live(tmp_path) as (venue, services),
-        open_brokerd_dialog(mod, None, 'live') as (stream, _, names),
+        open_brokerd_dialog(mod, exec_mode='live') as (stream, _, names),
     ):
         assert names == [account]
         assert set(services.service_tasks) == {f'brokerd.{broker}'}
@@ -404,3 +404,6 @@ async def test_without_credentials_one_trades_on_paper(
         assert names == ['paper']
         async with find_service(f'paperboi.{broker}') as paperboi:
             assert paperboi
+        # it was asked, and there is nothing for it to do
+        async with find_service(f'brokerd.{broker}') as brokerd:
+            assert brokerd is None

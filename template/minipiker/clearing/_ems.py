@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager as acm
-from importlib import import_module
 from math import isfinite
 from time import time_ns
 from types import ModuleType
@@ -27,8 +26,10 @@ from msgspec.structs import replace
 from .._tractor import collapse, context, error_text, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
+from ..brokers._daemon import maybe_spawn_brokerd
 from ..data.feed import Quote, open_feed
 from ..log import get_logger
+from ..service._daemon import end_daemon
 from ..service._liveness import watch_actor
 from ._duplex import open_duplex
 from ._messages import (
@@ -79,9 +80,9 @@ class BadBrokerdMsg(ValueError):
 @acm
 async def open_brokerd_dialog(
     brokermod: ModuleType,
-    portal: tractor.Portal | None,
+    *,
     exec_mode: ExecMode,
-    fqme: str | None = None,
+    portal: tractor.Portal | None = None,
     loglevel: str | None = None,
 ) -> AsyncIterator[tuple[tractor.MsgStream, Positions, list[str]]]:
     """
@@ -89,8 +90,8 @@ async def open_brokerd_dialog(
     booted, unless `portal` is that of an actor to use instead.
 
     In paper mode, and also where the backend says that it has no credentials, it is
-    a dialog with the paper engine. Yields the dialog's stream, the positions and
-    the names of the accounts.
+    a dialog with the paper engine, and there is no `brokerd`. Yields the dialog's
+    stream, the positions and the names of the accounts.
 
     Raises `ServiceDied` when the daemon dies.
     """
@@ -106,6 +107,8 @@ async def open_brokerd_dialog(
                     await ctx.cancel()
                 return
         log.warning('%s: no credentials, entering paper mode', brokermod.name)
+        if portal is None:
+            await end_daemon(f'brokerd.{brokermod.name}')
 
     async with (
         open_paperboi(brokermod.name, loglevel) as (ctx, (positions, accounts)),
@@ -125,8 +128,7 @@ async def _open_brokerd(
         async with watch_actor(portal):
             yield portal
         return
-    daemon = import_module(f'{brokermod.__name__}._daemon')
-    async with daemon.maybe_spawn_brokerd(brokermod.name, loglevel) as brokerd:
+    async with maybe_spawn_brokerd(brokermod.name, loglevel) as brokerd:
         yield brokerd
 
 
@@ -240,7 +242,7 @@ class TradesRelay:
         while True:
             try:
                 async with open_brokerd_dialog(
-                    mod, None, self.exec_mode, loglevel=loglevel
+                    mod, exec_mode=self.exec_mode, loglevel=loglevel
                 ) as (stream, positions, accounts):
                     self._on_connect(positions, accounts)
                     if not started:

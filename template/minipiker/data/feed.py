@@ -21,7 +21,7 @@ from .._tractor import collapse, context, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..log import get_logger
-from ._daemon import open_datad
+from ._daemon import maybe_spawn_datad
 from .validate import (
     FeedInit,
     FeedInitializationError,
@@ -84,7 +84,7 @@ class _FeedsBus:
         async with self._locks[mkt.bs_fqme]:
             if mkt.bs_fqme not in self.feeds:
                 await self.nursery.start(
-                    allocate_persistent_feed, self, mod, mkt.bs_fqme
+                    allocate_persistent_feed, self, mod, mkt.bs_fqme, symbol
                 )
             return self.feeds[mkt.bs_fqme]
 
@@ -114,16 +114,18 @@ async def allocate_persistent_feed(
     bus: _FeedsBus,
     mod: ModuleType,
     bs_fqme: str,
+    symbol: str,
     task_status: TaskStatus[None],
 ) -> None:
     """
     Run the backend's `stream_quotes()` for one market, and hand each quote to the
     market's subscribers.
 
-    The endpoint is called as piker calls it. An error of its ends this market's
-    subscriptions, not the daemon; the next subscriber starts it anew.
+    The endpoint is called as piker calls it: with `symbol`, the name that the first
+    subscriber used, in whatever form but without the broker. An error of its ends
+    this market's subscriptions, not the daemon; the next subscriber starts it anew.
     """
-    send_chan, recv_chan = trio.open_memory_channel[dict[str, Quote]](64)
+    send_chan, recv_chan = trio.open_memory_channel[dict[str, Quote]](616)
     feed_is_live = trio.Event()
     feed: LiveMkt | None = None
     started = False
@@ -133,11 +135,11 @@ async def allocate_persistent_feed(
                 partial(
                     mod.stream_quotes,
                     send_chan=send_chan,
-                    symbols=[bs_fqme],
+                    symbols=[symbol],
                     feed_is_live=feed_is_live,
                 )
             )
-            init = validate_backend(mod, [bs_fqme], init_msgs)
+            init = validate_backend(mod, [symbol], init_msgs)
             validate_quote(init, first_quote, first=True)
             feed = bus.feeds[bs_fqme] = LiveMkt(init, first_quote)
             task_status.started()
@@ -193,9 +195,15 @@ async def open_feed_bus(
     Starts with a list of `{'mkt', 'quote'}`, a market and its latest quote per
     symbol; streams `{bs_fqme: quote}`.
     """
+    servicename = tractor.current_actor().name
+    assert 'datad' in servicename
+    assert brokername in servicename
     bus = get_feed_bus(brokername)
     mod = get_brokermod(brokername)
-    feeds = [await bus.get_feed(mod, symbol) for symbol in symbols]
+    feeds = [
+        await bus.get_feed(mod, symbol.removesuffix(f'.{brokername}'))
+        for symbol in symbols
+    ]
     sub, quotes = trio.open_memory_channel[dict[str, Quote]](_max_lag)
     for feed in feeds:
         feed.subs.add(sub)
@@ -266,7 +274,7 @@ async def open_feed(
         raise ValueError(f'one broker per feed, not {sorted(brokers)}: {fqmes}')
     (brokername,) = brokers
     async with (
-        open_datad(brokername, loglevel) as portal,
+        maybe_spawn_datad(brokername, loglevel) as portal,
         portal.open_context(
             open_feed_bus,
             brokername=brokername,

@@ -6,7 +6,7 @@ done when one just dies.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,10 +19,12 @@ from .._tractor import (
     actor_process,
     actor_uid,
     collapse,
+    has_living_child,
     open_nursery,
     tell_of_spawns,
     unregister_actor,
     wait_for_actor,
+    wait_for_result,
 )
 from ..log import get_logger
 from ._liveness import ServiceDied
@@ -60,6 +62,82 @@ class Services:
     service_tasks: ClassVar[dict[str, Service]] = {}
     locks: ClassVar[defaultdict[str, trio.Lock]] = defaultdict(trio.Lock)
     """Held, by a service's name, while it is spawned."""
+
+    @classmethod
+    @acm
+    async def manage(cls) -> AsyncIterator[None]:
+        """
+        Let this actor have daemons of its own, which end with the block.
+        """
+        async with tractor.open_nursery() as cls.actor_n:
+            async with open_nursery() as cls.service_n:
+                yield
+                await cls.wait_for_spawns()
+                cls.service_n.cancel_scope.cancel()
+            if has_living_child(cls.actor_n):
+                # it was being started just then, and is in nobody's care
+                await cls.actor_n.cancel()
+
+    @classmethod
+    async def start_once(
+        cls,
+        name: str,
+        spawn: Callable[[], Awaitable[object]],
+    ) -> Service:
+        """
+        See to it that the daemon `name` runs, by `spawn()` unless it does already.
+
+        Goes on if whoever asked for it dies meanwhile, or a daemon that was started by
+        then would be in nobody's care.
+        """
+        service: Service | None = None
+        failure: Exception | None = None
+        done = trio.Event()
+
+        async def start() -> None:
+            nonlocal service, failure
+            try:
+                # held until the daemon is in the registry, so that any number of
+                # racing clients get one process
+                async with cls.locks[name]:
+                    dead = cls.service_tasks.get(name)
+                    if dead and dead.process.poll() is not None:
+                        await dead.complete.wait()  # let the name go first
+                    if name not in cls.service_tasks:
+                        log.info('spawning %s', name)
+                        async with cls.watch_spawn(name):
+                            await spawn()
+                    service = cls.service_tasks[name]
+            except Exception as err:
+                failure = err
+            finally:
+                done.set()
+
+        cls.service_n.start_soon(start)
+        await done.wait()
+        if failure:
+            raise failure
+        if service is None:
+            raise ConnectionError(f'pikerd ended before it had spawned {name}')
+        return service
+
+    @classmethod
+    async def start_service(
+        cls,
+        kwargs: dict[str, Any],
+        service_mods: list[str],
+        fixture: Callable[..., Any],
+        **ctx_kwargs: Any,
+    ) -> bool:
+        """
+        Start a daemon: the actor that `<kind>_init()` describes by `kwargs`, which also
+        RPC-enables the host's `service_mods`, and its lifetime `fixture`.
+        """
+        # the host's own first: they tell a backend's seam which host this is
+        mods = dict.fromkeys([*service_mods, *kwargs['enable_modules']])
+        portal = await cls.actor_n.start_actor(**{**kwargs, 'enable_modules': [*mods]})
+        await cls.start_service_task(kwargs['name'], portal, fixture, **ctx_kwargs)
+        return True
 
     @classmethod
     async def start_service_task(
@@ -146,7 +224,7 @@ class Services:
                         task_status.started(first)
                         started = True
                         log.info('service %s started', name)
-                        await ctx.result()
+                        await wait_for_result(ctx)
                     tn.cancel_scope.cancel()
         except* Exception as errors:
             # beside a cancellation, where a death meets the end of pikerd
