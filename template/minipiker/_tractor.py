@@ -23,7 +23,7 @@ from tractor._exceptions import TransportClosed
 
 _is_main: bool = hasattr(tractor, 'get_registry')
 
-_disconnects: tuple[type[Exception], ...] = (
+disconnects: tuple[type[Exception], ...] = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
     TransportClosed,
@@ -210,7 +210,7 @@ def context(endpoint: F) -> F:
                 # cut short as the client cancels us, or hangs up: with its stream at an
                 # end it is about to, and that must not fall between here and our return
                 await trio.sleep(_farewell)
-        except* _disconnects:
+        except* disconnects:
             broken = True
         if broken or not ctx.chan.connected():
             # not while an error is handled: main digs it out of the `Cancelled`
@@ -294,6 +294,16 @@ def collapse(err: BaseException) -> BaseException:
     errors = [collapse(it) for it in err.exceptions]
     alike = len({(type(it), str(it)) for it in errors}) == 1
     return errors[0] if alike else err
+
+
+def without_disconnects(err: BaseException) -> BaseException | None:
+    """
+    What is left of an error, or of a group, without lost connections.
+    """
+    if not isinstance(err, BaseExceptionGroup):
+        return None if isinstance(err, disconnects) else err
+    _, rest = err.split(disconnects)
+    return rest and collapse(rest)
 
 
 @acm

@@ -35,6 +35,17 @@ _soon: float = 10
 """Seconds; the promise is 1, on an idle machine."""
 
 
+@pytest.fixture
+def _watch(request: pytest.FixtureRequest) -> None:
+    """
+    Watch processes as this system can, or as any can.
+    """
+    if request.param == 'looking':
+        request.getfixturevalue('_no_pidfds')
+
+
+@pytest.mark.parametrize('_watch', ['native', 'looking'], indirect=True)
+@pytest.mark.usefixtures('_watch')
 async def test_a_killed_datad_is_noticed_and_replaced(
     tmp_path: Path,
     broker: str,
@@ -98,7 +109,18 @@ async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
         assert services.service_tasks[info['name']].process.pid == info['pid']
 
 
-@pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ('by', '_watch'),
+    [
+        (signal.SIGINT, 'native'),
+        (signal.SIGTERM, 'native'),
+        (signal.SIGHUP, 'native'),
+        (signal.SIGKILL, 'native'),
+        (signal.SIGKILL, 'looking'),
+    ],
+    indirect=['_watch'],
+)
+@pytest.mark.usefixtures('_watch')
 def test_nothing_is_left_when_the_root_ends(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -140,6 +162,7 @@ def test_nothing_is_left_when_the_root_ends(
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(addr)
     assert find_registry() is None
+    assert not list(tmp_path.rglob('*.addr')), 'not even by SIGKILL, once looked for'
     assert 'Traceback' not in capfd.readouterr().err
 
 

@@ -31,7 +31,10 @@ def order(*args: str, answer: str = '') -> tuple[str, list[str]]:
     """
     Place an order. Returns its oid, and what happens to it.
     """
-    done = run('order', *args, answer=answer)
+    return follow(run('order', *args, answer=answer))
+
+
+def follow(done: subprocess.CompletedProcess[str]) -> tuple[str, list[str]]:
     assert (done.returncode, done.stderr) == (0, '')
     said = re.findall(r'^(\w+) (\S{36}|\S+ at \S+)$', done.stdout, re.MULTILINE)
     oid: str = said[0][1]
@@ -72,15 +75,40 @@ def test_what_goes_wrong_is_one_line(command: str, reason: str) -> None:
 
 
 @pytest.fixture
-def _live_pikerd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _live_venue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """
-    One with credentials.
+    One that we have credentials for.
     """
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
     with open_process('simvenue', '--until-eof') as (_, url):
         write_brokers_toml(tmp_path / 'minipiker', url=url, **mk_account())
-        with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
-            yield
+        yield
+
+
+@pytest.fixture
+def _live_pikerd(_live_venue: None) -> Iterator[None]:
+    with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
+        yield
+
+
+@pytest.mark.usefixtures('_live_venue')
+def test_live_orders_outlast_the_tree_that_placed_them() -> None:
+    """
+    Each command boots a tree of its own, whose brokerd has to find them.
+    """
+    args = ('btcusdt', '0.1', '--live', '--yes', '--price')
+    oid, events = follow(run_minipiker('order', 'buy', *args, '1000'))
+    assert events == ['pending', 'open']
+    other, _ = follow(run_minipiker('order', 'sell', *args, '100000'))
+
+    listed = run_minipiker('orders', '--live').stdout
+    assert oid[:8] in listed
+    assert other[:8] in listed
+    canceled = run_minipiker('cancel', oid, '--live')
+    assert (canceled.stdout, canceled.stderr) == (f'canceled {oid}\n', '')
+    listed = run_minipiker('orders', '--live').stdout
+    assert oid[:8] not in listed
+    assert other[:8] in listed
 
 
 @pytest.mark.usefixtures('_live_pikerd')

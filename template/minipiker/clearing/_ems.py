@@ -16,6 +16,7 @@ from math import isfinite
 from time import time_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 import msgspec
 import tractor
@@ -61,6 +62,8 @@ _max_ended: int = 1024
 """Orders that are remembered when they are over."""
 _max_failures: int = 5
 """How often in a row to try and get an order dialog back, before giving it up."""
+_patience: float = 10.0
+"""Seconds that a broker's daemon has to tell which orders are open."""
 _spread_slap: int = 5
 """Ticks beyond the market at which a triggered dark order is submitted."""
 
@@ -239,16 +242,20 @@ class TradesRelay:
         """
         mod = get_brokermod(self.broker)
         started = False
+
+        def on_synced() -> None:
+            nonlocal started
+            if not started:
+                started = True
+                task_status.started()
+
         while True:
             try:
                 async with open_brokerd_dialog(
                     mod, exec_mode=self.exec_mode, loglevel=loglevel
                 ) as (stream, positions, accounts):
                     self._on_connect(positions, accounts)
-                    if not started:
-                        task_status.started()
-                        started = True
-                    await self._relay(stream)
+                    await self._relay(stream, on_synced)
                     raise ConnectionError(f'{self.broker}: the order dialog ended')
             except Exception as err:
                 cause = collapse(err)
@@ -262,7 +269,21 @@ class TradesRelay:
             finally:
                 self._to_brokerd = None
 
-    async def _relay(self, stream: tractor.MsgStream) -> None:
+    async def _relay(
+        self,
+        stream: tractor.MsgStream,
+        on_synced: Callable[[], None],
+    ) -> None:
+        """
+        Relay until the stream ends. Calls `on_synced` when all orders are known that
+        were open at its start.
+
+        A daemon tells of them first, but not when that was the last. So it is asked to
+        cancel an order of no account, which reaches no venue, and whatever it answers
+        comes after them.
+        """
+        probe = BrokerdCancel(oid=f'probe-{uuid4()}', time_ns=time_ns(), account='')
+        synced = trio.Event()
         send_chan, requests = trio.open_memory_channel[BrokerdOrder | BrokerdCancel](
             float('inf')
         )
@@ -271,12 +292,24 @@ class TradesRelay:
             async for request in requests:
                 await stream.send(to_builtins(request))
 
+        async def wait_until_synced() -> None:
+            with trio.move_on_after(_patience):
+                await synced.wait()
+            if not synced.is_set():
+                log.error('%s: some open orders may be unknown', self.broker)
+            on_synced()
+
         async with open_nursery() as tn:
             tn.start_soon(send_requests)
+            tn.start_soon(wait_until_synced)
+            send_chan.send_nowait(probe)
             self._to_brokerd = send_chan
             for dialog in self.dialogs.values():
                 self._request(dialog)
             async for msg in stream:
+                if msg.get('oid') == probe.oid:
+                    synced.set()
+                    continue
                 self.on_brokerd_msg(msg)
                 self._failures = 0
             tn.cancel_scope.cancel()

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from .._session import LoglevelOption, VenueOption, fail, full, run
+from .._session import LoglevelOption, VenueOption, full, run
+from .._terminal import cell, draw, fail, say
 from ..brokers import __brokers__
 from ..data.feed import open_feed
 from ..service._registry import find_registry
@@ -22,7 +22,6 @@ from ._ems import ExecMode
 from ._messages import Order, Status
 
 app = typer.Typer()
-console = Console()
 
 (_broker,) = __brokers__
 
@@ -117,9 +116,9 @@ async def _follow(stream: TradesStream, oid: str, rests: bool) -> None:
             case 'error':
                 fail(detail['reason'])
             case 'fill':
-                print('fill', detail['size'], 'at', detail['price'], flush=True)
+                say('fill', detail['size'], 'at', detail['price'])
             case _:
-                print(msg.resp, oid, flush=True)
+                say(msg.resp, oid)
         if msg.resp in ('closed', 'canceled'):
             return
         if rests and msg.resp in ('open', 'dark_open'):
@@ -167,16 +166,9 @@ async def _orders(live: bool) -> None:
     table = Table('order', 'account', 'market', 'state', 'action', 'size', 'price')
     for status in dialogs.values():
         if (it := status.req) is not None:
-            table.add_row(
-                it.oid,
-                it.account,
-                it.symbol,
-                status.resp,
-                it.action,
-                str(it.size),
-                str(it.price),
-            )
-    console.print(table)
+            row = (it.oid, it.account, it.symbol, status.resp, it.action)
+            table.add_row(*map(cell, (*row, it.size, it.price)))
+    draw(table)
 
 
 @app.command()
@@ -199,8 +191,9 @@ async def _positions(live: bool) -> None:
         for it in by_fqme.values():
             if not it.size:
                 continue
-            table.add_row(it.account, it.symbol, str(it.size), f'{it.avg_price:.8g}')
-    console.print(table)
+            row = (it.account, it.symbol, it.size, f'{it.avg_price:.8g}')
+            table.add_row(*map(cell, row))
+    draw(table)
 
 
 def _mode(live: bool) -> ExecMode:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
+from contextlib import suppress
 from pathlib import Path
 
 import tractor
@@ -52,22 +53,38 @@ def publish_registry(addr: Addr) -> Iterator[None]:
     file = _addr_file()
     content = f'{host} {port} {os.getpid()}'
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content)
+    aside = file.with_name(f'.{file.name}.{os.getpid()}')
+    aside.write_text(content)
+    aside.replace(file)  # in one step: nobody reads half of it
     try:
         yield
     finally:
-        if file.exists() and file.read_text() == content:
-            file.unlink()
+        _remove(file, content)
 
 
 def find_registry() -> Addr | None:
     """
-    The registry's address of this project's running `pikerd`, if there is one.
+    The registry's address of this project's running `pikerd`, if there is one. What a
+    killed one left behind is cleared away.
     """
+    file = _addr_file()
     try:
-        host, port, pid = _addr_file().read_text().split()
+        content = file.read_text()
+    except OSError:
+        return None
+    try:
+        host, port, pid = content.split()
         os.kill(int(pid), 0)
         with socket.create_connection((host, int(port)), timeout=1):
             return host, int(port)
-    except (OSError, ValueError):  # no file, no process, no server, half a file
-        return None
+    except (ConnectionRefusedError, ProcessLookupError, ValueError):
+        _remove(file, content)
+    except OSError:  # it does not answer
+        pass
+    return None
+
+
+def _remove(file: Path, content: str) -> None:
+    with suppress(FileNotFoundError):
+        if file.read_text() == content:  # and not that of the next one
+            file.unlink()
