@@ -4,8 +4,10 @@ Trading from the command line, as a user types it.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +87,46 @@ def _live_venue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
         yield
 
 
+def test_two_accounts(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    broker: str,
+) -> None:
+    """
+    One of them is to be named; the books of both are kept, whichever traded.
+    """
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    keys = {'one': {'secret': 'secret1'}, 'two': {'secret': 'secret2'}}
+    monkeypatch.setenv('SIMVENUE_ACCOUNTS', json.dumps(keys))
+    ledgers = tmp_path / 'minipiker' / 'accounting' / 'ledgers'
+    with open_process('simvenue', '--until-eof') as (_, url):
+        write_brokers_toml(
+            tmp_path / 'minipiker',
+            url=url,
+            accounts={'main': 'main', 'other': 'other'},
+            main={'api_key': 'one', 'api_secret': 'secret1'},
+            other={'api_key': 'two', 'api_secret': 'secret2'},
+        )
+        with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
+            args = ('buy', 'btcusdt', '0.1', '--live', '--yes')
+            for unclear in ((), ('--account', 'mian')):
+                refused = run('order', *args, *unclear)
+                assert refused.returncode == 1
+                assert refused.stderr == (
+                    'error: which account? type --account, and one of '
+                    f'{broker}.main, {broker}.other\n'
+                )
+            _, events = order(*args, '--account', 'other')
+            assert events[-2:] == ['fill', 'closed']
+            assert f'{broker}.other' in run('positions', '--live').stdout
+        for file in ledgers.iterdir():
+            file.unlink()
+        assert f'{broker}.other' in run_minipiker('positions', '--live').stdout
+    other, main = (ledgers / f'trades_{broker}_{it}.toml' for it in ('other', 'main'))
+    assert len(tomllib.loads(other.read_text())) == 1
+    assert not (main.exists() and tomllib.loads(main.read_text()))
+
+
 @pytest.fixture
 def _live_pikerd(_live_venue: None) -> Iterator[None]:
     with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
@@ -96,19 +138,12 @@ def test_live_orders_outlast_the_tree_that_placed_them() -> None:
     """
     Each command boots a tree of its own, whose brokerd has to find them.
     """
-    args = ('btcusdt', '0.1', '--live', '--yes', '--price')
-    oid, events = follow(run_minipiker('order', 'buy', *args, '1000'))
+    args = ('buy', 'btcusdt', '0.1', '--price', '1000', '--live', '--yes')
+    oid, events = follow(run_minipiker('order', *args))
     assert events == ['pending', 'open']
-    other, _ = follow(run_minipiker('order', 'sell', *args, '100000'))
-
-    listed = run_minipiker('orders', '--live').stdout
-    assert oid[:8] in listed
-    assert other[:8] in listed
+    assert oid[:8] in run_minipiker('orders', '--live').stdout
     canceled = run_minipiker('cancel', oid, '--live')
     assert (canceled.stdout, canceled.stderr) == (f'canceled {oid}\n', '')
-    listed = run_minipiker('orders', '--live').stdout
-    assert oid[:8] not in listed
-    assert other[:8] in listed
 
 
 @pytest.mark.usefixtures('_live_pikerd')

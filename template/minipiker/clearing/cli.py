@@ -98,7 +98,7 @@ async def _order(
             exec_mode='dark' if dark else 'live',
             oid=str(uuid4()),
             symbol=fqme,
-            account=account or _only(accounts, live),
+            account=_choose(account, accounts, live),
             price=price,
             size=size,
             brokers=[_broker],
@@ -140,7 +140,7 @@ def cancel(
 
 async def _cancel(prefix: str, live: bool) -> None:
     async with open_ems(_broker, _mode(live)) as (client, stream, _, accounts, dialogs):
-        _only(accounts, live)
+        _check(accounts, live)
         found = [oid for oid in dialogs if oid.startswith(prefix)]
         if len(found) != 1:
             fail(f'{len(found)} open orders begin with {prefix!r}')
@@ -162,7 +162,7 @@ def orders(
 
 async def _orders(live: bool) -> None:
     async with open_ems(_broker, _mode(live)) as (_, _, _, accounts, dialogs):
-        _only(accounts, live)
+        _check(accounts, live)
     table = Table('order', 'account', 'market', 'state', 'action', 'size', 'price')
     for status in dialogs.values():
         if (it := status.req) is not None:
@@ -185,7 +185,7 @@ def positions(
 
 async def _positions(live: bool) -> None:
     async with open_ems(_broker, _mode(live)) as (_, _, pps, accounts, _):
-        _only(accounts, live)
+        _check(accounts, live)
     table = Table('account', 'market', 'size', 'average price')
     for by_fqme in pps.values():
         for it in by_fqme.values():
@@ -200,11 +200,19 @@ def _mode(live: bool) -> ExecMode:
     return 'live' if live else 'paper'
 
 
-def _only(accounts: list[str], live: bool) -> str:
-    """
-    The account that needs no naming.
-    """
+def _check(accounts: list[str], live: bool) -> None:
     if live and accounts == ['paper']:
         upper = _broker.upper()
         fail(f'no credentials: set {upper}_API_KEY and {upper}_API_SECRET')
-    return accounts[0]
+
+
+def _choose(account: str | None, accounts: list[str], live: bool) -> str:
+    """
+    The account that was named, with or without the broker; or the only one.
+    """
+    _check(accounts, live)
+    named = [account, f'{_broker}.{account}'] if account else accounts
+    match [it for it in accounts if it in named]:
+        case [it]:
+            return it
+    fail(f'which account? type --account, and one of {", ".join(accounts)}')
