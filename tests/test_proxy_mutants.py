@@ -247,7 +247,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     'what a call cancels is cancelled twice': (
         'what_a_call_cancels_itself_is_cancelled_once',
         'if self._tasks:\n                await',
-        'await self._end_subtasks()\n            if self._tasks:\n                await',
+        'await self._end_subtasks()\n            if True:\n                await',
     ),
     'what ignores its cancel is cancelled again and again': (
         'what_is_left_behind_and_ignores_cancel_is_named',
