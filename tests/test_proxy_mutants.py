@@ -247,12 +247,22 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     'what a call cancels is cancelled twice': (
         'what_a_call_cancels_itself_is_cancelled_once',
         'if self._tasks:\n                await',
-        'await self._end_subtasks()\n            if self._tasks:\n                await',
+        'await self._end_subtasks()\n            if True:\n                await',
     ),
-    'what ignores its cancel is cancelled again and again': (
-        'what_is_left_behind_and_ignores_cancel_is_named',
-        'cancelled |= left',
-        'pass',
+    'what starts itself anew is waited for': (
+        'what_starts_itself_anew_is_not_waited_for_for_ever',
+        'if patience <= 0:\n',
+        'if False:\n',
+    ),
+    'a client that was entered handles a cancel': (
+        'async_with_enters_and_leaves_the_client',
+        'if handled:\n',
+        'if False:\n',
+    ),
+    "a method that is no class's is called on trio": (
+        'other_attributes_are_set_and_deleted_on_the_client',
+        'if inspect.iscoroutinefunction(value):',
+        'if False:',
     ),
     'what ignores its cancel is not named': (
         'what_is_left_behind_and_ignores_cancel_is_named',
