@@ -1,9 +1,9 @@
 """A stand-in for the piker that has a `datad` beside its `brokerd`.
 
 Such a piker is not to be had where this is written. So an older checkout is split as
-the authors of piker say that they have: a pair of `_daemon` modules, with each backend's
-own list of modules for either; feeds, charts and searches by a `datad`; and a `brokerd`
-that `open_brokerd_dialog()` alone boots, not for a backend that cannot trade.
+the authors of piker say that they have: a pair of `_daemon` modules, with a list of a
+backend's modules for each; feeds, charts and searches by a `datad`; and a `brokerd` that
+`open_brokerd_dialog()` alone boots, not for a backend that cannot trade.
 """
 
 from __future__ import annotations

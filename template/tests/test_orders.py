@@ -407,3 +407,15 @@ async def test_without_credentials_one_trades_on_paper(
         # it was asked, and there is nothing for it to do
         async with find_service(f'brokerd.{broker}') as brokerd:
             assert brokerd is None
+
+
+async def test_a_contract_is_cached_under_all_its_names(
+    shared_tree: Tree,
+    mod: ModuleType,
+    broker: str,
+) -> None:
+    symbols = import_module(f'{mod.__name__}.symbols')
+    async with shared_tree(), open_cached_client(broker) as client:
+        mkt = await symbols.cache_contract(client, f'btcusdt.{broker}')
+    for name in (mkt.bs_fqme, mkt.fqme):
+        assert await symbols.cache_contract(None, name) is mkt
