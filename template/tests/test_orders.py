@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 import trio
 from msgspec import convert, to_builtins
 
+from minipiker.brokers import open_cached_client
 from minipiker.clearing import OrderClient, TradesStream, open_brokerd_dialog, open_ems
 from minipiker.clearing._messages import (
     BrokerdCancel,
