@@ -235,14 +235,17 @@ def test_a_module_that_cannot_be_read_is_named(checkout: Path, tmp_path: Path) -
     assert visible(checkout) == before
 
 
-# A host of the generated project's making, by the names that piker has.
+# A host of the generated project's making, by the names that piker has; but without
+# those that may move there and that a backend has no use for on piker.
 HOST = """\
 import minipiker
 import piker_deribit2._piker as seam
 
+MOVED = ['Services', 'get_console_log', 'get_feed_bus', 'maybe_spawn_daemon']
+
 
 def __getattr__(name: str) -> object:
-    if name.startswith('__'):
+    if name.startswith('__') or name in MOVED:
         raise AttributeError(name)
     return getattr(seam, name, object)
 """
@@ -256,13 +259,13 @@ OLDER = {
     ],
 }
 NEWER = {
-    f'piker/{place}/_daemon.py': [
-        f'_setup_persistent_{kind}',
-        f'{kind}_init',
-        f'spawn_{kind}',
-        f'maybe_spawn_{kind}',
-    ]
-    for place, kind in (('data', 'datad'), ('brokers', 'brokerd'))
+    **OLDER,
+    'piker/data/_daemon.py': [
+        '_setup_persistent_datad',
+        'datad_init',
+        'spawn_datad',
+        'maybe_spawn_datad',
+    ],
 }
 
 

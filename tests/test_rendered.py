@@ -141,6 +141,11 @@ def test_metadata(answers: Answers, rendered: Render) -> None:
     metadata = tomllib.loads((project / 'pyproject.toml').read_text())
     assert metadata['project']['name'] == 'piker-my-venue'
     assert metadata['project']['authors'] == [{'name': 'Zoë'}]
+    # the wheel goes beside any piker, what it is developed with runs on some Pythons
+    assert metadata['project']['requires-python'] == '>=3.11'
+    dev = metadata['tool']['uv']['dependency-groups']['dev']
+    pythons = {'release': '>=3.11,<3.13', 'main': '>=3.13'}
+    assert dev == {'requires-python': pythons[str(answers['tractor'])]}
     assert metadata['project']['description'] == 'A piker backend for my_venue.'
     assert metadata['tool']['hatch']['build']['targets']['wheel']['packages'] == [
         'piker_my_venue'

@@ -19,6 +19,7 @@ import trio
 
 from minipiker._tractor import boxed_type_name
 from minipiker.brokers import BrokerError
+from minipiker.brokers._daemon import brokerd_init, maybe_spawn_brokerd
 from minipiker.clearing import open_brokerd_dialog, open_ems
 from minipiker.clearing.testing import mk_account, mk_order, wait_for
 from minipiker.data._daemon import maybe_spawn_datad
@@ -200,3 +201,19 @@ async def test_each_daemon_refuses_the_others_functions(
                 with pytest.raises(tractor.RemoteActorError) as refusal:
                     await portal.run_from_ns(module, function)
                 assert boxed_type_name(refusal.value) == 'ModuleNotExposed', it
+
+
+async def test_a_backend_that_cannot_trade_gets_no_brokerd(
+    tmp_path: Path,
+    mod: ModuleType,
+    broker: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(mod, 'open_trade_dialog')
+    async with open_test_pikerd(tmp_path) as services:
+        with pytest.raises(BrokerError, match='cannot trade'):
+            async with maybe_spawn_brokerd(broker):
+                pass
+        assert services.service_tasks == {}
+    # its paper account is another matter
+    assert brokerd_init(broker)[0] is mod

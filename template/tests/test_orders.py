@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 import trio
 from msgspec import convert, to_builtins
 
+from minipiker.brokers import open_cached_client
 from minipiker.clearing import OrderClient, TradesStream, open_brokerd_dialog, open_ems
 from minipiker.clearing._messages import (
     BrokerdCancel,
@@ -407,3 +409,15 @@ async def test_without_credentials_one_trades_on_paper(
         # it was asked, and there is nothing for it to do
         async with find_service(f'brokerd.{broker}') as brokerd:
             assert brokerd is None
+
+
+async def test_a_contract_is_cached_under_all_its_names(
+    shared_tree: Tree,
+    mod: ModuleType,
+    broker: str,
+) -> None:
+    symbols = import_module(f'{mod.__name__}.symbols')
+    async with shared_tree(), open_cached_client(broker) as client:
+        mkt = await symbols.cache_contract(client, f'btcusdt.{broker}')
+    for name in (mkt.bs_fqme, mkt.fqme):
+        assert await symbols.cache_contract(None, name) is mkt
