@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
+import trio
 from msgspec import Meta
 
 from ..faults import Fault, Kind
@@ -44,7 +45,7 @@ class Sim:
         channel: str | None = None,
         method: str | None = None,
         count: Annotated[int, Meta(ge=1)] = 1,
-        seconds: Annotated[float, Meta(ge=0)] | None = None,
+        seconds: float | None = None,
     ) -> str:
         others = self._venue.sessions - {session}
         match kind:
@@ -54,6 +55,10 @@ class Sim:
             case 'silent':
                 for other in others:
                     other.be_silent(math.inf if seconds is None else seconds)
+            case 'maintenance':
+                self._venue.closed_until = trio.current_time() + (seconds or 1)
+                for other in others:
+                    other.abort()
             case _:
                 seconds = 0.1 if seconds is None else seconds
                 self._venue.faults.armed.append(
@@ -63,6 +68,7 @@ class Sim:
 
     def clear_faults(self, session: Session) -> str:
         self._venue.faults.armed.clear()
+        self._venue.closed_until = 0
         return 'ok'
 
     def state(self, session: Session) -> dict[str, Any]:
