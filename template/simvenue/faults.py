@@ -12,7 +12,7 @@ malformed   the next `count` messages (of `channel`, or in reply to `method`) ar
 rate_limit  the next `count` requests (of `method`) are refused, to be tried again
             after `seconds`
 delay       the replies to the next `count` requests (of `method`) are `seconds` late
-maintenance they are cut off, and for `seconds` every request but a control is refused
+maintenance they are cut off, and the next `count` requests are refused
 nested      the next `count` messages (of `channel`, or in reply to `method`) are
             nested without end
 endless     the next `count` requests (of `method`) for trades from some id on get full

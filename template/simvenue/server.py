@@ -114,8 +114,6 @@ class Venue:
         self.requests_per_second = requests_per_second
         self.burst = burst
         self.faults = Faults()
-        self.closed_until = 0.0
-        """Of the event loop's clock: when its maintenance ends."""
         self.sessions: set[Session] = set()
         self.methods: dict[str, Method] = {}
         self.channels: dict[str, Channels] = {}
@@ -392,7 +390,7 @@ class Session:
         """
         if method == 'public/test' or method.startswith('sim/'):
             return
-        if trio.current_time() < self.venue.closed_until:
+        if self.venue.faults.take(self, 'maintenance', method=method):
             raise RpcError(TEMPORARILY_UNAVAILABLE, 'temporarily_unavailable')
         if fault := self.venue.faults.take(self, 'rate_limit', method=method):
             raise RpcError(
@@ -428,5 +426,5 @@ def _cut(message: str) -> str:
     return message[: len(message) // 2]
 
 
-_NESTED = '{"params":' + 100_000 * '[' + 100_000 * ']' + '}'
+_NESTED = '{"nested":' + 100_000 * '[' + 100_000 * ']' + '}'
 _TEST_REQUEST = _encode({'method': 'heartbeat', 'params': {'type': 'test_request'}})

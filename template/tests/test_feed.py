@@ -214,7 +214,7 @@ async def test_a_feed_goes_on_whatever_the_venue_does(
     ):
         (fqme,) = feed.mkts
         trades = await next_trades(feed, fqme, 5)
-        await venue.fault(kind, seconds=1)
+        await venue.fault(kind, count=3)
         with trio.fail_after(60):
             trades += await next_trades(feed, fqme, 100)
             for symbol in ('btcusdt.spot', 'ethusdt.spot'):

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-import trio
 from msgspec import Meta
 
 from ..faults import Fault, Kind
@@ -55,11 +54,10 @@ class Sim:
             case 'silent':
                 for other in others:
                     other.be_silent(math.inf if seconds is None else seconds)
-            case 'maintenance':
-                self._venue.closed_until = trio.current_time() + (seconds or 1)
-                for other in others:
-                    other.abort()
             case _:
+                if kind == 'maintenance':
+                    for other in others:
+                        other.abort()
                 seconds = 0.1 if seconds is None else seconds
                 self._venue.faults.armed.append(
                     Fault(kind, count, seconds, channel, method, author=session)
@@ -68,7 +66,6 @@ class Sim:
 
     def clear_faults(self, session: Session) -> str:
         self._venue.faults.armed.clear()
-        self._venue.closed_until = 0
         return 'ok'
 
     def state(self, session: Session) -> dict[str, Any]:
