@@ -118,6 +118,8 @@ async def _follow(stream: TradesStream, oid: str, rests: bool) -> None:
                 fail(detail['reason'])
             case 'fill':
                 print('fill', detail['size'], 'at', detail['price'], flush=True)
+            case 'pending' if 'reason' in detail:
+                print('pending', oid, detail['reason'], flush=True)
             case _:
                 print(msg.resp, oid, flush=True)
         if msg.resp in ('closed', 'canceled'):
