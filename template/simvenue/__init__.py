@@ -43,7 +43,7 @@ Trade ids are contiguous per instrument and survive a restart. A connection that
 not read what it subscribed to is dropped.
 
 Errors are those of JSON-RPC and 10028 too_many_requests, with data {retry_after: s};
-11050 unknown_instrument; 11051 unknown_channel.
+11050 unknown_instrument; 11051 unknown_channel; 13028 temporarily_unavailable.
 
 Controls for tests, which a real exchange does not have
     sim/trade   {instrument_name, price, amount, direction=buy} -> trade: print it

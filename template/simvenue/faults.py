@@ -12,6 +12,11 @@ malformed   the next `count` messages (of `channel`, or in reply to `method`) ar
 rate_limit  the next `count` requests (of `method`) are refused, to be tried again
             after `seconds`
 delay       the replies to the next `count` requests (of `method`) are `seconds` late
+maintenance they are cut off, and the next `count` requests are refused
+nested      the next `count` messages (of `channel`, or in reply to `method`) are
+            nested without end
+endless     the next `count` requests (of `method`) for trades from some id on get full
+            pages, with trades that have never been
 lose_reply  the next `count` requests (of `method`) are carried out, and the connection
             cut off before the reply
 """
@@ -32,6 +37,9 @@ Kind = Literal[
     'reorder',
     'skip',
     'malformed',
+    'maintenance',
+    'nested',
+    'endless',
     'rate_limit',
     'delay',
     'lose_reply',

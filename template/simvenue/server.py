@@ -26,6 +26,7 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 TOO_MANY_REQUESTS = 10028
+TEMPORARILY_UNAVAILABLE = 13028
 UNKNOWN_INSTRUMENT = 11050
 UNKNOWN_CHANNEL = 11051
 
@@ -307,7 +308,7 @@ class Session:
             self._push(self._held.pop(channel))
             return
         fault = self.venue.faults.take(
-            self, 'repeat', 'reorder', 'skip', 'malformed', channel=channel
+            self, 'repeat', 'reorder', 'skip', 'malformed', 'nested', channel=channel
         )
         match fault:
             case Fault(kind='skip'):
@@ -319,6 +320,8 @@ class Session:
                 self._push(message)
             case Fault(kind='malformed'):
                 self._push(_cut(message))
+            case Fault(kind='nested'):
+                self._push(_NESTED)
             case _:
                 self._push(message)
 
@@ -347,7 +350,7 @@ class Session:
         reply = self._answer(request)
         self.venue.journal.commit()
         fault = self.venue.faults.take(
-            self, 'malformed', 'delay', 'lose_reply', method=request.method
+            self, 'malformed', 'nested', 'delay', 'lose_reply', method=request.method
         )
         match fault:
             case Fault(kind='lose_reply'):
@@ -356,6 +359,8 @@ class Session:
                 self._nursery.start_soon(self._push_late, seconds, reply)
             case Fault(kind='malformed'):
                 self._push(_cut(reply))
+            case Fault(kind='nested'):
+                self._push(_NESTED)
             case _:
                 self._push(reply)
         notifications, self.after_reply = self.after_reply, []
@@ -385,6 +390,8 @@ class Session:
         """
         if method == 'public/test' or method.startswith('sim/'):
             return
+        if self.venue.faults.take(self, 'maintenance', method=method):
+            raise RpcError(TEMPORARILY_UNAVAILABLE, 'temporarily_unavailable')
         if fault := self.venue.faults.take(self, 'rate_limit', method=method):
             raise RpcError(
                 TOO_MANY_REQUESTS, 'too_many_requests', retry_after=fault.seconds
@@ -419,4 +426,5 @@ def _cut(message: str) -> str:
     return message[: len(message) // 2]
 
 
+_NESTED = '{"nested":' + 100_000 * '[' + 100_000 * ']' + '}'
 _TEST_REQUEST = _encode({'method': 'heartbeat', 'params': {'type': 'test_request'}})

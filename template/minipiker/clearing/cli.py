@@ -117,6 +117,8 @@ async def _follow(stream: TradesStream, oid: str, rests: bool) -> None:
                 fail(detail['reason'])
             case 'fill':
                 say('fill', detail['size'], 'at', detail['price'])
+            case 'pending' if 'reason' in detail:
+                say('pending', oid, detail['reason'])
             case _:
                 say(msg.resp, oid)
         if msg.resp in ('closed', 'canceled'):

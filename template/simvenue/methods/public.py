@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from ..instruments import Currency, Instrument, currencies, search
 from ..market import Market, Trade
@@ -63,7 +64,14 @@ class Public:
         start_id: Annotated[int, Meta(ge=0, le=2**53)] | None = None,
         limit: Limit = 100,
     ) -> list[Trade]:
-        return self._venue.market(instrument_name).trades(start_id, limit)
+        market = self._venue.market(instrument_name)
+        trades = market.trades(start_id, limit)
+        fault = self._venue.faults.take(session, 'endless', method='public/get_trades')
+        if fault and start_id is not None:
+            (newest,) = market.trades(None, 1)
+            ids = range(start_id + len(trades), start_id + limit)
+            trades += [replace(newest, trade_id=trade_id) for trade_id in ids]
+        return trades
 
     def subscribe(self, session: Session, channels: list[str]) -> list[str]:
         self._venue.subscribe(session, channels)

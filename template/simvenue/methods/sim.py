@@ -44,7 +44,7 @@ class Sim:
         channel: str | None = None,
         method: str | None = None,
         count: Annotated[int, Meta(ge=1)] = 1,
-        seconds: Annotated[float, Meta(ge=0)] | None = None,
+        seconds: float | None = None,
     ) -> str:
         others = self._venue.sessions - {session}
         match kind:
@@ -55,6 +55,9 @@ class Sim:
                 for other in others:
                     other.be_silent(math.inf if seconds is None else seconds)
             case _:
+                if kind == 'maintenance':
+                    for other in others:
+                        other.abort()
                 seconds = 0.1 if seconds is None else seconds
                 self._venue.faults.armed.append(
                     Fault(kind, count, seconds, channel, method, author=session)
