@@ -28,7 +28,7 @@ class Journal:
         if path is None:
             return
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        # of a file `/dev/fd/N` the position is shared, but on Linux
+        # not from its position, which `/dev/fd/N` shares with its file but on Linux
         text = os.pread(self._file, os.fstat(self._file).st_size, 0)
         whole = text.rfind(b'\n') + 1
         os.truncate(self._file, whole)
