@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 
+from simvenue import process
 from simvenue.process import SimVenue
 
 from ..service import Services
@@ -57,6 +59,28 @@ class Live(NamedTuple):
 
 
 OpenLive = Callable[..., AbstractAsyncContextManager[Live]]
+"""What the fixture `open_live` is."""
+
+
+@acm
+async def open_live_tree(
+    conf_dir: Path,
+    mod: ModuleType,
+    **traits: Any,
+) -> AsyncIterator[Live]:
+    """
+    With the folder `conf_dir`, and a venue that differs in `traits` from what it is by
+    its documentation.
+    """
+    async with (
+        process.open_simvenue(rate=0) as venue,
+        open_test_pikerd(
+            conf_dir, url=venue.url, traits=traits, **mk_account()
+        ) as services,
+    ):
+        await venue.differ(**traits)
+        market = await find_market(venue, mod)
+        yield Live(venue, services, market, f'{mod.name}.main')
 
 
 @pytest.fixture
@@ -64,26 +88,11 @@ def open_live(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
     mod: ModuleType,
-    broker: str,
 ) -> OpenLive:
     """
-    `async with open_live(**traits) as live:`, where the venue differs in `traits` from
-    what it usually is.
+    `async with open_live(**traits) as live:`
     """
-
-    @acm
-    async def open_it(**traits: Any) -> AsyncIterator[Live]:
-        async with (
-            open_simvenue(rate=0) as venue,
-            open_test_pikerd(
-                tmp_path, url=venue.url, traits=traits, **mk_account()
-            ) as services,
-        ):
-            await venue.differ(**traits)
-            market = await find_market(venue, mod)
-            yield Live(venue, services, market, f'{broker}.main')
-
-    return open_it
+    return partial(open_live_tree, tmp_path, mod)
 
 
 def mk_order(
