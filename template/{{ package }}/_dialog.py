@@ -21,8 +21,9 @@ import trio
 from msgspec import ValidationError, convert
 from msgspec.structs import replace
 
-from ._config import NAME, Credentials, get_traits, load_accounts
-from ._flows import Emit, Flow, Flows, insist
+from ._config import NAME, Credentials, load_accounts
+from ._errors import ConnectionLost, OrderExpired, OrderRejected, Throttled
+from ._flows import Emit, Flow, Flows
 from ._orders import OrderApi, check_order, mk_error
 from ._piker import (
     BrokerdOrder,
@@ -36,7 +37,7 @@ from ._piker import (
     open_account,
     open_nursery,
 )
-from ._session import ConnectionLost, OrderExpired, OrderRejected, Throttled
+from ._session import insist
 
 log = get_logger(f'{NAME}.dialog')
 
@@ -145,7 +146,6 @@ class AccountDialog:
         self._flows = flows
         self._emit = emit
         self._tn = tn
-        self._traits = get_traits()
         self._since = time.time_ns()
         """Older orders may have been given to the venue by a predecessor."""
         self._requests: dict[str, deque[dict[str, Any]]] = {}
@@ -251,9 +251,9 @@ class AccountDialog:
         """
         if await self._flows.look_up(reqid, flow, mkt):
             return True
-        if self._traits.client_ids == 'ever':
+        if self._api.traits.client_ids == 'ever':
             return False
-        if not self._traits.deadline:
+        if not self._api.traits.deadline:
             raise BrokerError(
                 'the connection broke before the venue answered; it has no such order '
                 'yet, but may still come to it, so the order is not placed again'

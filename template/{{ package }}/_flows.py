@@ -10,14 +10,14 @@ its fills were told, and what does not fit together is asked for.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager as cm
-from typing import Literal, TypeVar
+from typing import Literal
 
 import trio
 from msgspec.structs import replace
 
-from ._config import NAME, get_traits
+from ._config import NAME
 from ._orders import (
     Flow,
     OrderApi,
@@ -39,7 +39,7 @@ from ._piker import (
     SymbolNotFound,
     get_logger,
 )
-from ._session import ConnectionLost, Reconnected, Throttled
+from ._session import Reconnected, insist
 
 log = get_logger(f'{NAME}.orders')
 
@@ -54,7 +54,6 @@ _probe: float = 60
 _max_ended: int = 1024
 """Orders that are remembered when they are over."""
 
-T = TypeVar('T')
 Emit = Callable[[Struct], None]
 
 
@@ -74,7 +73,7 @@ class Flows:
         self._api = api
         self._books = books
         self._emit = emit
-        self._replaces = get_traits().edit == 'replace'
+        self._replaces = api.traits.edit == 'replace'
         self.positions: dict[str, BrokerdPosition] = {}
         """By fqme."""
         self._flows: dict[str, Flow] = {}
@@ -432,18 +431,3 @@ class Flows:
         except SymbolNotFound as err:
             log.error('%s', err)
             return None
-
-
-async def insist(query: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """
-    What the venue says, however long that takes: not to know is not an answer when
-    an order may be out there.
-    """
-    while True:
-        try:
-            return await query(*args)
-        except ConnectionLost as err:
-            log.warning('asking the venue again: %s', err)
-        except Throttled as err:
-            log.warning('asking the venue again in %.1f s: %s', err.pause, err)
-            await trio.sleep(err.pause)

@@ -14,7 +14,7 @@ import pendulum
 from msgspec import field
 
 from . import _piker
-from ._config import NAME
+from ._config import NAME, Traits
 from ._piker import (
     BrokerdError,
     BrokerdFill,
@@ -28,6 +28,7 @@ from ._piker import (
 from ._session import Reconnected
 
 Side = Literal['buy', 'sell']
+OrderState = Literal['open', 'filled', 'canceled']
 
 
 class VenueOrder(Struct, frozen=True):
@@ -42,7 +43,7 @@ class VenueOrder(Struct, frozen=True):
     market: str
     """The venue's own name of it."""
     side: Side
-    state: Literal['open', 'filled', 'canceled']
+    state: OrderState
     price: float | None
     """None for an order at the market."""
     size: float
@@ -110,6 +111,7 @@ class OrderApi(Protocol):
     where it came too late, and else `BrokerError` where it is refused.
     """
 
+    traits: Traits
     events: AsyncIterable[Event]
     """What the venue tells of the account, unasked."""
 

@@ -15,20 +15,21 @@ from msgspec.structs import asdict
 
 from ._config import Credentials
 from ._dialog import control_orders
-from ._orders import Event, Reply, Side, VenueFill, VenueOrder, VenuePosition
-from ._piker import MktPair, context
-from ._session import ChannelStream, OrderRejected, Reconnected
-from .api import (
-    ChangesMsg,
-    Client,
-    Order,
-    OrderReply,
-    Pair,
-    Position,
-    UserTrade,
-    get_client,
+from ._errors import OrderRejected
+from ._orders import (
+    Event,
+    OrderState,
+    Reply,
+    Side,
+    VenueFill,
+    VenueOrder,
+    VenuePosition,
 )
-from .symbols import cache_contract, find_pair
+from ._piker import MktPair, context
+from ._session import ChannelStream, Reconnected
+from .api import CURRENCIES, Client, get_client
+from .messages import Changes, Message, Order, OrderReply, Pair, Position, UserTrade
+from .symbols import cache_contract
 
 _changes = 'user.changes.any.any.raw'
 """The channel of all that happens to the account: orders, trades and positions."""
@@ -59,8 +60,9 @@ class Orders:
     Does for one account what `_orders.OrderApi` says.
     """
 
-    def __init__(self, client: Client, msgs: ChannelStream) -> None:
+    def __init__(self, client: Client, msgs: ChannelStream[Message]) -> None:
         self._client = client
+        self.traits = client.traits
         self.events = read_events(msgs)
 
     def now(self) -> float:
@@ -111,10 +113,7 @@ class Orders:
         client_id: str,
         mkt: MktPair | None,
     ) -> list[VenueOrder]:
-        if mkt is None:
-            currencies = await self._client.get_settlement_currencies()
-        else:
-            currencies = [find_pair(mkt.bs_mktid).order_currency]
+        currencies = CURRENCIES if mkt is None else [self._pair(mkt).order_currency]
         orders = [
             mk_order(order)
             for currency in currencies
@@ -135,10 +134,13 @@ class Orders:
         return [mk_position(it) for it in await self._client.get_positions()]
 
     def tells_position(self, mkt: MktPair) -> bool:
-        return find_pair(mkt.bs_mktid).kind != 'spot'
+        return self.traits.positions == 'venue' and self._pair(mkt).kind != 'spot'
 
     def price_tick(self, mkt: MktPair, price: float) -> Decimal:
-        return find_pair(mkt.bs_mktid).price_tick(price)
+        return Decimal(str(self._pair(mkt).price_tick(price)))
+
+    def _pair(self, mkt: MktPair) -> Pair:
+        return self._client.known_pair(mkt.bs_fqme)
 
     def read_record(self, record: dict[str, Any]) -> VenueFill:
         return mk_fill(convert(record, UserTrade))
@@ -147,7 +149,7 @@ class Orders:
         return await cache_contract(self._client, name)
 
 
-async def read_events(msgs: ChannelStream) -> AsyncIterator[Event]:
+async def read_events(msgs: ChannelStream[Message]) -> AsyncIterator[Event]:
     """
     What happens to the account.
     """
@@ -155,7 +157,7 @@ async def read_events(msgs: ChannelStream) -> AsyncIterator[Event]:
         match msg:
             case Reconnected():
                 yield msg
-            case ChangesMsg():
+            case Changes():
                 for trade in msg.trades:
                     yield mk_fill(trade)
                 for order in msg.orders:
@@ -171,7 +173,7 @@ def mk_reply(reply: OrderReply) -> Reply:
 def mk_order(order: Order) -> VenueOrder:
     match order.order_state:
         case 'open' | 'untriggered' | 'triggered':
-            state = 'open'
+            state: OrderState = 'open'
         case 'filled':
             state = 'filled'
         case _:
@@ -180,12 +182,13 @@ def mk_order(order: Order) -> VenueOrder:
         order_id=order.order_id,
         client_id=order.label,
         market=order.instrument_name,
-        side=order.direction,
+        side='buy' if order.direction == 'buy' else 'sell',
         state=state,
+        # of one at the market it is a word
         price=None if isinstance(order.price, str) else order.price,
         size=order.amount,
         filled=order.filled_amount,
-        avg_price=order.average_price,
+        avg_price=order.average_price or 0.0,
         created=order.creation_timestamp / 1000,
         updated=order.last_update_timestamp,
         reason=order.cancel_reason,
@@ -199,19 +202,16 @@ def mk_fill(trade: UserTrade) -> VenueFill:
         order_id=trade.order_id,
         client_id=trade.label,
         market=trade.instrument_name,
-        side=trade.direction,
+        side='buy' if trade.direction == 'buy' else 'sell',
         price=trade.price,
         size=trade.amount,
         fee=trade.fee,
         time=trade.timestamp / 1000,
-        record={name: it for name, it in asdict(trade).items() if it is not None},
+        record=asdict(trade),
     )
 
 
 def mk_position(position: Position) -> VenuePosition:
-    size = abs(position.size)
     return VenuePosition(
-        market=position.instrument_name,
-        size=-size if position.direction == 'sell' else size,
-        avg_price=position.average_price,
+        position.instrument_name, position.signed_size, position.average_price or 0.0
     )
