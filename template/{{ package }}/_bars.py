@@ -13,10 +13,9 @@ import pendulum
 
 from ._config import NAME
 from ._piker import DataUnavailable, def_iohlcv_fields
-from ._ticks import SizedTrade
-from ._trades import GetTrades, page_through
+from ._trades import GetTrades, PublicTrade, page_through
 
-Trade = TypeVar('Trade', bound=SizedTrade)
+Trade = TypeVar('Trade', bound=PublicTrade)
 
 Frame = tuple[np.ndarray, pendulum.DateTime, pendulum.DateTime]
 """Bars, and when the first and the last one open."""
@@ -92,7 +91,7 @@ async def build_seconds(
     return mk_seconds(trades, end_ms // 1000)
 
 
-def mk_seconds(trades: Sequence[SizedTrade], end: int) -> np.ndarray:
+def mk_seconds(trades: Sequence[PublicTrade], end: int) -> np.ndarray:
     """
     Bars of 1 s from the first of the trades, which may be in any order, up to the
     second before `end`.

@@ -8,21 +8,13 @@ is not known is left out, since not every host takes a null.
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from ._piker import MktPair
 from ._trades import PublicTrade, Run
 
 
-class SizedTrade(PublicTrade, Protocol):
-    @property
-    def price(self) -> float: ...
-
-    @property
-    def amount(self) -> float: ...
-
-
-def mk_trade_ticks(run: Run[SizedTrade]) -> list[dict[str, Any]]:
+def mk_trade_ticks(run: Run[PublicTrade]) -> list[dict[str, Any]]:
     """
     The trades' ticks. The first one has the number of those before it that could not
     be had, as `missed`.
