@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 #{% endif %}
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager as acm
 from itertools import count
 from typing import Any, NoReturn, TypeVar
@@ -128,15 +128,30 @@ class Connection:
     async def wait_open(self) -> None:
         await self._opened.wait()
 
-    def post(self, method: str, params: dict[str, Any], call_id: int = 0) -> None:
+    def post(
+        self,
+        method: str,
+        params: Mapping[str, object] | None = None,
+        call_id: int = 0,
+    ) -> None:
         """
         Send a request, but wait for nothing: nobody's `call_id` is 0.
         """
-        request = {'jsonrpc': '2.0', 'id': call_id, 'method': method, 'params': params}
-        if self._websocket:
-            self._websocket.post(msgspec.json.encode(request).decode())
+        assert self._websocket
+        request = {
+            'jsonrpc': '2.0',
+            'id': call_id,
+            'method': method,
+            'params': params or {},
+        }
+        self._websocket.post(msgspec.json.encode(request).decode())
 
-    async def call(self, method: str, params: dict[str, Any], type: type[T]) -> T:
+    async def call(
+        self,
+        method: str,
+        result: type[T],
+        params: Mapping[str, object],
+    ) -> T:
         """
         Make a request, and return its result.
 
@@ -158,7 +173,7 @@ class Connection:
                 raise self._mk_error(method, code, message, data)
             case reply:
                 try:
-                    return msgspec.json.decode(reply.result, type=type)
+                    return msgspec.json.decode(reply.result, type=result)
                 except _nonsense as err:
                     raise BrokerError(f'{method}: no such reply: {err}') from err
 

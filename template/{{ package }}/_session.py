@@ -8,18 +8,19 @@ for the author's `api.py` to say, which is a `Venue`.
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager as acm
+from functools import partial
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import msgspec
 import trio
 
-from ._config import NAME, Limits, Pool
+from ._config import NAME, Limits
 from ._connection import Connection, open_connection
 from ._errors import AuthError, ConnectionLost, NotConnected, Overrun, Throttled
+from ._pacer import Pacer, Pool
 from ._piker import BrokerError, Struct, get_logger, open_nursery
 
 T = TypeVar('T')
@@ -123,45 +124,6 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Reconnected], Generic[M]):
         await self._receive.aclose()
 
 
-class Pacer:
-    """
-    Spends credits, and waits for new ones before the venue has to refuse.
-    """
-
-    def __init__(self, pools: Mapping[str, Pool]) -> None:
-        self._pools = pools
-        self._credits = {name: pool.size for name, pool in pools.items()}
-        self._since = dict.fromkeys(pools, -math.inf)
-
-    def _refill(self, name: str) -> float:
-        now, pool = trio.current_time(), self._pools[name]
-        if self._since[name] < now:
-            earned = (now - self._since[name]) * pool.refill
-            self._credits[name] = min(pool.size, self._credits[name] + earned)
-            self._since[name] = now
-        return self._credits[name]
-
-    async def spend(self, name: str, cost: float) -> None:
-        """
-        Take credits from a pool. They may be such that it has yet to earn: whoever
-        comes first waits least.
-        """
-        self._refill(name)
-        self._credits[name] -= cost
-        debt = -self._credits[name] / self._pools[name].refill
-        if debt > 0:
-            if debt > 1:
-                log.warning('the venue takes the next %s in %.1f s', name, debt)
-            await trio.sleep(debt)
-
-    def block(self, name: str, pause: float) -> None:
-        """
-        The venue says that a pool is empty, and for how long.
-        """
-        empty = -pause * self._pools[name].refill
-        self._credits[name] = min(self._refill(name), empty)
-
-
 class Caller:
     """
     Makes requests on one connection, at the pace that the venue allows.
@@ -173,16 +135,20 @@ class Caller:
         self._pacer = pacer
         self.given_up = trio.Event()
 
-    async def call(self, method: str, params: dict[str, Any], type: type[T]) -> T:
+    async def call(self, method: str, result: type[T], /, **params: object) -> T:
         """
-        Make a request, and return its result.
+        Make a request, and return its result; params that are None are left out.
 
         Raises `ConnectionLost`, or what the venue's refusal stands for.
         """
         pool, cost = self._venue.cost(method)
         await self._pacer.spend(pool, cost)
         try:
-            return await self._connection.call(method, params, type)
+            return await self._connection.call(
+                method,
+                result,
+                {name: it for name, it in params.items() if it is not None},
+            )
         except Throttled as err:
             self._pacer.block(pool, err.pause)
             raise
@@ -213,17 +179,15 @@ class Session:
 
     # requests
 
-    async def request(self, method: str, params: dict[str, Any], type: type[T]) -> T:
+    async def request(self, method: str, result: type[T], /, **params: object) -> T:
         """
-        Make a request that does no harm when it is made twice.
+        Make a request that does no harm when it is made twice. Returns its result;
+        params that are None are left out.
         """
-        return await self._repeat(self.request_once, method, params, type)
+        return await self._repeat(partial(self.request_once, method, result, **params))
 
     async def request_once(
-        self,
-        method: str,
-        params: dict[str, Any],
-        type: type[T],
+        self, method: str, result: type[T], /, **params: object
     ) -> T:
         """
         Make a request that is not to be made twice: it is made again only where the
@@ -232,7 +196,7 @@ class Session:
         for is_last in (False, True):
             caller = await self._wait_connected()
             try:
-                return await caller.call(method, params, type)
+                return await caller.call(method, result, **params)
             except ConnectionLost:
                 self._disconnect(caller)
                 raise
@@ -243,10 +207,10 @@ class Session:
                 self._disconnect(caller)
         raise AssertionError('unreachable')
 
-    async def _repeat(self, query: Callable[..., Awaitable[T]], *args: Any) -> T:
+    async def _repeat(self, query: Callable[[], Awaitable[T]]) -> T:
         for _ in range(self._limits.attempts - 1):
             try:
-                return await query(*args)
+                return await query()
             except NotConnected:
                 raise
             except ConnectionLost as err:
@@ -254,7 +218,7 @@ class Session:
             except Throttled as err:
                 log.info('%s; trying again in %g s', err, err.pause)
                 await trio.sleep(err.pause)
-        return await query(*args)
+        return await query()
 
     async def _wait_connected(self) -> Caller:
         with trio.move_on_after(self._limits.patience):
@@ -287,7 +251,7 @@ class Session:
             self._streams.setdefault(channel, []).append(stream)
             self._unread.discard(channel)
         try:
-            await self._repeat(self._subscribe, [*channels])
+            await self._repeat(partial(self._subscribe, [*channels]))
             yield stream
         finally:
             for channel in channels:

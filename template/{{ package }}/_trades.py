@@ -6,7 +6,7 @@ and the paging through what is too long for one reply.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from ._config import NAME
@@ -57,6 +57,12 @@ class PublicTrade(Protocol):
     @property
     def timestamp(self) -> int: ...
 
+    @property
+    def price(self) -> float: ...
+
+    @property
+    def amount(self) -> float: ...
+
 
 Trade = TypeVar('Trade', bound=PublicTrade)
 
@@ -79,7 +85,7 @@ class GetTrades(Protocol[Trade]):
         """
 
 
-Run = tuple[int, list[Trade]]
+Run = tuple[int, Sequence[Trade]]
 """Trades in their order, and how many before them could not be had."""
 
 
@@ -175,7 +181,7 @@ class Tape(Generic[Trade]):
         return page, max(page[-1].timestamp, start_ms + 1)
 
     def _take_numbered(self, trades: list[Trade]) -> list[Run[Trade]]:
-        runs: list[Run[Trade]] = []
+        runs: list[tuple[int, list[Trade]]] = []
         for trade in trades:
             number = _number(trade)
             missed = 0 if self.last_number is None else number - self.last_number - 1
@@ -189,7 +195,7 @@ class Tape(Generic[Trade]):
                 runs.append((missed, []))
             runs[-1][1].append(trade)
             self.last_number = number
-        return runs
+        return [*runs]
 
     def _take_unknown(self, trades: list[Trade]) -> list[Trade]:
         new = [it for it in trades if it.trade_id not in self._known]
