@@ -30,7 +30,7 @@ import pytest
 import tomli_w
 import trio
 
-from simvenue import process
+import simvenue.process
 from simvenue.process import SimVenue
 
 from .accounting import MktPair
@@ -236,7 +236,7 @@ def open_simvenue(request: pytest.FixtureRequest) -> OpenSimVenue:
     """
     if request.config.getoption('--venue'):
         pytest.skip('needs a venue that can be disturbed: run without --venue')
-    return process.open_simvenue
+    return simvenue.process.open_simvenue
 
 
 @pytest.fixture(scope='session')
@@ -281,9 +281,11 @@ async def find_market(venue: SimVenue, mod: ModuleType, kind: str = '') -> Marke
     """
     The first market of the venue, of that kind if any is given.
     """
-    infos = [it for it in await venue.markets() if kind in ('', it.kind)]
-    mkt, _ = await mod.get_mkt_info(infos[0].name)
-    return Market(infos[0].name, mkt, infos[0].last, Decimal(infos[0].min_amount))
+    name = next(it.name for it in await venue.markets() if kind in ('', it.kind))
+    info = await venue.market(name)
+    assert info.last
+    mkt, _ = await mod.get_mkt_info(name)
+    return Market(name, mkt, info.last, Decimal(info.min_amount))
 
 
 def write_brokers_toml(conf_dir: Path, **section: Any) -> None:

@@ -87,7 +87,8 @@ async def test_a_live_session(open_live: OpenLive) -> None:
         assert len(filled) == 101
         open_orders = [it.client_id for it in account.orders if it.state == 'open']
         assert open_orders == [resting.oid]
-        assert set(live.services.service_tasks) == {'emsd', f'brokerd.{market.mkt.broker}'}
+        brokerd = f'brokerd.{market.mkt.broker}'
+        assert set(live.services.service_tasks) == {'emsd', brokerd}
 
 
 async def send_a_hundred(
@@ -148,7 +149,7 @@ async def test_orders_in_the_middle_of_a_disconnect(open_live: OpenLive) -> None
 
         bought: Counter[str] = Counter()
         for fill in (await live.venue.account('simkey')).fills:
-            bought[fill.client_id] += round(fill.size / live.market.size(1))
+            bought[fill.client_id] += round(fill.amount / live.market.size(1))
         assert bought == dict.fromkeys(oids, 100)
 
 
@@ -171,7 +172,7 @@ async def test_no_order_is_lost_with_brokerd(open_live: OpenLive) -> None:
         assert [it[-1] for it in told.values()] == ['closed', 'closed', 'canceled']
         account = await live.venue.account('simkey')
         assert len(account.orders) == 4
-        bought = sum(Decimal(str(fill.size)) for fill in account.fills)
+        bought = sum(Decimal(str(fill.amount)) for fill in account.fills)
         assert float(bought) == live.market.size(300)
         await client.cancel(resting.oid)
         await wait_for(stream, resting.oid, 'canceled')

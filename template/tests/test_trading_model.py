@@ -176,7 +176,7 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
                 await session.run(todo)
             books = await live.venue.account('simkey')
             position = sum(
-                fill.size if fill.side == 'buy' else -fill.size for fill in books.fills
+                fill.amount if fill.side == 'buy' else -fill.amount for fill in books.fills
             )
             async with open_ems(mod.name, 'live') as (_, stream, pps, _, dialogs):
                 told = sum(pp.size for by_fqme in pps.values() for pp in by_fqme.values())
@@ -194,14 +194,14 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
     assert not dialogs
     states = {order.client_id: order.state for order in books.orders}
     assert len(states) == len(books.orders) <= len(session.sent)
-    names = {'filled': 'closed', 'canceled': 'canceled'}
+    names = {'filled': 'closed', 'cancelled': 'canceled'}
     for oid, end in session.ended.items():
-        assert end == names[states.get(oid, 'canceled')], session.sent[oid]
+        assert end == names[states.get(oid, 'cancelled')], session.sent[oid]
 
     # as many fills, in what was told and in the ledger
     traded: defaultdict[str, Decimal] = defaultdict(Decimal)
     for fill in books.fills:
-        traded[fill.client_id] += Decimal(str(fill.size))
+        traded[fill.client_id] += Decimal(str(fill.amount))
     assert traded == {
         oid: sum(Decimal(str(size)) for size in fills.values())
         for oid, fills in session.fills.items()

@@ -23,8 +23,8 @@ from msgspec.structs import replace
 
 from ._config import NAME, Credentials, load_accounts
 from ._errors import ConnectionLost, OrderExpired, OrderRejected, Throttled
-from ._flows import Emit, Flow, Flows
-from ._orders import OrderApi, check_order, mk_error
+from ._flows import Emit, Flows
+from ._orders import Flow, OrderApi, Side, check_order, mk_error
 from ._piker import (
     BrokerdOrder,
     BrokerdOrderAck,
@@ -211,11 +211,12 @@ class AccountDialog:
         mkt: MktPair,
         msg: BrokerdOrder,
     ) -> None:
+        side: Side = 'buy' if msg.action == 'buy' else 'sell'
         while not flow.cancel_called:
             deadline = self._api.now() + _valid_for
             try:
                 reply = await self._api.place(
-                    mkt, msg.action, msg.size, msg.price, reqid, deadline
+                    mkt, side, msg.size, msg.price, reqid, deadline
                 )
             except OrderExpired as err:
                 log.warning('order %s: placing it again: %s', reqid, err)

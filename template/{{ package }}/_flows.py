@@ -48,7 +48,7 @@ _overlap: float = 60
 _first_overlap: float = 3600
 """... and after a start, when only the ledger tells, from so many."""
 _doubt: float = 1
-"""How long the rest of a story may be under way before the venue is asked for it, s..."""
+"""How long the rest of a story may be under way before the venue is asked for it..."""
 _probe: float = 60
 """... and how often, where there seems to be no rest."""
 _max_ended: int = 1024
@@ -168,11 +168,11 @@ class Flows:
             await self.on_order(order)
         still_open = {order.order_id for order in orders}
         for reqid, flow in list(self._flows.items()):
-            order = flow.order
-            if order is None or flow.is_editing or order.order_id in still_open:
+            known = flow.order
+            if known is None or flow.is_editing or known.order_id in still_open:
                 continue
             if not await self.look_up(reqid, flow) and flow.is_open:
-                gone = replace(order, state='canceled', reason='the venue lost it')
+                gone = replace(known, state='canceled', reason='the venue lost it')
                 await self.on_order(gone)
         positions = await insist(self._api.positions)
         for position in positions:
@@ -378,8 +378,13 @@ class Flows:
         if flow.told != flow.filled:
             self._in_doubt.set()
         elif order.state != 'open':
-            end = 'closed' if order.state == 'filled' else 'canceled'
-            self.emit_end(reqid, flow, end, flow.size, order.reason)
+            self.emit_end(
+                reqid,
+                flow,
+                'closed' if order.state == 'filled' else 'canceled',
+                flow.size,
+                order.reason,
+            )
 
     def emit_open(self, reqid: str, flow: Flow) -> None:
         """

@@ -111,9 +111,14 @@ class OrderApi(Protocol):
     where it came too late, and else `BrokerError` where it is refused.
     """
 
-    traits: Traits
-    events: AsyncIterable[Event]
-    """What the venue tells of the account, unasked."""
+    @property
+    def traits(self) -> Traits: ...
+
+    @property
+    def events(self) -> AsyncIterable[Event]:
+        """
+        What the venue tells of the account, unasked.
+        """
 
     def now(self) -> float:
         """

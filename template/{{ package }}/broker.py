@@ -197,8 +197,7 @@ def mk_order(order: Order) -> VenueOrder:
 
 def mk_fill(trade: UserTrade) -> VenueFill:
     return VenueFill(
-        # of a trade with oneself, each side is one
-        fill_id=f'{trade.trade_id}/{trade.order_id}',
+        fill_id=trade.key,
         order_id=trade.order_id,
         client_id=trade.label,
         market=trade.instrument_name,
