@@ -1,0 +1,72 @@
+"""
+What can go wrong between this backend and its venue.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ._piker import BrokerError, DataThrottle
+
+_min_pause: float = 0.05
+_usual_pause: float = 1
+_max_pause: float = 60
+
+
+class ConnectionLost(BrokerError):
+    """
+    The connection broke down, or what came over it made no sense. The venue may or may
+    not have carried out a request that was under way.
+    """
+
+
+class NotConnected(ConnectionLost):
+    """
+    There is no connection, and has not been for a while.
+    """
+
+
+class Overrun(BrokerError):
+    """
+    The consumer of a channel was too slow, and has missed messages.
+    """
+
+
+class Throttled(DataThrottle):
+    """
+    The venue does not take requests just now: there were too many, or it is under
+    maintenance. This one was not carried out.
+    """
+
+    def __init__(self, message: str, pause: float | None = None) -> None:
+        told = _usual_pause if pause is None else pause
+        self.pause = _usual_pause
+        """Seconds until the next attempt: what the venue says, within reason."""
+        if not math.isnan(told):
+            self.pause = min(max(told, _min_pause), _max_pause)
+        if self.pause != told:
+            message += f', for {told:g} s as it says; trying again in {self.pause:g} s'
+        super().__init__(message)
+
+
+class AuthError(BrokerError):
+    """
+    The venue does not accept the credentials, or there are none.
+    """
+
+
+class OrderRejected(BrokerError):
+    """
+    The venue refuses an order, or has none of that name.
+    """
+
+    def __init__(self, message: str, code: int | str) -> None:
+        super().__init__(message)
+        self.code = code
+        """The venue's own."""
+
+
+class OrderExpired(OrderRejected):
+    """
+    The venue heard of an order later than it was allowed to carry it out.
+    """

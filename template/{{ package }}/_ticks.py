@@ -1,0 +1,94 @@
+"""
+Quotes and their ticks, in the host's form.
+
+Prices and sizes are plain floats: others do not survive the way to another actor. What
+is not known is left out, since not every host takes a null.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ._piker import MktPair
+from ._trades import PublicTrade, Run
+
+
+def mk_trade_ticks(run: Run[PublicTrade]) -> list[dict[str, Any]]:
+    """
+    The trades' ticks. The first one has the number of those before it that could not
+    be had, as `missed`.
+    """
+    missed, trades = run
+    ticks: list[dict[str, Any]] = []
+    for trade in trades:
+        tick = {
+            'type': 'trade',
+            'price': trade.price,
+            'size': trade.amount,
+            'time': trade.timestamp / 1000,
+        }
+        if trade.number is not None:
+            tick['trade_id'] = trade.number
+        ticks.append(tick)
+    if missed:
+        ticks[0]['missed'] = missed
+    return ticks
+
+
+def mk_l1_ticks(
+    time_ms: int,
+    *,
+    bid: tuple[float | None, float | None],
+    ask: tuple[float | None, float | None],
+) -> list[dict[str, Any]]:
+    """
+    The best bid and ask, each a price and the size on offer there. A side that is empty
+    has no tick.
+    """
+    return [
+        {'type': side, 'price': price, 'size': size or 0.0, 'time': time_ms / 1000}
+        for side, (price, size) in {'bid': bid, 'ask': ask}.items()
+        if price
+    ]
+
+
+def mk_quote(mkt: MktPair, ticks: list[dict[str, Any]]) -> dict[str, Any]:
+    """
+    A quote of what has just come. One of trades has the `trade_id` of the last.
+    """
+    last = ticks[-1]
+    quote = {
+        'symbol': mkt.bs_fqme,
+        'ticks': ticks,
+        'broker_ts': last['time'],
+        'brokerd_ts': time.time(),
+    }
+    if last['type'] == 'trade':
+        quote['last'] = last['price']
+        if 'trade_id' in last:
+            quote['trade_id'] = last['trade_id']
+    return quote
+
+
+def mk_first_quote(
+    mkt: MktPair,
+    ticks: list[dict[str, Any]],
+    *,
+    time_ms: int,
+    last: float,
+    last_number: int | None,
+) -> dict[str, Any]:
+    """
+    The quote that a feed begins with: there may be no ticks, but there is a last price.
+    """
+    quote = {
+        'symbol': mkt.bs_fqme,
+        'ticks': ticks,
+        'broker_ts': time_ms / 1000,
+        'brokerd_ts': time.time(),
+        'last': last,
+    }
+    if last_number is not None:
+        quote['trade_id'] = last_number
+    return quote
