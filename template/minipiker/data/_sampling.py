@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tractor
 import trio
@@ -83,8 +83,8 @@ async def register_with_sampler(ctx: tractor.Context, period_s: float) -> None:
 
 def samplerd_init(
     loglevel: str | None = None,
-    **start_actor_kwargs: object,
-) -> dict[str, object]:
+    **start_actor_kwargs: Any,
+) -> dict[str, Any]:
     """
     The arguments with which `samplerd` is started.
     """
@@ -98,7 +98,7 @@ def samplerd_init(
 
 async def spawn_samplerd(
     loglevel: str | None = None,
-    **start_actor_kwargs: object,
+    **start_actor_kwargs: Any,
 ) -> bool:
     """
     Start `samplerd`. Runs in `pikerd`.

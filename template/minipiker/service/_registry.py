@@ -14,6 +14,7 @@ from pathlib import Path
 import tractor
 
 from .. import config
+from .._gate import get_key
 from .._tractor import Addr, find_actor
 from ..brokers import __brokers__
 
@@ -46,12 +47,15 @@ def _addr_file() -> Path:
 @cm
 def publish_registry(addr: Addr) -> Iterator[None]:
     """
-    Let other processes find this project's `pikerd` while the block runs.
+    Let other processes find this project's `pikerd` while the block runs, and get in:
+    those of the same user, who alone can read the file.
     """
     host, port = addr
     file = _addr_file()
-    content = f'{host} {port} {os.getpid()}'
+    content = f'{host} {port} {os.getpid()} {get_key().hex()}'
     file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
     file.write_text(content)
     try:
         yield
@@ -65,9 +69,22 @@ def find_registry() -> Addr | None:
     The registry's address of this project's running `pikerd`, if there is one.
     """
     try:
-        host, port, pid = _addr_file().read_text().split()
+        host, port, pid, _ = _addr_file().read_text().split()
         os.kill(int(pid), 0)
         with socket.create_connection((host, int(port)), timeout=1):
             return host, int(port)
     except (OSError, ValueError):  # no file, no process, no server, half a file
         return None
+
+
+def find_key(addr: Addr) -> bytes:
+    """
+    What the `pikerd` at `addr` lets one in by.
+    """
+    try:
+        host, port, _, key = _addr_file().read_text().split()
+    except (OSError, ValueError):
+        raise ConnectionError('there is no pikerd, or none of this user') from None
+    if (host, int(port)) != addr:
+        raise ConnectionError(f'the pikerd of this user is not at {addr}')
+    return bytes.fromhex(key)
