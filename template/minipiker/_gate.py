@@ -248,6 +248,17 @@ def _guard_release() -> None:
         finally:
             channel.msgstream.stream.socket.close()
 
+    cancel_rpc_tasks = _actor.Actor.cancel_rpc_tasks
+
+    async def cancel_tasks(actor: Any, only_chan: Channel | None = None) -> None:
+        # the runtime's own then waits for those of all other peers as well
+        if only_chan is None:
+            await cancel_rpc_tasks(actor)
+        for channel, cid in list(actor._rpc_tasks):
+            if channel is only_chan:
+                await actor._cancel_task(cid, channel)
+
+    _actor.Actor.cancel_rpc_tasks = cancel_tasks
     Channel.connect = connect
     _discovery._connect_chan = connect_chan
     # it only looks if anybody is there, and gives him a second
