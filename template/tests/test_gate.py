@@ -234,6 +234,7 @@ async def test_an_actors_own_methods_and_its_debugger_are_not_for_others(
         open_feed([f'btcusdt.{broker}']),
         find_service(f'datad.{broker}') as datad,
     ):
+        assert datad
         for portal in (pikerd, datad):
             for module, function in (
                 ('tractor._debug', '_set_trace'),
