@@ -19,6 +19,8 @@ from piker_new.render import render
 
 ROOT = Path(__file__).parents[1]
 
+pytest_plugins = ['sdks']
+
 # Whole projects, whose suites are not this one's.
 collect_ignore = ['golden']
 
