@@ -175,7 +175,7 @@ def _add_backend(
         return
     name = final['backend']
     _tell(
-        _paint(f'Created {checkout / "piker" / "brokers" / name}', sys.stdout, 'green'),
+        _paint(f'Created {checkout / final["package"]}', sys.stdout, 'green'),
         '',
         f'  cd {shlex.quote(str(checkout))}',
         f'  {name.upper()}_URL=... pytest tests/test_{name}.py',
