@@ -91,7 +91,7 @@ def watched(command: str, cwd: Path, environ: dict[str, str]) -> None:
     with subprocess.Popen(
         ['sh', '-c', f'exec {command}'],
         cwd=cwd,
-        env=environ,
+        env=environ | {'XDG_CONFIG_HOME': str(cwd.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -144,3 +144,26 @@ def test_every_command(
         installed = checkout.parent / folder / 'bin' / 'piker-new'
         typed(f'{installed} backend deribit2 {folder}', tmp_path, environ)
         assert tree(tmp_path / folder) == tree(rendered({'backend': 'deribit2'}))
+
+
+def test_every_command_of_a_project(project: Path, uv: str, tmp_path: Path) -> None:
+    """Of its README, in its own environment; what runs for ever is ended by Ctrl-C."""
+    readme = (project / 'README.md').read_text()
+    commands = [
+        command
+        for block in re.findall('```console\n(.*?)```', readme, re.DOTALL)
+        for command in re.findall(r'^\$ (.+?)(?:  +#.*)?$', block, re.MULTILINE)
+    ]
+    assert commands[0] == 'uv run pytest'
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin' / 'uv').symlink_to(uv)
+    environ = outside() | {
+        'PATH': f'{tmp_path / "bin"}:{os.environ["PATH"]}',
+        'XDG_CONFIG_HOME': str(tmp_path),
+    }
+    for command in commands:
+        if ' quotes ' in command:
+            watched(command, project, environ)
+        # what a reader fills in has tests of its own, in a piker and a tree of it
+        elif command not in SUITES and not re.search(r'\b(PYTHON|PATH|URL)\b', command):
+            typed(command, project, environ)
