@@ -150,9 +150,8 @@ def written(sdks: dict[str, Wrapped], tmp_path_factory: pytest.TempPathFactory) 
         package = folder / f'piker_{name}'
         package.mkdir()
         (package / '__init__.py').touch()
-        (package / '_proxy.py').write_text(
-            proxy.read_text().replace('{{ backend }}', name)
-        )
+        (package / '_config.py').write_text(f'NAME = {name!r}\n')
+        (package / '_proxy.py').write_text(proxy.read_text())
         (package / 'sdk.py').write_text(sdk.text)
     (folder / 'nasty_sdk.py').write_text(NASTY)
     return folder
