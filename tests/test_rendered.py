@@ -174,6 +174,14 @@ def test_metadata(answers: Answers, rendered: Render) -> None:
     ]
 
 
+@pytest.mark.parametrize('answers', COMBINATIONS, ids=spell)
+def test_a_backend_says_its_name_once(answers: Answers, rendered: Render) -> None:
+    package = rendered({**answers, 'backend': 'my_venue'}) / 'piker_my_venue'
+    said = {path: text.count(b'my_venue') for path, text in tree(package).items()}
+    said['__init__.py'] -= 1  # the description
+    assert {path: times for path, times in said.items() if times} == {'_config.py': 1}
+
+
 def test_only_the_backend_is_in_the_wheel(
     project: Path, uv: str, tmp_path: Path
 ) -> None:

@@ -50,8 +50,6 @@ async def spawn_service(service_name: str, loglevel: str | None) -> int:
     return service.process.pid
 
 
-
-
 @endpoint
 async def cancel_service(service_name: str) -> None:
     """
