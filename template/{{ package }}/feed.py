@@ -47,9 +47,7 @@ async def stream_quotes(
     async with send_chan, open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
         instrument = pair.instrument_name
-        # not `.raw`, for which a client has to log in
-        channels = f'trades.{instrument}.100ms', f'quote.{instrument}'
-        async with client.open_channel(*channels) as msgs:
+        async with client.open_channel(*mk_channels(instrument)) as msgs:
             ticker = await client.get_ticker(instrument)
             tape = mk_tape(client, instrument)
             # what comes after the newest is streamed, or else fetched
@@ -70,6 +68,13 @@ async def stream_quotes(
             feed_is_live.set()
             async for ticks in stream_ticks(tape, msgs):
                 await send_chan.send({mkt.bs_fqme: mk_quote(mkt, ticks)})
+
+
+def mk_channels(instrument: str) -> tuple[str, str]:
+    """
+    Those of a market's trades and quotes. Not `.raw`, for which a client has to log in.
+    """
+    return f'trades.{instrument}.100ms', f'quote.{instrument}'
 
 
 async def stream_ticks(
