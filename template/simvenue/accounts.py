@@ -5,23 +5,19 @@ What an account has: balances, positions, orders, and a history of its trades.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from .instruments import CURRENCIES
-from .market import Market
+from .instruments import Instrument
 from .matching import Order
 from .source import Direction
 
-LEVERAGE = 10
-"""Of perpetuals: how many times its margin a position may be worth."""
-
-
-def _plenty() -> dict[str, Decimal]:
-    return {it.currency: Decimal(10_000_000) for it in CURRENCIES}
+_PLENTY = Decimal(10_000_000)
+_OPTION_MARGIN = Decimal('0.1')
+"""Of what is sold short, in underlying."""
 
 
 class Credentials(Struct, frozen=True):
@@ -30,7 +26,13 @@ class Credentials(Struct, frozen=True):
     """
 
     secret: str
-    balances: dict[str, Decimal] = field(default_factory=_plenty)
+    balances: dict[str, Decimal] | None = None
+    """Without them, plenty of everything."""
+
+    def owns(self, currencies: Iterable[str]) -> dict[str, Decimal]:
+        if self.balances is None:
+            return dict.fromkeys(currencies, _PLENTY)
+        return self.balances
 
     def __repr__(self) -> str:
         return 'Credentials(...)'
@@ -42,48 +44,67 @@ Liquidity = Literal['maker', 'taker']
 class Fill(Struct, frozen=True):
     """
     A trade, as the one of its sides that this account is sees it. The price is in
-    ticks, the amount in steps, the fee in the quote currency.
+    ticks, the amount in steps, the fee in the settlement currency.
     """
 
-    user_seq: int
+    seq: int
+    """Counts the account's fills."""
     trade_id: int
+    trade_seq: int
     order_id: str
-    label: str
-    instrument: str
+    client_id: str
+    market: str
     direction: Direction
     price: int
     amount: int
     fee: Decimal
+    profit: Decimal
     liquidity: Liquidity
     timestamp: int
 
 
 class Position(Struct):
     """
-    The net of all trades in a market, in base currency, and its cost at entry.
+    The net of all trades in a market, in the unit of its amounts, and its worth at
+    entry: in the currency of prices, of an inverse contract in its base currency.
     """
 
     size: Decimal = Decimal(0)
     cost: Decimal = Decimal(0)
+    realized: Decimal = Decimal(0)
 
-    @property
-    def average_price(self) -> Decimal:
-        return self.cost / self.size if self.size else Decimal(0)
+    def average_price(self, instrument: Instrument) -> Decimal:
+        if not self.size:
+            return Decimal(0)
+        if instrument.counts_quote:
+            return self.size / self.cost
+        return self.cost / self.size
 
-    def trade(self, amount: Decimal, price: Decimal) -> Decimal:
+    def profit(
+        self, instrument: Instrument, amount: Decimal, price: Decimal
+    ) -> Decimal:
+        """
+        What closing `amount` of it (signed as the position is) at `price` yields.
+        """
+        gain = instrument.worth(amount, price) - self.cost * amount / self.size
+        return -gain if instrument.counts_quote else gain
+
+    def trade(self, instrument: Instrument, amount: Decimal, price: Decimal) -> Decimal:
         """
         Buy `amount`, or sell where it is negative; returns the profit made by it.
         """
         profit = Decimal(0)
         if self.size * amount < 0:
-            closed = max(-abs(self.size), -abs(amount)).copy_sign(amount)
-            entry = self.average_price
-            profit = closed * (entry - price)
-            self.size += closed
-            self.cost = self.size * entry
-            amount -= closed
+            closed = min(abs(self.size), abs(amount)).copy_sign(self.size)
+            profit = self.profit(instrument, closed, price)
+            self.cost -= self.cost * closed / self.size
+            self.size -= closed
+            amount += closed
+        if not self.size:
+            self.cost = Decimal(0)
         self.size += amount
-        self.cost += amount * price
+        self.cost += instrument.worth(amount, price)
+        self.realized += profit
         return profit
 
 
@@ -96,13 +117,14 @@ class Account:
     Changes with its fills, and with its open orders as far as these bind funds.
     """
 
-    def __init__(self, key: str, initial: dict[str, Decimal]) -> None:
+    def __init__(self, key: str, number: int, initial: dict[str, Decimal]) -> None:
         self.key = key
+        self.number = number
         self.balances = defaultdict(Decimal, initial)
         self.positions: defaultdict[str, Position] = defaultdict(Position)
         self.fills: list[Fill] = []
         self.orders: dict[str, Order] = {}
-        self.labels: dict[str, Order] = {}
+        self.by_client_id: defaultdict[str, list[Order]] = defaultdict(list)
         self.open_orders: dict[str, Order] = {}
         self._bound: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._bound_by: dict[str, Decimal] = {}
@@ -112,8 +134,8 @@ class Account:
         Take in a new order, or one from the journal.
         """
         self.orders[order.order_id] = order
-        if order.label:
-            self.labels[order.label] = order
+        if order.client_id:
+            self.by_client_id[order.client_id].append(order)
         self.update(order)
 
     def update(self, order: Order) -> None:
@@ -130,27 +152,46 @@ class Account:
         if bound:
             self._bound_by[order.order_id] = bound
 
-    def apply(self, fill: Fill, market: Market) -> None:
+    def trade(
+        self, instrument: Instrument, amount: Decimal, price: Decimal, fee: Decimal
+    ) -> Decimal:
         """
-        Take in a trade.
+        Buy `amount`, or sell where it is negative, for `fee`; the profit made by it.
         """
-        self.fills.append(fill)
-        instrument = market.instrument
-        price = fill.price * instrument.tick_size
-        bought = fill.amount * instrument.amount_step
-        if fill.direction == 'sell':
-            bought = -bought
-        profit = self.positions[fill.instrument].trade(bought, price)
+        profit = Decimal(0)
+        if instrument.has_positions:
+            position = self.positions[instrument.name]
+            profit = position.trade(instrument, amount, price)
         if instrument.kind == 'spot':
-            self.balances[instrument.base_currency] += bought
-            self.balances[instrument.quote_currency] -= bought * price + fill.fee
+            self.balances[instrument.base] += amount
+            self.balances[instrument.quote] -= amount * price + fee
+        elif instrument.kind == 'option':
+            self.balances[instrument.settlement] -= amount * price + fee
         else:
-            self.balances[instrument.quote_currency] += profit - fill.fee
+            self.balances[instrument.settlement] += profit - fee
+        return profit
+
+    def bound(self, currency: str) -> Decimal:
+        """
+        What its open orders keep.
+        """
+        return self._bound[currency]
+
+    def margin(self, currency: str, instruments: Mapping[str, Instrument]) -> Decimal:
+        """
+        What its positions keep.
+        """
+        margins = [
+            _margin(instruments[name], it.size, abs(it.cost))
+            for name, it in self.positions.items()
+            if it.size and instruments[name].settlement == currency
+        ]
+        return sum(margins, Decimal(0))
 
     def available(
         self,
         currency: str,
-        markets: dict[str, Market],
+        instruments: Mapping[str, Instrument],
         replaced: Order | None = None,
     ) -> Decimal:
         """
@@ -158,34 +199,72 @@ class Account:
         aside.
         """
         free = self.balances[currency] - self._bound[currency]
-        for name, position in self.positions.items():
-            instrument = markets[name].instrument
-            if instrument.kind == 'perp' and instrument.quote_currency == currency:
-                free -= abs(position.cost) / LEVERAGE
         if replaced and replaced.funds == currency:
             free += self._bound_by.get(replaced.order_id, 0)
-        return free
+        return free - self.margin(currency, instruments)
 
     def needs(
-        self,
-        market: Market,
-        direction: Direction,
-        pieces: Pieces,
+        self, instrument: Instrument, direction: Direction, pieces: Pieces
     ) -> tuple[str, Decimal]:
         """
         The currency, and how much of it, that an order takes to trade `pieces`.
         """
-        instrument = market.instrument
-        unit = instrument.tick_size * instrument.amount_step
-        amount = instrument.amount_step * sum(amount for _, amount in pieces)
-        worth = unit * sum(price * amount for price, amount in pieces)
-        fee = worth * instrument.taker_fee
-        if instrument.kind == 'perp':
-            position = self.positions[market.name].size
-            held = position if direction == 'sell' else -position
-            # what closes a position needs no margin
-            opened = max(Decimal(0), amount - max(Decimal(0), held)) / amount
-            return instrument.quote_currency, worth * opened / LEVERAGE + fee
-        if direction == 'sell':
-            return instrument.base_currency, amount
-        return instrument.quote_currency, worth + fee
+        sizes = [
+            (price * instrument.tick_size, amount * instrument.amount_step)
+            for price, amount in pieces
+        ]
+        amount = sum((amount for _, amount in sizes), Decimal(0))
+        worth = sum((instrument.worth(it, price) for price, it in sizes), Decimal(0))
+        fee = sum((fee_of(instrument, *it, 'taker') for it in sizes), Decimal(0))
+        if instrument.kind == 'spot':
+            if direction == 'sell':
+                return instrument.base, amount
+            return instrument.quote, worth + fee
+        held = self.positions[instrument.name].size
+        if direction == 'buy':
+            held = -held
+        # what closes a position needs no margin
+        opened = max(Decimal(0), amount - max(Decimal(0), held)) / amount
+        sign = 1 if direction == 'buy' else -1
+        margin = _margin(instrument, sign * amount * opened, worth * opened)
+        if instrument.kind == 'option' and direction == 'buy':
+            margin = worth
+        return instrument.settlement, margin + fee
+
+
+def _margin(instrument: Instrument, size: Decimal, worth: Decimal) -> Decimal:
+    if instrument.kind != 'option':
+        return worth / instrument.leverage
+    if size > 0:
+        return Decimal(0)
+    unit = Decimal(1) if instrument.inverse else Decimal(instrument.price)
+    return _OPTION_MARGIN * abs(size) * unit
+
+
+def fee_of(
+    instrument: Instrument, price: Decimal, amount: Decimal, liquidity: Liquidity
+) -> Decimal:
+    """
+    Of a trade, in the settlement currency.
+    """
+    rate = instrument.maker_fee if liquidity == 'maker' else instrument.taker_fee
+    worth = instrument.worth(amount, price)
+    if instrument.kind != 'option':
+        return worth * rate
+    unit = Decimal(1) if instrument.inverse else Decimal(instrument.price)
+    # an eighth of the premium at most
+    return min(rate * amount * unit, worth / 8)
+
+
+class AccountNews(Struct, frozen=True):
+    """
+    What one event changed in an account.
+    """
+
+    account: Account
+    fills: list[Fill]
+    orders: list[Order]
+    markets: list[str]
+    """Those in which its position is another."""
+    currencies: list[str]
+    """Those of which it has more or less."""

@@ -19,17 +19,28 @@ class Clock:
         speed: float = 1,
         since: float | None = None,
     ) -> None:
+        self.set(epoch, speed, since)
+
+    def set(
+        self,
+        epoch: int | None = None,
+        speed: float = 1,
+        since: float | None = None,
+    ) -> None:
+        """
+        Make it another time.
+        """
         self.since = time.time() if since is None else since
         self.epoch = int(self.since * 1000) if epoch is None else epoch
-        self._speed = speed
+        self.speed = speed
         # real time may be set back, this may not
         self._zero = time.monotonic() - (time.time() - self.since)
 
     def now(self) -> int:
-        return self.epoch + int((time.monotonic() - self._zero) * self._speed * 1000)
+        return self.epoch + int((time.monotonic() - self._zero) * self.speed * 1000)
 
     def seconds_until(self, moment: int) -> float:
         """
         Real seconds until `moment` (ms), 0 if it has passed.
         """
-        return max(0, moment - self.now()) / 1000 / self._speed
+        return max(0, moment - self.now()) / 1000 / self.speed

@@ -5,229 +5,282 @@ The exchange: what becomes of orders.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .accounts import Account, Fill, Liquidity
+from .accounts import Account, AccountNews, Fill, Liquidity, fee_of
+from .events import Trades
+from .instruments import Instrument
 from .market import Market, Trade
-from .matching import Book, Offer, Order, OrderState, OrderType, opposite
-from .server import INVALID_PARAMS, RpcError, Venue
+from .matching import Offer, Order, OrderState, OrderType, TimeInForce, opposite
+from .pricing import payoff
+from .refusals import Reason, Refusal
 from .source import Direction
 
-ORDER_NOT_FOUND = 10004
-NOT_ENOUGH_FUNDS = 10009
-REJECTED = 11030
-NOT_OPEN = 11044
-WOULD_TAKE = 11054
+if TYPE_CHECKING:
+    from .engine import Engine
 
 
-class OrderView(Struct, frozen=True):
+class Delivery(Struct, frozen=True):
     """
-    An order as clients see it.
+    The end of a position, when its instrument expires.
     """
 
-    order_id: str
-    label: str
-    instrument_name: str
-    direction: Direction
-    order_type: OrderType
-    order_state: OrderState
-    price: float | None
-    amount: float
-    filled_amount: float
-    average_price: float
-    post_only: bool
-    creation_timestamp: int
-    last_update_timestamp: int
-    cancel_reason: str
-
-
-class UserTrade(Struct, frozen=True):
-    """
-    A fill as clients see it.
-    """
-
-    user_seq: int
-    trade_id: int
-    order_id: str
-    label: str
-    instrument_name: str
-    direction: Direction
-    price: float
-    amount: float
-    fee: float
-    fee_currency: str
-    liquidity: Liquidity
+    account: str
+    market: str
+    price: Decimal
+    payoff: Decimal
     timestamp: int
-
-
-class OrderReply(Struct, frozen=True):
-    """
-    An order, and the trades that it made at once.
-    """
-
-    order: OrderView
-    trades: list[UserTrade]
-
-
-class PositionView(Struct, frozen=True):
-    """
-    A position as clients see it.
-    """
-
-    instrument_name: str
-    size: float
-    average_price: float
-
-
-class BalanceView(Struct, frozen=True):
-    """
-    A balance as clients see it.
-    """
-
-    currency: str
-    balance: float
-    available: float
 
 
 class Exchange:
     """
     Matches the orders of its accounts, with each other and with the market maker's.
 
-    It is put together again from the venue's journal, which has each state of an
+    It is put together again from the engine's journal, which has each state of an
     order and each fill, those of one event together.
     """
 
-    def __init__(self, venue: Venue, accounts: dict[str, Account]) -> None:
+    def __init__(self, engine: Engine, accounts: dict[str, Account]) -> None:
         self.accounts = accounts
-        self._venue = venue
-        self.books = {name: Book(market) for name, market in venue.markets.items()}
+        self._engine = engine
         self._changed: defaultdict[str, dict[str, Order]] = defaultdict(dict)
         self._filled: defaultdict[str, list[Fill]] = defaultdict(list)
+        self._resting: defaultdict[str, int] = defaultdict(int)
+        """How many open orders keep a market watched."""
         self._printed: set[int] = set()
         """Ids of trades that are ours."""
+        engine.listeners.append(self._on_event)
 
-        for key, fill in venue.journal.take('fill', tuple[str, Fill]):
+        journal = engine.journal
+        for key, fill in journal.take('fill', tuple[str, Fill]):
             if account := accounts.get(key):
-                account.apply(fill, venue.markets[fill.instrument])
-        orders = {it.order_id: it for it in venue.journal.take('order', Order)}
+                instrument = engine.recall(fill.market, fill.timestamp)
+                account.fills.append(fill)
+                account.trade(instrument, *_signed(instrument, fill), fill.fee)
+        for delivery in journal.take('delivery', Delivery):
+            if account := accounts.get(delivery.account):
+                self._deliver(account, delivery)
+        orders = {it.order_id: it for it in journal.take('order', Order)}
         self._count = len(orders)
         self._priority = max((it.priority for it in orders.values()), default=0)
         for order in orders.values():
             if account := accounts.get(order.account):
                 account.add(order)
                 if order.state == 'open':
-                    self.books[order.instrument].add(order)
-
-        for market in venue.markets.values():
-            market.quoter = self.books[market.name]
-            market.on_trades.append(self._on_trades)
+                    self._rest(order)
         for account in accounts.values():
             for order in list(account.open_orders.values()):
                 if order.cancel_on_disconnect:
-                    self.cancel(order, 'disconnected')
+                    self.cancel(order, 'cancel_on_disconnect')
+
+    # what accounts do
+
+    def order(self, account: Account, order_id: str) -> Order:
+        """
+        Raises `Refusal`.
+        """
+        try:
+            return account.orders[order_id]
+        except KeyError:
+            raise Refusal('order_not_found', order_id) from None
 
     def place(
         self,
         account: Account,
-        market: Market,
+        name: str,
         direction: Direction,
         amount: float,
         price: float | None,
         *,
-        order_type: OrderType,
         post_only: bool = False,
-        label: str = '',
+        slide: bool = False,
+        client_id: str = '',
+        time_in_force: TimeInForce = 'gtc',
+        reduce_only: bool = False,
         cancel_on_disconnect: bool = False,
     ) -> tuple[Order, list[Fill]]:
         """
-        A new order, and its fills so far. Raises `RpcError`.
+        A new order, and its fills so far; at the market where it has no price. One
+        that may only post and would trade is refused, or slides to a price where it
+        does not. Raises `Refusal`.
         """
-        if (order_type == 'limit') != (price is not None):
-            raise _invalid('a limit order has a price, a market order has none')
-        if post_only and price is None:
-            raise _invalid('a market order cannot be post_only')
+        market = self._engine.market(name)
         steps, ticks = self._check(market, amount, price)
-        if label in account.labels:
-            raise RpcError(REJECTED, f'other_reject: label {label!r} was used before')
-        market.advance()
-        now = self._venue.clock.now()
+        self._check_client_id(account, client_id)
+        now = self._engine.clock.now()
+        order_type: OrderType = 'market' if price is None else 'limit'
         order = Order(
-            order_id=str(self._count + 1),
+            order_id=self._engine.naming.order_id(market.instrument, self._count + 1),
             account=account.key,
-            label=label,
-            instrument=market.name,
+            client_id=client_id,
+            market=market.name,
             direction=direction,
             order_type=order_type,
             price=ticks,
             amount=steps,
             post_only=post_only,
+            reduce_only=reduce_only,
+            time_in_force=time_in_force,
             created=now,
             updated=now,
             priority=self._priority + 1,
             cancel_on_disconnect=cancel_on_disconnect,
         )
+        if post_only and slide:
+            self._slide(market, order)
         matches = self._match(account, market, order, order)
         self._count += 1
         self._priority += 1
         account.add(order)
         return order, self._execute(account, market, order, matches)
 
-    def edit(self, order: Order, amount: float, price: float) -> list[Fill]:
+    def edit(
+        self,
+        order: Order,
+        amount: float,
+        price: float | None,
+        *,
+        post_only: bool | None = None,
+        slide: bool = False,
+    ) -> tuple[Order, list[Fill]]:
         """
         Change an open order's total amount and its price. It keeps its place in the
-        queue where it only shrinks. Returns the fills that come of it. Raises
-        `RpcError`, and leaves the order alone then.
+        queue where it only shrinks. Returns the order, another one on a venue that
+        edits by replacement, and the fills that come of it. Raises `Refusal`, and
+        leaves the order alone then.
         """
         account = self.accounts[order.account]
-        market = self._venue.markets[order.instrument]
-        market.advance()
+        market = self._engine.market(order.market)
         self._require_open(order)
+        if price is None and order.price is not None:
+            price = market.prices.value(order.price)
         steps, ticks = self._check(market, amount, price)
         if steps <= order.filled:
-            raise _invalid('the amount must be more than what is filled')
+            raise Refusal('amount_too_low', 'not more than what is filled')
         keeps_place = ticks == order.price and steps <= order.amount
         edited = replace(order, price=ticks, amount=steps)
+        if post_only is not None:
+            edited.post_only = post_only
+        if edited.post_only and slide:
+            self._slide(market, edited)
         matches = self._match(account, market, edited, order)
-        self.books[market.name].remove(order)
-        order.price, order.amount = ticks, steps
+        if self._engine.traits['edit'] == 'replace':
+            return self._replace(order, edited)
+        self._unrest(order)
+        order.price, order.amount = edited.price, steps
+        order.post_only, order.replaced = edited.post_only, True
         if not keeps_place:
             self._priority += 1
             order.priority = self._priority
-        return self._execute(account, market, order, matches)
+        return order, self._execute(account, market, order, matches)
 
-    def cancel(self, order: Order, reason: str = 'by the user') -> None:
+    def _replace(self, order: Order, edited: Order) -> tuple[Order, list[Fill]]:
+        market = self._engine.market(order.market)
+        left = edited.amount - order.filled
+        self.cancel(order, 'replaced')
+        return self.place(
+            self.accounts[order.account],
+            order.market,
+            order.direction,
+            market.amounts.value(left),
+            None if edited.price is None else market.prices.value(edited.price),
+            post_only=edited.post_only,
+            client_id=order.client_id,
+            reduce_only=order.reduce_only,
+            cancel_on_disconnect=order.cancel_on_disconnect,
+        )
+
+    def cancel(self, order: Order, reason: str = 'user_request') -> None:
         """
-        Raises `RpcError` where it is no longer open.
+        Raises `Refusal` where it is no longer open.
         """
-        market = self._venue.markets[order.instrument]
-        market.advance()
+        self._engine.market(order.market)
         self._require_open(order)
-        self.books[order.instrument].remove(order)
-        self._close(order, 'cancelled', reason)
+        self._end(order, reason)
         self._report()
-        market.requote()
+
+    def _end(self, order: Order, reason: str) -> None:
+        self._unrest(order)
+        self._close(order, 'cancelled', reason)
+        self._engine.market(order.market).requote()
+
+    def settle(self, instrument: Instrument) -> None:
+        """
+        The end of an instrument: of its orders, and of the positions in it.
+        """
+        due = instrument.expiry is not None
+        due = due and (instrument.expiry or 0) <= self._engine.clock.now()
+        for account in self.accounts.values():
+            for order in list(account.open_orders.values()):
+                if order.market == instrument.name:
+                    self._end(order, 'settlement' if due else 'market_closed')
+        self._report()
+        for account in self.accounts.values():
+            if due and instrument.name in account.positions:
+                index = self._engine.market(instrument.name).index()
+                price = Decimal(str(round(index, 2)))
+                paid = Decimal(str(round(payoff(instrument, index), 8)))
+                delivery = Delivery(
+                    account.key, instrument.name, price, paid, instrument.expiry or 0
+                )
+                self._deliver(account, delivery)
+                self._engine.journal.append('delivery', delivery)
+                self._tell(account, [], [], [instrument.name])
+
+    def _deliver(self, account: Account, delivery: Delivery) -> None:
+        instrument = self._engine.recall(delivery.market, delivery.timestamp)
+        size = account.positions[delivery.market].size
+        if size:
+            account.trade(instrument, -size, delivery.payoff, Decimal(0))
+        del account.positions[delivery.market]
+
+    # what is refused
 
     def _require_open(self, order: Order) -> None:
         if order.state != 'open':
-            raise RpcError(NOT_OPEN, f'not_open_order: order is {order.state}')
+            raise Refusal('not_open', order.state)
 
     def _check(
-        self,
-        market: Market,
-        amount: float,
-        price: float | None,
+        self, market: Market, amount: float, price: float | None
     ) -> tuple[int, int | None]:
+        if not self._engine.is_active(market.instrument):
+            raise Refusal('market_closed', market.name)
+        reason: Reason = 'amount_step'
         try:
             steps = market.amounts.count(amount)
-            ticks = None if price is None else market.prices.count(price)
+            reason = 'price_step'
+            ticks = None if price is None else market.check_price(price)
         except ValueError as err:
-            raise _invalid(str(err)) from None
-        if steps * market.instrument.amount_step < market.instrument.min_trade_amount:
-            raise _invalid(f'the least amount is {market.instrument.min_trade_amount}')
+            raise Refusal(reason, str(err)) from None
+        least = market.instrument.min_amount
+        if steps * market.instrument.amount_step < least:
+            raise Refusal('amount_too_low', f'the least amount is {least}')
         return steps, ticks
+
+    def _check_client_id(self, account: Account, client_id: str) -> None:
+        used = account.by_client_id.get(client_id, [])
+        match self._engine.traits['client_ids']:
+            case 'open':
+                used = [it for it in used if it.state == 'open']
+            case 'never':
+                used = []
+        if client_id and used:
+            raise Refusal('client_id_used', client_id)
+
+    def _slide(self, market: Market, order: Order) -> None:
+        """
+        To the best price at which it does not trade.
+        """
+        best = market.book.levels(opposite(order.direction), 1)
+        if best and order.price is not None:
+            beyond = market.book.beside(best[0][0], order.direction)
+            better = min if order.direction == 'buy' else max
+            order.price = better(order.price, beyond)
 
     def _match(
         self,
@@ -237,27 +290,39 @@ class Exchange:
         replaced: Order,
     ) -> list[Offer]:
         """
-        What the order will trade with, if it may.
+        What the order will trade with, if it may. The account's own orders that are in
+        its way are cancelled.
         """
-        book = self.books[market.name]
-        matches = book.match(order.direction, order.left, order.price)
+        matches = market.book.match(order.direction, order.left, order.price)
         if order.post_only and matches:
-            raise RpcError(WOULD_TAKE, 'post_only_reject: it would trade at once')
+            raise Refusal('would_take', 'it would trade at once')
+        own = [
+            it.order for it in matches if it.order and it.order.account == account.key
+        ]
+        matches = [it for it in matches if it.order not in own] if own else matches
         pieces = [(it.price, it.amount) for it in matches]
-        if order.price is not None:
-            rest = order.left - sum(amount for _, amount in pieces)
-            pieces.append((order.price, rest))
-        if not pieces:
-            raise RpcError(REJECTED, 'other_reject: nothing to trade with')
-        currency, needed = account.needs(market, order.direction, pieces)
-        available = account.available(currency, self._venue.markets, replaced)
+        filled = sum(amount for _, amount in pieces)
+        if order.time_in_force == 'fok' and filled < order.left:
+            return []
+        if order.price is not None and order.time_in_force == 'gtc':
+            pieces.append((order.price, order.left - filled))
+        if not pieces and not own:
+            if order.price is None:
+                raise Refusal('no_liquidity', 'nothing to trade with')
+            return []
+        currency, needed = account.needs(market.instrument, order.direction, pieces)
+        available = account.available(currency, self._engine.known, replaced)
         if needed > available:
-            raise RpcError(
-                NOT_ENOUGH_FUNDS,
-                f'not_enough_funds: {needed:f} {currency} needed, '
-                f'{available:f} available',
+            raise Refusal(
+                'no_funds', f'{needed:f} {currency} needed, {available:f} available'
             )
+        for mine in own:
+            self._end(mine, 'self_trade')
+        if own:
+            return self._match(account, market, order, replaced)
         return matches
+
+    # what happens
 
     def _execute(
         self,
@@ -271,33 +336,48 @@ class Exchange:
         """
         before = len(account.fills)
         rest = order.left - sum(offer.amount for offer in matches)
-        if rest and order.price is not None:
+        rests = order.price is not None and order.time_in_force == 'gtc'
+        if rest and rests and order.price is not None:
             order.funds, needed = account.needs(
-                market, order.direction, [(order.price, rest)]
+                market.instrument, order.direction, [(order.price, rest)]
             )
             order.funds_per_step = needed / rest
         self._touch(order)
         for offer in matches:
             self._trade(market, offer, order.direction, taker=order)
-        if order.left and order.price is not None:
-            self.books[market.name].add(order)
+        if order.left and rests:
+            self._rest(order)
         elif order.left:
-            self._close(order, 'cancelled', 'nothing left to trade with')
+            self._close(order, 'cancelled', 'nothing_left_to_trade_with')
         self._report()
         market.requote()
         return [it for it in account.fills[before:] if it.order_id == order.order_id]
 
-    def _on_trades(self, market: Market, trades: list[Trade]) -> None:
+    def _rest(self, order: Order) -> None:
+        market = self._engine.market(order.market)
+        market.book.add(order)
+        self._resting[market.name] += 1
+        if self._resting[market.name] == 1:
+            self._engine.watch(market.name)
+
+    def _unrest(self, order: Order) -> None:
+        self._engine.market(order.market).book.remove(order)
+        self._resting[order.market] -= 1
+        if not self._resting[order.market]:
+            self._engine.unwatch(order.market)
+
+    def _on_event(self, event: object) -> None:
         """
         Let orders at rest take part in the trades of others.
         """
-        if trades[0].trade_id in self._printed:
-            self._printed.remove(trades[0].trade_id)
+        if not isinstance(event, Trades):
             return
-        for trade in trades:
-            price = market.prices.count(trade.price)
-            amount = market.amounts.count(trade.amount)
-            for offer in self.books[market.name].touched(price, amount):
+        market = event.market
+        if event.trades[0].id in self._printed:
+            self._printed.remove(event.trades[0].id)
+            return
+        for trade in event.trades:
+            for offer in market.book.touched(trade.price, trade.amount):
                 assert offer.order
                 self._trade(market, offer, opposite(offer.order.direction))
         self._report()
@@ -317,7 +397,7 @@ class Exchange:
             order.turnover += offer.price * offer.amount
             if not order.left:
                 if liquidity == 'maker':
-                    self.books[market.name].remove(order)
+                    self._unrest(order)
                 self._close(order, 'filled')
         self._printed.add(market.next_id)
         trade = market.print_extra(offer.price, offer.amount, direction)
@@ -334,25 +414,27 @@ class Exchange:
     ) -> None:
         account = self.accounts[order.account]
         instrument = market.instrument
-        rate = instrument.maker_fee if liquidity == 'maker' else instrument.taker_fee
-        worth = (
-            offer.price * instrument.tick_size * offer.amount * instrument.amount_step
-        )
+        price = offer.price * instrument.tick_size
+        amount = offer.amount * instrument.amount_step
         fill = Fill(
-            user_seq=len(account.fills) + 1,
-            trade_id=trade.trade_id,
+            seq=len(account.fills) + 1,
+            trade_id=trade.id,
+            trade_seq=trade.seq,
             order_id=order.order_id,
-            label=order.label,
-            instrument=market.name,
+            client_id=order.client_id,
+            market=market.name,
             direction=order.direction,
             price=offer.price,
             amount=offer.amount,
-            fee=worth * rate,
+            fee=fee_of(instrument, price, amount, liquidity),
+            profit=Decimal(0),
             liquidity=liquidity,
             timestamp=trade.timestamp,
         )
-        account.apply(fill, market)
-        self._venue.journal.append('fill', (account.key, fill))
+        profit = account.trade(instrument, *_signed(instrument, fill), fill.fee)
+        fill = replace(fill, profit=profit)
+        account.fills.append(fill)
+        self._engine.journal.append('fill', (account.key, fill))
         self._filled[account.key].append(fill)
         self._touch(order)
 
@@ -362,92 +444,59 @@ class Exchange:
         self._touch(order)
 
     def _touch(self, order: Order) -> None:
-        order.updated = self._venue.clock.now()
+        order.updated = self._engine.clock.now()
         self.accounts[order.account].update(order)
         self._changed[order.account][order.order_id] = order
 
     def _report(self) -> None:
         """
-        At the end of an event: write down what it changed, and tell the accounts.
+        At the end of an event: write down what it changed, and tell of it.
         """
         changed, self._changed = self._changed, defaultdict(dict)
         filled, self._filled = self._filled, defaultdict(list)
         for key, orders in changed.items():
             for order in orders.values():
-                self._venue.journal.append('order', order)
-            account, fills = self.accounts[key], filled[key]
-            names = dict.fromkeys(fill.instrument for fill in fills)
-            # trades first: who hears that an order is filled has heard of its fills
-            news: dict[str, list[Any]] = {
-                'trades': [self.trade_view(it) for it in fills],
-                'orders': [self.order_view(it) for it in orders.values()],
-                'positions': [self.position_view(account, it) for it in names],
-            }
-            for name, items in news.items():
-                if items:
-                    self._venue.publish(f'user.{name} {key}', {name: items})
+                self._engine.journal.append('order', order)
+            markets = list(dict.fromkeys(fill.market for fill in filled[key]))
+            # as they are now: what is told later must not be what became of them since
+            now = [replace(order) for order in orders.values()]
+            self._tell(self.accounts[key], filled[key], now, markets)
 
-    def order_view(self, order: Order) -> OrderView:
-        market = self._venue.markets[order.instrument]
-        average = (
-            order.turnover * market.prices.step / order.filled if order.filled else 0
-        )
-        return OrderView(
-            order_id=order.order_id,
-            label=order.label,
-            instrument_name=order.instrument,
-            direction=order.direction,
-            order_type=order.order_type,
-            order_state=order.state,
-            price=None if order.price is None else market.prices.value(order.price),
-            amount=market.amounts.value(order.amount),
-            filled_amount=market.amounts.value(order.filled),
-            average_price=float(average),
-            post_only=order.post_only,
-            creation_timestamp=order.created,
-            last_update_timestamp=order.updated,
-            cancel_reason=order.cancel_reason,
-        )
-
-    def reply(self, order: Order, fills: list[Fill]) -> OrderReply:
-        return OrderReply(self.order_view(order), [self.trade_view(it) for it in fills])
-
-    def trade_view(self, fill: Fill) -> UserTrade:
-        market = self._venue.markets[fill.instrument]
-        return UserTrade(
-            user_seq=fill.user_seq,
-            trade_id=fill.trade_id,
-            order_id=fill.order_id,
-            label=fill.label,
-            instrument_name=fill.instrument,
-            direction=fill.direction,
-            price=market.prices.value(fill.price),
-            amount=market.amounts.value(fill.amount),
-            fee=float(fill.fee),
-            fee_currency=market.instrument.quote_currency,
-            liquidity=fill.liquidity,
-            timestamp=fill.timestamp,
-        )
-
-    def position_view(self, account: Account, instrument: str) -> PositionView:
-        position = account.positions[instrument]
-        return PositionView(
-            instrument, float(position.size), float(position.average_price)
-        )
-
-    def position_views(self, account: Account) -> list[PositionView]:
-        return [self.position_view(account, it) for it in account.positions]
-
-    def balance_views(self, account: Account) -> list[BalanceView]:
-        return [
-            BalanceView(
-                currency,
-                float(balance),
-                float(account.available(currency, self._venue.markets)),
-            )
-            for currency, balance in account.balances.items()
+    def _tell(
+        self,
+        account: Account,
+        fills: list[Fill],
+        orders: list[Order],
+        markets: list[str],
+    ) -> None:
+        traded = [self._engine.instrument(name) for name in markets]
+        currencies = [
+            name
+            for it in traded
+            for name in ([it.base, it.quote] if it.kind == 'spot' else [it.settlement])
         ]
+        held = [it.name for it in traded if it.has_positions]
+        names = list(dict.fromkeys(currencies))
+        self._engine.tell(AccountNews(account, fills, orders, held, names))
 
 
-def _invalid(message: str) -> RpcError:
-    return RpcError(INVALID_PARAMS, f'Invalid params: {message}')
+class Known(dict[str, Instrument]):
+    """
+    Instruments by name, looked up as they are needed.
+    """
+
+    def __init__(self, find: Callable[[str], Instrument]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, name: str) -> Instrument:
+        return self._find(name)
+
+
+def _signed(instrument: Instrument, fill: Fill) -> tuple[Decimal, Decimal]:
+    """
+    What was bought (sold, where negative), and at which price.
+    """
+    amount = fill.amount * instrument.amount_step
+    price = fill.price * instrument.tick_size
+    return (amount if fill.direction == 'buy' else -amount), price

@@ -1,51 +1,100 @@
 """
-Misbehaviour on request.
+Misbehaviour on request, in terms of transport and engine.
 
-drop        the others are cut off, now
-silent      they hear nothing, not even replies, for `seconds` (default: for ever);
-            connections made later do
-repeat      the next `count` notifications (of `channel`) come twice
-reorder     the next notification (of `channel`) comes after the one that follows it
-skip        the next `count` notifications (of `channel`) never come: a gap in `seq`
-malformed   the next `count` messages (of `channel`, or in reply to `method`) are cut
-            in half
-rate_limit  the next `count` requests (of `method`) are refused, to be tried again
-            after `seconds`
-delay       the replies to the next `count` requests (of `method`) are `seconds` late
-lose_reply  the next `count` requests (of `method`) are carried out, and the connection
-            cut off before the reply
+Of the venue's connections
+drop           all are cut off, now
+silent         all hear nothing for `seconds` (default: for ever), and nobody listens to
+               them; those made later do
+refuse         new ones are cut off as soon as they are made, for `seconds`
+slow_reads     what clients send is read `seconds` late, message by message
+
+Of requests, by `operation` and `market`
+maintenance    refused as the venue does it, for `seconds`
+rate_limit     refused, to be tried again after `seconds`; where there are none, as the
+               venue does it, which may be without a word about that
+server_error   answered with an HTTP 502; on a socket, with its end
+unauthorized   the connection is logged out before the request is looked at
+lose_request   not carried out, and the connection cut off
+lose_reply     carried out, and the connection cut off before the reply
+delay          carried out, and the reply is `seconds` late
+
+Of the messages of a stream, by `topic` and `market`
+repeat         it comes twice
+reorder        it comes after the one that follows it
+skip           it never comes
+
+Of both, that is of messages, by any of these
+malformed      cut in half
+partial_frame  half of its bytes come, then the connection ends
+nested         JSON 10 000 deep instead
+huge           with 50 MB of white space
+wrong_type     its fields are of other types
+unknown_field  it has fields that nobody knows
+missing_field  it has lost its fields
+
+Each strikes `count` times, those with a duration for as long as that, or until they are
+cleared. The control port is never struck.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import time
+from typing import Any, Literal, get_args
 
+import msgspec
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from .server import Session
-
-Kind = Literal[
-    'drop',
-    'silent',
-    'repeat',
-    'reorder',
-    'skip',
-    'malformed',
+ConnectionFault = Literal['drop', 'silent', 'refuse', 'slow_reads']
+RequestFault = Literal[
+    'maintenance',
     'rate_limit',
-    'delay',
+    'server_error',
+    'unauthorized',
+    'lose_request',
     'lose_reply',
+    'delay',
 ]
+StreamFault = Literal['repeat', 'reorder', 'skip']
+MessageFault = Literal[
+    'malformed',
+    'partial_frame',
+    'nested',
+    'huge',
+    'wrong_type',
+    'unknown_field',
+    'missing_field',
+]
+Kind = ConnectionFault | RequestFault | StreamFault | MessageFault
+
+CONNECTION: tuple[str, ...] = get_args(ConnectionFault)
+REQUEST: tuple[str, ...] = get_args(RequestFault)
+STREAM: tuple[str, ...] = get_args(StreamFault)
+MESSAGE: tuple[str, ...] = get_args(MessageFault)
+KINDS = CONNECTION + REQUEST + STREAM + MESSAGE
+
+_LASTING = ('refuse', 'maintenance', 'slow_reads')
+"""Those that strike again and again."""
+_ALTERING = ('wrong_type', 'unknown_field', 'missing_field')
+_OTHER = {'not': 'what it was'}
+_DEPTH = 10_000
+_SIZE = 50 * 2**20
 
 
 class Fault(Struct, eq=False):
-    kind: Kind
-    count: int
-    seconds: float
-    channel: str | None
-    method: str | None
-    author: Session
-    """Whoever asked for it is spared."""
+    kind: str
+    count: int = 1
+    seconds: float | None = None
+    operation: str | None = None
+    topic: str | None = None
+    market: str | None = None
+    until: float | None = None
+
+    def strikes(self, operation: str, topics: tuple[str, ...], market: str) -> bool:
+        return (
+            self.operation in (None, operation)
+            and (self.topic is None or self.topic in topics)
+            and self.market in (None, market)
+        )
 
 
 class Faults:
@@ -56,25 +105,73 @@ class Faults:
     def __init__(self) -> None:
         self.armed: list[Fault] = []
 
+    def arm(self, fault: Fault) -> None:
+        if fault.kind in _LASTING:
+            wait = fault.seconds
+            if wait is not None and fault.kind != 'slow_reads':
+                fault.until = time.monotonic() + wait
+        self.armed.append(fault)
+
     def take(
         self,
-        session: Session,
-        *kinds: Kind,
-        channel: str | None = None,
-        method: str | None = None,
+        *kinds: str,
+        operation: str = '',
+        topics: tuple[str, ...] = (),
+        market: str = '',
     ) -> Fault | None:
         """
         The fault of one of these kinds, if any, that strikes this message.
         """
+        if not self.armed:
+            return None
+        now = time.monotonic()
+        self.armed = [it for it in self.armed if it.until is None or it.until > now]
         for fault in self.armed:
-            if (
-                fault.kind in kinds
-                and fault.author is not session
-                and fault.channel in (None, channel)
-                and fault.method in (None, method)
-            ):
-                fault.count -= 1
-                if not fault.count:
-                    self.armed.remove(fault)
+            if fault.kind in kinds and fault.strikes(operation, topics, market):
+                if fault.kind not in _LASTING:
+                    fault.count -= 1
+                    if not fault.count:
+                        self.armed.remove(fault)
                 return fault
         return None
+
+
+def alter(fault: Fault | None, content: Any) -> Any:
+    """
+    What a message is about, as the fault, if any, has it: the rows or the innermost
+    object that make up most of it are changed.
+    """
+    if fault is None or fault.kind not in _ALTERING:
+        return content
+    content = msgspec.to_builtins(content)
+    if isinstance(content, list):
+        return [alter(fault, it) for it in content]
+    if not isinstance(content, dict):
+        return content if fault.kind == 'unknown_field' else dict(_OTHER)
+    name = max(
+        content, key=lambda it: len(msgspec.json.encode(content[it])), default=''
+    )
+    inner = content.get(name)
+    first = inner[0] if isinstance(inner, list) and inner else inner
+    if isinstance(first, dict):
+        return {**content, name: alter(fault, inner)}
+    match fault.kind:
+        case 'unknown_field':
+            return {**content, 'unheard_of': {'nobody': ['knows', 1, None]}}
+        case 'missing_field':
+            return {}
+    return dict.fromkeys(content, _OTHER)
+
+
+def spoil(fault: Fault | None, message: bytes) -> bytes:
+    """
+    The message, as the fault, if any, has it.
+    """
+    match fault:
+        case Fault(kind='nested'):
+            return b'[' * _DEPTH + b']' * _DEPTH
+        case Fault(kind='malformed'):
+            return message[: len(message) // 2]
+        case Fault(kind='huge'):
+            return message + b' ' * _SIZE
+    return message

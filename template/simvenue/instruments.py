@@ -1,25 +1,27 @@
 """
-What is listed: currencies and instruments.
+What is listed: products, and the instruments that follow from them as time goes by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 LISTED = 1_420_070_400_000
 """2015-01-01, when trading began, in epoch ms."""
 
+Kind = Literal['spot', 'perpetual', 'future', 'option']
+OptionType = Literal['call', 'put']
 
-class Currency(Struct, frozen=True):
-    currency: str
-    kind: Literal['crypto', 'fiat']
-    decimals: int
+_WEEKS, _QUARTERS = 2, 2
+"""How many expiries of each there are at any time."""
 
 
 class Units:
@@ -55,40 +57,50 @@ class Units:
         return floats
 
 
-class Instrument(Struct, frozen=True):
+class Product(Struct, frozen=True, eq=False, kw_only=True):
     """
-    One market, as `public/get_instruments` lists it.
+    What instruments have in common that differ in expiry and strike only.
+
+    Amounts are in the venue's own unit: where `inverse`, of the quote currency (an
+    option's excepted), else of the base currency.
     """
 
-    instrument_name: str
-    kind: Literal['spot', 'perp']
-    base_currency: str
-    quote_currency: str
+    kind: Kind
+    base: str
+    quote: str
+    """The currency of prices."""
+    settlement: str
+    """The currency of profit, margin, premium and fee; of spot, the quote currency."""
+    inverse: bool = False
+    index: str
+    """Names the price that the instruments follow."""
+    price: float
+    """What the index wanders around."""
     tick_size: Decimal
+    tick_steps: tuple[tuple[Decimal, Decimal], ...] = ()
+    """Above a price: another tick size, a multiple of `tick_size`."""
     amount_step: Decimal
-    min_trade_amount: Decimal
-    is_active: bool = True
+    min_amount: Decimal
+    contract_size: Decimal = Decimal(1)
     maker_fee: Decimal = Decimal('0.0002')
     taker_fee: Decimal = Decimal('0.0005')
-    creation_timestamp: int = LISTED
+    leverage: int = 1
+    activity: float = 1
+    """Times the venue's rate of trades."""
+    strike_step: int = 0
 
-    @classmethod
-    def from_name(cls, name: str, tick_size: str, amount_step: str) -> Instrument:
-        """
-        The instrument called `BASE-QUOTE` or `BASE-QUOTE-PERP`.
 
-        Raises `ValueError` for a name of another shape.
-        """
-        kind: Literal['spot', 'perp']
-        match name.split('-'):
-            case [base, quote] if base and quote:
-                kind = 'spot'
-            case [base, quote, 'PERP'] if base and quote:
-                kind = 'perp'
-            case _:
-                raise ValueError(f'{name!r} is not BASE-QUOTE or BASE-QUOTE-PERP')
-        step = Decimal(amount_step)
-        return cls(name, kind, base, quote, Decimal(tick_size), step, step)
+class Instrument(Product, frozen=True, eq=False, kw_only=True):
+    """
+    One market, under the venue's name for it.
+    """
+
+    name: str
+    expiry: int | None = None
+    """In epoch ms."""
+    strike: Decimal | None = None
+    option_type: OptionType | None = None
+    listed: int = LISTED
 
     @property
     def prices(self) -> Units:
@@ -98,56 +110,125 @@ class Instrument(Struct, frozen=True):
     def amounts(self) -> Units:
         return Units(self.amount_step)
 
+    @property
+    def grid(self) -> list[tuple[int, int]]:
+        """
+        Above how many ticks a price must be a multiple of how many, ascending.
+        """
+        return [
+            (int(above / self.tick_size), int(step / self.tick_size))
+            for above, step in self.tick_steps
+        ]
 
-CURRENCIES = [
-    Currency('BTC', 'crypto', 8),
-    Currency('ETH', 'crypto', 8),
-    Currency('SOL', 'crypto', 8),
-    Currency('USDT', 'crypto', 6),
-    Currency('EUR', 'fiat', 2),
-]
+    @property
+    def has_positions(self) -> bool:
+        return self.kind != 'spot'
 
-LISTING = {
-    Instrument.from_name(name, tick_size, amount_step): price
-    for name, tick_size, amount_step, price in [
-        ('BTC-USDT', '0.1', '0.001', 60_000.0),
-        ('ETH-USDT', '0.01', '0.001', 3_000.0),
-        ('SOL-USDT', '0.01', '0.01', 150.0),
-        ('ETH-BTC', '0.00001', '0.001', 0.05),
-        ('BTC-EUR', '0.1', '0.001', 55_000.0),
-        ('BTC-USDT-PERP', '0.1', '0.001', 60_000.0),
-        ('ETH-USDT-PERP', '0.01', '0.001', 3_000.0),
+    @property
+    def counts_quote(self) -> bool:
+        """
+        Whether amounts are of the quote currency.
+        """
+        return self.inverse and self.kind != 'option'
+
+    def worth(self, amount: Decimal, price: Decimal) -> Decimal:
+        """
+        What `amount` is worth at `price`, in the settlement currency.
+        """
+        return amount / price if self.counts_quote else amount * price
+
+
+def make_instrument(
+    product: Product, name: Callable[[Any], str], **terms: Any
+) -> Instrument:
+    """
+    The instrument of a product with these terms, called as `name` says.
+    """
+    unnamed = Instrument(**asdict(product), name='', **terms)
+    return Instrument(**{**asdict(unnamed), 'name': name(unnamed)})
+
+
+def step_at(grid: list[tuple[int, int]], price: int) -> int:
+    """
+    The least change of a price (in ticks).
+    """
+    step = 1
+    for above, ticks in grid:
+        if price > above:
+            step = ticks
+    return step
+
+
+def _fridays(now: datetime) -> Iterator[datetime]:
+    day = now.replace(hour=8, minute=0, second=0, microsecond=0)
+    day += timedelta((4 - day.weekday()) % 7)
+    while True:
+        if day > now:
+            yield day
+        day += timedelta(7)
+
+
+def _ends_quarter(day: datetime) -> bool:
+    return day.month % 3 == 0 and (day + timedelta(7)).month != day.month
+
+
+def expiries(now: int) -> dict[int, int]:
+    """
+    Those to come at a time, and since when each of them is listed (ms): the next
+    Fridays, and the last Fridays of quarters, at 08:00 UTC.
+    """
+    found: dict[int, int] = {}
+    quarters = 0
+    for week, day in enumerate(_fridays(datetime.fromtimestamp(now / 1000, UTC))):
+        ms = int(day.timestamp() * 1000)
+        if _ends_quarter(day) and quarters < _QUARTERS:
+            quarters += 1
+            found[ms] = ms - 200 * 86_400_000
+        elif week < _WEEKS:
+            found[ms] = ms - 7 * _WEEKS * 86_400_000
+        elif quarters == _QUARTERS:
+            return found
+    raise AssertionError('there is always another Friday')
+
+
+def list_instruments(
+    products: Iterable[Product],
+    name: Callable[[Any], str],
+    now: int,
+    strikes: int,
+    index: Callable[[Product, int], float],
+) -> Iterator[Instrument]:
+    """
+    What is listed at a time, with so many strikes for each expiry of options around
+    the `index` when they were listed.
+    """
+    dates = expiries(now)
+    for product in products:
+        if product.kind in ('spot', 'perpetual'):
+            yield make_instrument(product, name)
+            continue
+        for expiry, listed in dates.items():
+            terms: dict[str, Any] = {'expiry': expiry, 'listed': listed}
+            if product.kind == 'future':
+                yield make_instrument(product, name, **terms)
+                continue
+            for strike in _strikes(product, strikes, index(product, listed // 1000)):
+                for option_type in ('call', 'put'):
+                    yield make_instrument(
+                        product,
+                        name,
+                        **terms,
+                        strike=Decimal(strike),
+                        option_type=option_type,
+                    )
+
+
+def _strikes(product: Product, number: int, index: float) -> list[int]:
+    # where there are many they are closer together
+    step = product.strike_step if number < 10 else product.strike_step // 10
+    middle = round(index / step)
+    return [
+        strike * step
+        for strike in range(middle - number // 2, middle - number // 2 + number)
+        if strike > 0
     ]
-}
-"""The instruments, and the price around which each one wanders."""
-
-
-def currencies(instruments: Iterable[Instrument]) -> list[Currency]:
-    """
-    Those that there are, and those that `instruments` of a recording are in: coins,
-    as far as we know.
-    """
-    listed = {it.currency: it for it in CURRENCIES}
-    for instrument in instruments:
-        for name in (instrument.base_currency, instrument.quote_currency):
-            listed.setdefault(name, Currency(name, 'crypto', 8))
-    return list(listed.values())
-
-
-def search(
-    instruments: Iterable[Instrument],
-    pattern: str,
-    limit: int,
-) -> list[Instrument]:
-    """
-    Those with `pattern` in their name, in any case and with or without dashes;
-    those that begin with it first.
-    """
-
-    def plain(text: str) -> str:
-        return text.replace('-', '').lower()
-
-    wanted = plain(pattern)
-    found = [it for it in instruments if wanted in plain(it.instrument_name)]
-    found.sort(key=lambda it: not plain(it.instrument_name).startswith(wanted))
-    return found[:limit]

@@ -1,5 +1,5 @@
 """
-One market: its trades as they happen, its quote, its candles.
+One market: its trades as they happen, its quote and book, its candles.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Protocol
+from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
 
 from .clock import Clock
-from .instruments import LISTED, Instrument, Units
+from .instruments import Instrument, step_at
 from .journal import Journal
+from .matching import Book, Levels, MarketMaker, Quote
 from .source import (
     CLOSE,
     HIGH,
@@ -24,7 +25,6 @@ from .source import (
     VOLUME,
     Bars,
     Direction,
-    Noise,
     Print,
     Source,
     Tape,
@@ -35,80 +35,44 @@ _DAY = 86_400
 
 
 class Trade(Struct, frozen=True):
-    trade_id: int
+    """
+    Prices in ticks, amounts in steps.
+    """
+
+    seq: int
+    """Without gaps in its market."""
+    id: int
+    """Unique among the markets of one settlement currency, with gaps."""
     timestamp: int
-    price: float
-    amount: float
+    price: int
+    amount: int
     direction: Direction
 
 
-class Quote(Struct, frozen=True):
+class Candles(Struct, frozen=True):
     """
-    The best bid and offer, prices in ticks and amounts in steps.
-    """
-
-    bid: int
-    bid_amount: int
-    ask: int
-    ask_amount: int
-
-
-class Quoter(Protocol):
-    """
-    Whoever quotes in a market.
+    Columns, ascending: when each opens (ms), prices in ticks, amounts in steps.
     """
 
-    def quote(self) -> Quote: ...
-
-
-class MarketMaker:
-    """
-    Quotes anew after every trade: a spread of one to three ticks, with the trade's
-    price at the end where it was.
-    """
-
-    def __init__(self, market: Market, seed: int) -> None:
-        self._market = market
-        self._noise = Noise(seed, f'{market.name} quotes')
-        self._thrown: dict[int, int] = {}
-        self._thrown_at = 0
-
-    def quote(self) -> Quote:
-        last = self._market.last
-        spread = 1 + self.dice(3, 0)
-        if last.direction == 'buy':
-            ask = max(2, last.price)
-            bid = max(1, ask - spread)
-        else:
-            bid = last.price
-            ask = bid + spread
-        return Quote(bid, 1 + self.dice(2000, 1), ask, 1 + self.dice(2000, 2))
-
-    def dice(self, sides: int, number: int) -> int:
-        """
-        What die `number` shows, from 0 on; all are thrown again after every trade.
-        """
-        if self._thrown_at != self._market.next_id:
-            self._thrown_at = self._market.next_id
-            self._thrown.clear()
-        if number not in self._thrown:
-            pips = self._noise.below(sides, number, np.array([self._thrown_at]))
-            self._thrown[number] = int(pips[0])
-        return self._thrown[number]
+    times: Bars
+    bars: Bars
 
 
 class Market:
     """
     Follows a source through time, and takes trades from elsewhere in between.
 
-    Trade ids number the source's trades since its beginning and the `extra` ones
+    Trades are numbered as those of the source since its beginning and the `extra` ones
     together, so that a venue which restarts goes on counting where it would have been.
+    Nothing is computed as long as nobody asks.
     """
 
     _KEPT = 10_000
     """Trades that are remembered; older ones are computed anew."""
-    _KEPT_SECONDS = 3600
-    """Likewise for candles."""
+    _LEAP = 30
+    """Seconds that it follows trade by trade; what is longer ago it leaps over."""
+    _EXACT = 1_500_000
+    """Seconds that are looked at one by one for candles."""
 
     def __init__(
         self,
@@ -120,52 +84,70 @@ class Market:
         journal: Journal,
     ) -> None:
         self.instrument = instrument
-        self.name = instrument.instrument_name
-        self.prices = Units(instrument.tick_size)
-        self.amounts = Units(instrument.amount_step)
+        self.name = instrument.name
+        self.prices = instrument.prices
+        self.amounts = instrument.amounts
         self.on_trades: list[Callable[[Market, list[Trade]], None]] = []
         """Told of all trades."""
         self.on_quote: list[Callable[[Market], None]] = []
         """Told of a new quote."""
-        self.maker = MarketMaker(self, seed)
-        self.quoter: Quoter = self.maker
-        """Whose quote clients see."""
+        self.maker = MarketMaker(instrument, seed)
+        self.book = Book(instrument, self.maker)
+        self.watched = 0
+        """By how many it has to be kept up to date."""
+        self._grid = instrument.grid
         self._source = source
         self._clock = clock
         self._journal = journal
+        self._salt = crc32(self.name.encode()) & 0xFFFFF
         self._extra = journal.take(f'trade {self.name}', Trade)
-        self._extra_ids = [trade.trade_id for trade in self._extra]
+        self._extra_seqs = [trade.seq for trade in self._extra]
         self._recent: deque[Trade] = deque(maxlen=self._KEPT)
         self._unannounced: deque[list[Trade]] = deque()
-        self._volume_24h = (0, 0.0)
-
-        now = clock.now()
-        self._second = now // 1000
-        self._now = now
-        self._due = deque(source.trades(self._second))
-        self.next_id = 1 + source.count(self._second) + len(self._extra)
-        self.last = self._latest(clock.epoch // 1000)
-        self._tape = Tape(self._second, self.last.price)
+        self._indexes: dict[int, float] = {}
+        self._stats: tuple[int, Bars] = (0, np.zeros(5, np.int64))
+        self._now = self._time()
+        self._start(self._now // 1000)
         self.advance()
 
-    def _latest(self, start: int) -> Print:
+    def _time(self) -> int:
         """
-        Stands for the trade before now; without any since `start`, prices stand still.
+        Now; of what has expired, then.
         """
-        idle = self._source.count(start) == self._source.count(self._second)
-        second = start if idle else self._second
-        price = int(self._source.bars(second, second + 1)[0, OPEN])
-        if self._extra and self._extra[-1].timestamp >= second * 1000:
-            price = self.prices.count(self._extra[-1].price)
-        return Print(self._now, price, 1, 'buy')
+        return min(self._clock.now(), (self.instrument.expiry or 2**62) - 1)
+
+    def _start(self, second: int) -> None:
+        """
+        Be at the beginning of `second`, wherever it was before.
+        """
+        self._second = second
+        self._due = deque(self._source.trades(second))
+        self._recent.clear()
+        self.next_seq = 1 + self._source.count(second) + len(self._extra)
+        epoch = self._clock.epoch // 1000
+        # where nothing happens prices stand still
+        still = self._source.count(epoch) == self._source.count(second)
+        start = min(epoch, second) if still else second
+        price = int(self._source.bars(start, start + 1)[0, OPEN])
+        self._tape = Tape(start, price)
+        self.last = Print(self._now, price, 1, 'buy')
+        for trade in self._extra:
+            if trade.timestamp >= start * 1000:
+                self._take(trade)
+        self.maker.on_trade(self.last, self.next_seq)
 
     def advance(self) -> None:
         """
         Let happen what was due by now.
         """
-        self._now = self._clock.now()
+        self._now = self._time()
+        second = self._now // 1000
+        if second - self._second > self._LEAP or second < self._second - 1:
+            if self._source.count(second) == self._source.count(self._second):
+                self._second = second
+            else:
+                self._start(second)
         trades = [self._record(trade) for trade in self._until(self._now)]
-        self._tape.forget(self._now // 1000 - self._KEPT_SECONDS)
         if trades:
             self._announce(trades)
 
@@ -182,7 +164,49 @@ class Market:
         """
         When to `advance()` next, in ms.
         """
-        return self._due[0].time if self._due else (self._second + 1) * 1000
+        due = self._due[0].time if self._due else (self._second + 1) * 1000
+        return due if due < (self.instrument.expiry or 2**62) else 2**62
+
+    def index(self) -> float:
+        """
+        The price that it follows.
+        """
+        return self._source.index(self._now // 1000)
+
+    def index_at(self, second: int) -> float:
+        """
+        The same of that minute.
+        """
+        minute = second // 60
+        if minute not in self._indexes:
+            if len(self._indexes) > 100:
+                self._indexes.clear()
+            self._indexes[minute] = self._source.index(minute * 60)
+        return self._indexes[minute]
+
+    def round(self, price: float) -> int:
+        """
+        The nearest price that there is, in ticks.
+        """
+        ticks = max(1, round(price))
+        step = step_at(self._grid, ticks)
+        return max(step, ticks - ticks % step)
+
+    @property
+    def now(self) -> int:
+        """
+        When it was up to date, in ms.
+        """
+        return self._now
+
+    def check_price(self, price: float) -> int:
+        """
+        In ticks. Raises `ValueError` where there is no such price.
+        """
+        ticks = self.prices.count(price)
+        if ticks % (step := step_at(self._grid, ticks)):
+            raise ValueError(f'{price} is not a multiple of {step * self.prices.step}')
+        return ticks
 
     def print_extra(self, price: int, amount: int, direction: Direction) -> Trade:
         """
@@ -190,24 +214,35 @@ class Market:
         """
         trade = self._record(Print(self._now, price, amount, direction))
         self._extra.append(trade)
-        self._extra_ids.append(trade.trade_id)
+        self._extra_seqs.append(trade.seq)
         self._journal.append(f'trade {self.name}', trade)
         self._announce([trade])
         return trade
 
     def _record(self, trade: Print) -> Trade:
-        time, price, amount, direction = self.last = trade
-        self._tape.add(time // 1000, price, amount)
-        record = Trade(
-            self.next_id,
-            time,
-            self.prices.value(price),
-            self.amounts.value(amount),
-            direction,
-        )
-        self.next_id += 1
+        record = self._number(self.next_seq, trade)
+        self.next_seq += 1
         self._recent.append(record)
+        self._take(record)
+        self.maker.on_trade(self.last, self.next_seq)
         return record
+
+    def _take(self, trade: Trade) -> None:
+        self.last = Print(trade.timestamp, trade.price, trade.amount, trade.direction)
+        self._tape.add(trade.timestamp // 1000, trade.price, trade.amount)
+
+    @property
+    def next_id(self) -> int:
+        return self.next_seq << 20 | self._salt
+
+    def _number(self, seq: int, trade: Print) -> Trade:
+        return Trade(seq, seq << 20 | self._salt, *trade)
+
+    def seq_of(self, trade_id: int) -> int | None:
+        """
+        Of the trade with that id, if it is one of this market.
+        """
+        return trade_id >> 20 if trade_id & 0xFFFFF == self._salt else None
 
     def _announce(self, trades: list[Trade]) -> None:
         self._unannounced.append(trades)
@@ -226,97 +261,94 @@ class Market:
         for callback in self.on_quote:
             callback(self)
 
-    def trades(self, start_id: int | None, limit: int) -> list[Trade]:
+    def quote(self) -> Quote:
+        return self.book.quote()
+
+    def depth(self, limit: int) -> tuple[Levels, Levels]:
         """
-        At most `limit` trades from `start_id` on, or else the newest.
+        The best so many bids and asks.
+        """
+        return self.book.levels('buy', limit), self.book.levels('sell', limit)
+
+    def trades(self, start: int, stop: int) -> list[Trade]:
+        """
+        Those numbered from `start` to before `stop`.
         """
         self.advance()
-        start = max(1, self.next_id - limit if start_id is None else start_id)
-        stop = min(start + limit, self.next_id)
-        kept = self.next_id - len(self._recent)
+        start, stop = max(1, start), min(stop, self.next_seq)
+        kept = self.next_seq - len(self._recent)
         recent = islice(self._recent, max(0, start - kept), max(0, stop - kept))
         return [*self._recompute(start, min(stop, kept)), *recent]
+
+    def seq_at(self, time: int) -> int:
+        """
+        The number of the first trade at or after that time (ms).
+        """
+        self.advance()
+        second = min(max(time // 1000, self.instrument.listed // 1000), self._second)
+        earlier = bisect_left(self._extra, time, key=lambda it: it.timestamp)
+        seq = 1 + self._source.count(second) + earlier
+        for trade in self.trades(max(1, seq), self.next_seq if time > 0 else 0):
+            if trade.timestamp >= time:
+                return trade.seq
+        return self.next_seq if time > 0 else 1
 
     def _recompute(self, start: int, stop: int) -> Iterator[Trade]:
         trades: list[Print] = []
         first = 0
-        for trade_id in range(start, stop):
-            earlier = bisect_left(self._extra_ids, trade_id)
-            if self._extra_ids[earlier : earlier + 1] == [trade_id]:
+        for seq in range(start, stop):
+            earlier = bisect_left(self._extra_seqs, seq)
+            if self._extra_seqs[earlier : earlier + 1] == [seq]:
                 yield self._extra[earlier]
                 continue
-            number = trade_id - 1 - earlier
+            number = seq - 1 - earlier
             if not first <= number < first + len(trades):
-                seconds = range(LISTED // 1000, self._second + 1)
+                seconds = range(self.instrument.listed // 1000, self._second + 1)
                 at = bisect_right(seconds, number, key=self._source.count) - 1
                 trades = self._source.trades(seconds[at])
                 first = self._source.count(seconds[at])
-            time, price, amount, direction = trades[number - first]
-            yield Trade(
-                trade_id,
-                time,
-                self.prices.value(price),
-                self.amounts.value(amount),
-                direction,
-            )
+            yield self._number(seq, trades[number - first])
 
-    def quote_fields(self) -> dict[str, Any]:
+    def stats(self) -> Bars:
         """
-        The quote as it is shown to clients.
+        The candle of the last 24 hours.
         """
-        quote = self.quoter.quote()
-        return {
-            'instrument_name': self.name,
-            'timestamp': self._clock.now(),
-            'best_bid_price': self.prices.value(quote.bid),
-            'best_bid_amount': self.amounts.value(quote.bid_amount),
-            'best_ask_price': self.prices.value(quote.ask),
-            'best_ask_amount': self.amounts.value(quote.ask_amount),
-        }
+        minute = self._now // 60_000
+        if self._stats[0] != minute:
+            stop = self._now // 1000
+            bars = self.candles(900, stop - _DAY, stop, 97).bars
+            whole = np.array([bars[0, OPEN], 0, 0, bars[-1, CLOSE], 0])
+            whole[HIGH], whole[LOW] = bars[:, HIGH].max(), bars[:, LOW].min()
+            whole[VOLUME] = bars[:, VOLUME].sum()
+            self._stats = minute, whole
+        return self._stats[1]
 
-    def ticker(self) -> dict[str, Any]:
-        self.advance()
-        minute = self._clock.now() // 60_000
-        if self._volume_24h[0] != minute:
-            stop = minute * 60
-            volume = int(self._bars(stop - _DAY, stop)[:, VOLUME].sum())
-            self._volume_24h = minute, self.amounts.value(volume)
-        return self.quote_fields() | {
-            'last_price': self.prices.value(self.last.price),
-            'volume_24h': self._volume_24h[1],
-        }
-
-    def candles(
-        self,
-        seconds: int,
-        start: int | None,
-        end: int | None,
-        limit: int,
-    ) -> dict[str, list[Any]]:
+    def candles(self, seconds: int, start: int, stop: int, limit: int) -> Candles:
         """
-        The candles of `seconds` each that open in [start, end] (ms), the newest
+        The candles of `seconds` each that open in [start, stop] (epoch s), the newest
         `limit` of them; the last one may still be growing.
         """
         self.advance()
-        now = self._clock.now() // 1000
-        end = now if end is None else end // 1000
-        stop = min(now, (end // seconds + 1) * seconds)
-        first = max(LISTED, start or 0)
-        first = max(-(-first // 1000 // seconds), -(-stop // seconds) - limit) * seconds
+        now = self._now // 1000 + 1
+        stop = min(now, (stop // seconds + 1) * seconds)
+        first = max(self.instrument.listed // 1000, start)
+        first = max(-(-first // seconds), -(-stop // seconds) - limit) * seconds
         opens = np.arange(first, stop, seconds)
         if not len(opens):
-            return {k: [] for k in ('time', 'open', 'high', 'low', 'close', 'volume')}
-        bars = self._bars(first, stop)
+            return Candles(opens, np.empty((0, 5), np.int64))
+        coarse = np.empty((0, 5), np.int64)
+        if seconds >= 900 or stop - first > self._EXACT:
+            # the seconds that were seen to happen are exact all the same
+            border = min(max(first, self._tape.start // seconds * seconds), opens[-1])
+            if border > first:
+                coarse = self._source.coarse(seconds, first, int(border))
+                first = int(border)
+        bars = join(self._source.bars, self._tape.bars, self._tape.start, first, stop)
         at = np.arange(0, len(bars), seconds)
-        closes = np.append(at[1:], len(bars)) - 1
-        return {
-            'time': (opens * 1000).tolist(),
-            'open': self.prices.values(bars[at, OPEN]),
-            'high': self.prices.values(np.maximum.reduceat(bars[:, HIGH], at)),
-            'low': self.prices.values(np.minimum.reduceat(bars[:, LOW], at)),
-            'close': self.prices.values(bars[closes, CLOSE]),
-            'volume': self.amounts.values(np.add.reduceat(bars[:, VOLUME], at)),
-        }
-
-    def _bars(self, start: int, stop: int) -> Bars:
-        return join(self._source.bars, self._tape.bars, self._tape.start, start, stop)
+        exact = np.empty((len(at), 5), np.int64)
+        exact[:, OPEN] = bars[at, OPEN]
+        exact[:, CLOSE] = bars[np.append(at[1:], len(bars)) - 1, CLOSE]
+        exact[:, HIGH] = np.maximum.reduceat(bars[:, HIGH], at)
+        exact[:, LOW] = np.minimum.reduceat(bars[:, LOW], at)
+        exact[:, VOLUME] = np.add.reduceat(bars[:, VOLUME], at)
+        return Candles(opens * 1000, np.concatenate([coarse, exact]))

@@ -1,5 +1,5 @@
 """
-The order book of one market: orders at rest, and who trades with whom.
+The order book of one market: orders at rest, a market maker, and who trades with whom.
 """
 
 from __future__ import annotations
@@ -10,16 +10,70 @@ from decimal import Decimal
 from heapq import merge
 from typing import Literal
 
+import numpy as np
 from msgspec import Struct
 
-from .market import Market, Quote
-from .source import Direction
+from .instruments import Instrument, step_at
+from .source import Direction, Noise, Print
 
 OrderType = Literal['limit', 'market']
 OrderState = Literal['open', 'filled', 'cancelled']
+TimeInForce = Literal['gtc', 'ioc', 'fok']
+Levels = list[tuple[int, int]]
+"""Of one side of a book, the best first: prices in ticks, amounts in steps."""
 
 _LEVELS = 10
 """How deep the market maker's side of the book is."""
+
+
+class Quote(Struct, frozen=True):
+    """
+    The best bid and offer, prices in ticks and amounts in steps.
+    """
+
+    bid: int
+    bid_amount: int
+    ask: int
+    ask_amount: int
+
+
+class MarketMaker:
+    """
+    Quotes anew after every trade: a spread of one to three ticks, with the trade's
+    price at the end where it was.
+    """
+
+    def __init__(self, instrument: Instrument, seed: int) -> None:
+        self._noise = Noise(seed, f'{instrument.name} quotes')
+        self._grid = instrument.grid
+        self._last = Print(0, 1, 1, 'buy')
+        self._number = 0
+        self._thrown: dict[int, int] = {}
+
+    def on_trade(self, last: Print, number: int) -> None:
+        self._last, self._number = last, number
+        self._thrown.clear()
+
+    def quote(self) -> Quote:
+        last = self._last
+        step = step_at(self._grid, last.price)
+        spread = step * (1 + self.dice(3, 0))
+        if last.direction == 'buy':
+            ask = max(2 * step, last.price)
+            bid = max(step, ask - spread)
+        else:
+            bid = last.price
+            ask = bid + spread
+        return Quote(bid, 1 + self.dice(2000, 1), ask, 1 + self.dice(2000, 2))
+
+    def dice(self, sides: int, number: int) -> int:
+        """
+        What die `number` shows, from 0 on; all are thrown again after every trade.
+        """
+        if number not in self._thrown:
+            pips = self._noise.below(sides, number, np.array([self._number]))
+            self._thrown[number] = int(pips[0])
+        return self._thrown[number]
 
 
 class Order(Struct, kw_only=True, eq=False):
@@ -29,8 +83,8 @@ class Order(Struct, kw_only=True, eq=False):
 
     order_id: str
     account: str
-    label: str
-    instrument: str
+    client_id: str
+    market: str
     direction: Direction
     order_type: OrderType
     state: OrderState = 'open'
@@ -40,6 +94,10 @@ class Order(Struct, kw_only=True, eq=False):
     turnover: int = 0
     """Price times amount of what is filled."""
     post_only: bool = False
+    reduce_only: bool = False
+    time_in_force: TimeInForce = 'gtc'
+    replaced: bool = False
+    """Whether it was edited."""
     created: int
     updated: int
     priority: int
@@ -79,8 +137,9 @@ class Book:
     anew after every trade, comes last at each price, and does not trade at rest.
     """
 
-    def __init__(self, market: Market) -> None:
-        self._market = market
+    def __init__(self, instrument: Instrument, maker: MarketMaker) -> None:
+        self._market_maker = maker
+        self._grid = instrument.grid
         self._orders: dict[Direction, list[Order]] = {'buy': [], 'sell': []}
         self._maker_amount: int | None = None
         self._maker_levels = _LEVELS
@@ -111,13 +170,15 @@ class Book:
         """
         The market maker's orders, the best first, none of which crosses one at rest.
         """
-        quote = self._market.maker.quote()
+        quote = self._market_maker.quote()
         if side == 'sell':
             bid = self.best('buy')
-            price = max(quote.ask, bid.limit + 1 if bid else 0)
+            price = max(quote.ask, bid.limit + self._step(bid.limit) if bid else 0)
         else:
             ask = self.best('sell')
-            price = min(quote.bid, ask.limit - 1 if ask else quote.bid)
+            price = min(
+                quote.bid, ask.limit - self._step(ask.limit - 1) if ask else quote.bid
+            )
         for level in range(self._maker_levels):
             if price <= 0:
                 return
@@ -126,12 +187,22 @@ class Book:
                 amount = self._usual_amount(side, quote, level)
             if amount:
                 yield Offer(price, amount)
-            price -= _sign(side)
+            price -= _sign(side) * self._step(price - (side == 'buy'))
+
+    def beside(self, price: int, side: Direction) -> int:
+        """
+        The best price for that side which does not meet `price`.
+        """
+        step = self._step(price - (side == 'buy'))
+        return max(step, price - _sign(side) * step)
+
+    def _step(self, price: int) -> int:
+        return step_at(self._grid, price)
 
     def _usual_amount(self, side: Direction, quote: Quote, level: int) -> int:
         if level == 0:
             return quote.bid_amount if side == 'buy' else quote.ask_amount
-        return 1 + self._market.maker.dice(2000, 2 * level + 1 + (side == 'sell'))
+        return 1 + self._market_maker.dice(2000, 2 * level + 1 + (side == 'sell'))
 
     def _offers(self, side: Direction) -> Iterator[Offer]:
         orders = (Offer(it.limit, it.left, it) for it in self._orders[side])
@@ -175,23 +246,28 @@ class Book:
                 amount -= taken
         return matches
 
+    def levels(self, side: Direction, limit: int) -> Levels:
+        """
+        What there is at the best `limit` prices.
+        """
+        levels: Levels = []
+        for offer in self._offers(side):
+            if levels and levels[-1][0] == offer.price:
+                levels[-1] = offer.price, levels[-1][1] + offer.amount
+            elif len(levels) == limit:
+                break
+            else:
+                levels.append((offer.price, offer.amount))
+        return levels
+
     def quote(self) -> Quote:
         """
-        The best of the market maker's quote and the orders at rest together.
+        The best of the market maker's quote and the orders at rest together; of an
+        empty side both are 0.
         """
-        maker = self._market.maker.quote()
-        bid, bid_amount = self._top('buy', maker.bid)
-        ask, ask_amount = self._top('sell', maker.ask)
+        bid, bid_amount = next(iter(self.levels('buy', 1)), (0, 0))
+        ask, ask_amount = next(iter(self.levels('sell', 1)), (0, 0))
         return Quote(bid, bid_amount, ask, ask_amount)
-
-    def _top(self, side: Direction, price: int) -> tuple[int, int]:
-        amount = 0
-        for offer in self._offers(side):
-            if amount and offer.price != price:
-                break
-            price = offer.price
-            amount += offer.amount
-        return price, amount
 
 
 def opposite(side: Direction) -> Direction:

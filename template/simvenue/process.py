@@ -12,37 +12,35 @@ from contextlib import asynccontextmanager as acm
 from pathlib import Path
 from subprocess import PIPE
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO
 
 import trio
 
-from .wire import SimVenueError, call
+from .client import Controls, SimVenueError
 
-__all__ = ['SimVenue', 'SimVenueError', 'call', 'open_simvenue', 'wait_for_eof']
+__all__ = ['SimVenue', 'SimVenueError', 'open_simvenue']
 
 
-async def wait_for_eof() -> None:
+class SimVenue(Controls):
     """
-    Block until stdin ends: with the process that holds its other end, however that
-    ends.
-    """
-    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
-        while await stdin.receive_some():
-            pass
-
-
-class SimVenue:
-    """
-    A running exchange.
+    A running exchange, and its controls.
     """
 
-    def __init__(self, args: list[str], env: Mapping[str, str], state: int) -> None:
+    def __init__(
+        self,
+        args: list[str],
+        env: Mapping[str, str],
+        state: int,
+        stderr: IO[bytes],
+    ) -> None:
+        super().__init__()
         self._args = args
         self._env = env
         self._state = state
+        self._stderr = stderr
         self._process: trio.Process | None = None
         self.url = ''
-        """`ws://127.0.0.1:<port>`, the same after a restart."""
+        """Where clients connect, the same after a restart."""
 
     @property
     def pid(self) -> int:
@@ -55,6 +53,7 @@ class SimVenue:
             [sys.executable, '-m', __package__, '--until-eof', *self._args, *args],
             stdin=PIPE,
             stdout=PIPE,
+            stderr=self._stderr,
             cwd=Path(__file__).parents[1],
             env={**os.environ, **self._env},
             pass_fds=[self._state],
@@ -62,13 +61,25 @@ class SimVenue:
             start_new_session=True,
         )
         assert self._process.stdout
-        line = b''
-        while not line.endswith(b'\n'):
+        said = b''
+        while said.count(b'\n') < 2:
             if not (chunk := await self._process.stdout.receive_some()):
-                status = await self._process.wait()
-                raise SimVenueError(f'the venue did not start: exit status {status}')
-            line += chunk
-        self.url = line.decode().strip()
+                raise SimVenueError(f'the venue did not start: {await self._why()}')
+            said += chunk
+        self.url, self.controls_url = said.decode().split('\n')[:2]
+
+    async def _why(self) -> str:
+        """
+        The last that it said.
+        """
+        assert self._process
+        status = await self._process.wait()
+        lines = self._complaints().strip().splitlines()
+        return lines[-1] if lines else f'exit status {status}'
+
+    def _complaints(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors='replace')
 
     async def _stop(self, signal: signal.Signals) -> None:
         if (process := self._process) is None:
@@ -79,11 +90,13 @@ class SimVenue:
                 await process.wait()
             process.kill()
             await process.wait()
-            assert process.stdin
-            assert process.stdout
-            await process.stdin.aclose()
-            await process.stdout.aclose()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe
+                await pipe.aclose()
         self._process = None
+        # what went wrong in there is for whoever watches us
+        sys.stderr.write(self._complaints())
+        self._stderr.truncate(0)
 
     async def kill(self) -> None:
         """
@@ -91,40 +104,19 @@ class SimVenue:
         """
         await self._stop(signal.SIGKILL)
 
-    async def restart(self) -> None:
+    async def restart(self, memory: bool = True) -> None:
         """
-        Start it again, killing it before if it is running.
+        Start it again at the same ports, killing it before if it is running; without
+        `memory` it has forgotten orders, accounts and the trades that were made.
         """
         await self.kill()
-        port = self.url.rpartition(':')[2]
-        await self._start(f'--port={port}')
+        if not memory:
+            os.ftruncate(self._state, 0)
+        ports = [url.split(':')[2].split('/')[0] for url in self._urls()]
+        await self._start(f'--port={ports[0]}', f'--controls-port={ports[1]}')
 
-    async def call(self, method: str, /, **params: object) -> Any:
-        """
-        The result of a request, see `call()`.
-        """
-        return await call(self.url, method, **params)
-
-    async def fault(
-        self,
-        kind: str,
-        *,
-        channel: str | None = None,
-        method: str | None = None,
-        count: int = 1,
-        seconds: float | None = None,
-    ) -> None:
-        """
-        Have it misbehave, see `simvenue.faults`.
-        """
-        await self.call(
-            'sim/fault',
-            kind=kind,
-            channel=channel,
-            method=method,
-            count=count,
-            seconds=seconds,
-        )
+    def _urls(self) -> tuple[str, str]:
+        return self.url, self.controls_url
 
 
 @acm
@@ -136,15 +128,17 @@ async def open_simvenue(
     Run the exchange while the block is open, with `env` added to its environment and
     the options of its command line as keywords: `open_simvenue(seed=7, rate=0)`.
 
-    It ends with this process, however that ends, and leaves nothing behind.
+    It ends with this process, however that ends, and leaves nothing behind. Raises
+    `SimVenueError` where it does not come up.
     """
     # has no name, so that not even SIGKILL can leave it behind
-    with TemporaryFile() as state:
+    with TemporaryFile() as state, TemporaryFile() as stderr:
         options = {'state': f'/dev/fd/{state.fileno()}', **options}
         args = [f'--{name.replace("_", "-")}={it}' for name, it in options.items()]
-        venue = SimVenue(args, env or {}, state.fileno())
-        try:
-            await venue._start()
-            yield venue
-        finally:
-            await venue._stop(signal.SIGTERM)
+        venue = SimVenue(args, env or {}, state.fileno(), stderr)
+        async with venue:
+            try:
+                await venue._start()
+                yield venue
+            finally:
+                await venue._stop(signal.SIGTERM)

@@ -1,224 +1,208 @@
 """
-The server: connections, requests, subscriptions.
+The venue's port: connections, requests, subscriptions. What they mean is the dialect's.
 """
 
 from __future__ import annotations
 
-import inspect
-import math
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from typing import Any, NoReturn, get_type_hints
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 
 import msgspec
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from msgspec import Struct
 
-from .clock import Clock
-from .faults import Fault, Faults
-from .journal import Journal
-from .market import Market
+from .engine import Engine
+from .faults import MESSAGE, STREAM, Fault, Faults, alter, spoil
+from .refusals import Refusal
+from .transport import Gone, HttpConnection, HttpRequest, WebSocket, frame
 
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
-TOO_MANY_REQUESTS = 10028
-UNKNOWN_INSTRUMENT = 11050
-UNKNOWN_CHANNEL = 11051
+Status = int
+Fields = Any
+"""What becomes a JSON document."""
 
 
-class RpcError(Exception):
+class Call(Struct):
     """
-    An error for the client: code, message, data.
+    A request, as the dialect has taken it apart.
     """
 
-    def __init__(self, code: int, message: str, **data: Any) -> None:
-        super().__init__(code, message)
-        self.fields = {
-            'code': code,
-            'message': message,
-            **({'data': data} if data else {}),
-        }
+    operation: str
+    """Neutral name of what is asked for; faults are armed by it."""
+    market: str
+    act: Callable[[], Any]
+    """Does it, and returns the result. Raises `Refusal`."""
+    reply: Callable[[Any], Fields]
+    """The message with a result."""
+    refuse: Callable[[Refusal], tuple[Status, Fields]]
+    """The message that says no, and its status by HTTP."""
 
 
-class Request(msgspec.Struct):
-    id: int | str
-    method: str
-    params: dict[str, Any] = {}
-
-
-class Method:
+class Subscription(Struct, eq=False):
     """
-    A function `(session, **params) -> result`, called with checked parameters.
+    What a connection wants to hear, under the name that it has on the wire.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        hints = get_type_hints(function, include_extras=True)
-        _, *parameters = inspect.signature(function).parameters.values()
-        self._params = msgspec.defstruct(
-            'Params',
-            [
-                (
-                    it.name,
-                    hints[it.name],
-                    msgspec.NODEFAULT if it.default is it.empty else it.default,
-                )
-                for it in parameters
-            ],
-            forbid_unknown_fields=True,
-        )
+    session: Session
+    channel: str
+    event: type
+    """The kind of the engine's events."""
+    topics: tuple[str, ...]
+    """Neutral names of what it is about; faults are armed by them."""
+    markets: tuple[str, ...] = ()
+    """The markets of the events; none: of any event."""
+    wants: Callable[[Any], bool] | None = None
+    """Of these events, which."""
+    interval: float = 0
+    """Events are gathered for so long (s)."""
+    private: bool = False
+    label: str = ''
+    filter: Any = None
+    """The dialect's."""
+    pending: list[Any] = msgspec.field(default_factory=list)
 
-    def __call__(self, session: Session, params: dict[str, Any]) -> Any:
-        try:
-            checked = msgspec.convert(params, self._params)
-        except msgspec.ValidationError as err:
-            raise RpcError(INVALID_PARAMS, f'Invalid params: {err}') from None
-        return self._function(session, **msgspec.structs.asdict(checked))
+    @property
+    def market(self) -> str:
+        return self.markets[0] if len(self.markets) == 1 else ''
 
 
-class Channels(msgspec.Struct):
+class Dialect(Protocol):
     """
-    A family of channels, whose names begin with the same word.
+    What is said on the wire.
     """
 
-    topic: Callable[[Session, str], str]
-    """
-    `(session, channel)`: what a subscriber gets to hear, the argument of
-    `Venue.publish()`. Raises `RpcError` where there is no such channel for it.
-    """
-    snapshot: Callable[[str], dict[str, Any]] | None = None
-    """Of a topic, the message to begin with."""
+    def is_socket(self, path: str) -> bool: ...
+
+    def read(self, session: Session, message: bytes) -> Call: ...
+
+    def read_http(self, session: Session, request: HttpRequest) -> Call: ...
+
+    def tell(self, subscription: Subscription, events: Sequence[Any]) -> list[Fields]:
+        """
+        The messages that say what happened.
+        """
+
+    def log_out(self, session: Session) -> None:
+        """
+        It is nobody's any more.
+        """
+
+    def closed(self, session: Session) -> None: ...
+
+    def operation_names(self) -> set[str]:
+        """
+        The neutral names of what may be asked for.
+        """
 
 
-class Venue:
+class Server:
     """
-    The exchange: its markets, what may be called and subscribed to, and by whom.
+    Everybody who is connected, and what they hear.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        journal: Journal,
-        markets: list[Market],
-        requests_per_second: float,
-        burst: int,
-    ) -> None:
-        self.clock = clock
-        self.journal = journal
-        self.markets = {market.name: market for market in markets}
-        self.requests_per_second = requests_per_second
-        self.burst = burst
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.dialect: Dialect
         self.faults = Faults()
         self.sessions: set[Session] = set()
-        self.methods: dict[str, Method] = {}
-        self.channels: dict[str, Channels] = {}
-        self._subscribers: defaultdict[str, dict[Session, str]] = defaultdict(dict)
-        self._news: list[tuple[str, dict[str, Any]]] = []
+        self.requests: Counter[str] = Counter()
+        """How many there were, by operation."""
+        self._subscribers: defaultdict[tuple[type, str], dict[Subscription, None]] = (
+            defaultdict(dict)
+        )
+        self._news: list[Any] = []
+        engine.listeners.append(self._news.append)
 
-    def expose(self, prefix: str, service: object) -> None:
-        """
-        Make every public method of `service` callable as `<prefix>/<name>`.
-        """
-        for name, function in inspect.getmembers(service, inspect.ismethod):
-            if not name.startswith('_'):
-                self.methods[f'{prefix}/{name}'] = Method(function)
+    def subscribe(self, subscription: Subscription) -> None:
+        session = subscription.session
+        self.unsubscribe(session, subscription.channel)
+        session.subscriptions[subscription.channel] = subscription
+        for market in subscription.markets:
+            self.engine.watch(market)
+        for market in subscription.markets or ('',):
+            self._subscribers[subscription.event, market][subscription] = None
 
-    def market(self, instrument_name: str) -> Market:
-        try:
-            return self.markets[instrument_name]
-        except KeyError:
-            raise RpcError(
-                UNKNOWN_INSTRUMENT, f'unknown_instrument: {instrument_name}'
-            ) from None
-
-    def subscribe(self, session: Session, channels: list[str]) -> None:
+    def unsubscribe(self, session: Session, channel: str) -> bool:
         """
-        Raises `RpcError`, and subscribes to none, where one of them does not exist.
+        Returns whether it was subscribed to.
         """
-        topics: dict[str, tuple[str, Channels]] = {}
-        for channel in channels:
-            family = self.channels.get(channel.partition('.')[0])
-            if family is None:
-                raise RpcError(UNKNOWN_CHANNEL, f'unknown_channel: {channel}')
-            topics[family.topic(session, channel)] = channel, family
-        for topic, (channel, family) in topics.items():
-            if session not in self._subscribers[topic]:
-                self._subscribers[topic][session] = channel
-                if family.snapshot:
-                    session.after_reply.append((channel, family.snapshot(topic)))
-
-    def unsubscribe(self, session: Session, channels: list[str] | None = None) -> None:
-        """
-        End its subscriptions to these channels; without a list, to all.
-        """
-        for subscribers in self._subscribers.values():
-            if channels is None or subscribers.get(session) in channels:
-                subscribers.pop(session, None)
-
-    def is_heard(self, topic: str) -> bool:
-        """
-        Whether it is worth while to `publish()`.
-        """
-        return bool(self._subscribers[topic])
-
-    def publish(self, topic: str, data: dict[str, Any]) -> None:
-        """
-        Tell the subscribers at the next `flush()`.
-        """
-        self._news.append((topic, data))
+        if (subscription := session.subscriptions.pop(channel, None)) is None:
+            return False
+        for market in subscription.markets or ('',):
+            del self._subscribers[subscription.event, market][subscription]
+        for market in subscription.markets:
+            self.engine.unwatch(market)
+        return True
 
     def flush(self) -> None:
         """
         After something has happened: remember it, then tell the world.
         """
-        self.journal.commit()
-        news, self._news = self._news, []
-        for topic, data in news:
-            for session, channel in self._subscribers[topic].items():
-                session.notify(channel, data)
+        self.engine.journal.commit()
+        news, self._news[:] = self._news[:], []
+        heard: dict[Subscription, list[Any]] = {}
+        for event in news:
+            market = getattr(event, 'market', None)
+            names = ['', market.name] if market is not None else ['']
+            for name in names:
+                for subscription in self._subscribers.get((type(event), name), ()):
+                    if subscription.wants is None or subscription.wants(event):
+                        heard.setdefault(subscription, []).append(event)
+        for subscription, events in heard.items():
+            subscription.session.hear(subscription, events)
 
-    def subscriptions(self) -> Counter[str]:
+    def subscriptions(self) -> dict[str, dict[str, int]]:
         """
-        How many connections are subscribed to each channel.
+        How many there are, by topic and market.
         """
-        return Counter(
-            channel
-            for subscribers in self._subscribers.values()
-            for channel in subscribers.values()
-        )
+        counts: dict[str, Counter[str]] = {}
+        for session in self.sessions:
+            for subscription in session.subscriptions.values():
+                for topic in subscription.topics:
+                    markets = subscription.markets or ('',)
+                    counts.setdefault(topic, Counter()).update(markets)
+        return {topic: dict(markets) for topic, markets in counts.items()}
 
-    async def serve(self, port: int, started: Callable[[int], None]) -> None:
+    def misbehave(self, fault: Fault) -> None:
+        match fault.kind:
+            case 'drop':
+                for session in list(self.sessions):
+                    session.abort()
+            case 'silent':
+                for session in self.sessions:
+                    session.be_silent(fault.seconds)
+            case _:
+                self.faults.arm(fault)
+
+    def behave(self) -> None:
+        self.faults.armed.clear()
+        for session in self.sessions:
+            session.be_silent(0)
+
+    async def serve(self, listener: trio.SocketListener) -> None:
         """
-        Serve on loopback until cancelled; `started` is told the port.
+        Serve until cancelled.
         """
         async with trio.open_nursery() as nursery:
-            (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
-            started(listener.socket.getsockname()[1])
-            nursery.start_soon(self._trade)
+            nursery.start_soon(self.engine.run, self.flush)
             await trio.serve_listeners(self._connected, [listener])
 
-    async def _trade(self) -> NoReturn:
-        while True:
-            for market in self.markets.values():
-                market.advance()
-            self.flush()
-            due = min(market.next_due() for market in self.markets.values())
-            await trio.sleep(self.clock.seconds_until(due))
-
     async def _connected(self, stream: trio.SocketStream) -> None:
-        session = Session(self)
+        if self.faults.take('refuse'):
+            await trio.aclose_forcefully(stream)
+            return
+        session = Session(self, stream)
         self.sessions.add(session)
         try:
-            await session.run(stream)
+            await session.run()
         finally:
+            await trio.aclose_forcefully(stream)
             self.sessions.discard(session)
-            self.unsubscribe(session)
-            for callback in session.on_close:
-                callback()
+            for channel in list(session.subscriptions):
+                self.unsubscribe(session, channel)
+            self.dialect.closed(session)
             self.flush()
 
 
@@ -229,40 +213,91 @@ class Session:
 
     _UNREAD = 10_000
     """Messages that may wait for a client to read them, before it is dropped."""
+    _AT_ONCE = 100
+    """Messages that are sent together."""
 
-    def __init__(self, venue: Venue) -> None:
-        self.venue = venue
-        self.answered = True
-        """Whether the client has called public/test since the last heartbeat."""
-        self.on_close: list[Callable[[], object]] = []
-        self.after_reply: list[tuple[str, dict[str, Any]]] = []
-        """Notifications due as soon as the current request has its reply."""
+    def __init__(self, server: Server, stream: trio.SocketStream) -> None:
+        self.server = server
+        self.path = ''
+        """Of the socket, if it is one."""
+        self.account = ''
+        """Whose it is, if it has logged in."""
+        self.data: Any = None
+        """The dialect's."""
+        self.subscriptions: dict[str, Subscription] = {}
+        self.after_reply: list[Callable[[], None]] = []
+        """What is due as soon as the current request has its reply."""
+        self._stream = stream
+        self._http = HttpConnection(stream)
         self._nursery: trio.Nursery
-        self._heartbeat = trio.CancelScope()
-        self._outbox, self._unsent = trio.open_memory_channel[str](self._UNREAD)
-        self._seqs: Counter[str] = Counter()
-        self._held: dict[str, str] = {}
+        self._outbox, self._unsent = trio.open_memory_channel[bytes | int](self._UNREAD)
+        self._held: dict[str, bytes] = {}
+        self._due: defaultdict[float, list[Subscription]] = defaultdict(list)
         self._silent_until = 0.0
-        self._tokens = float(venue.burst)
-        self._refilled = trio.current_time()
 
-    async def run(self, stream: trio.SocketStream) -> None:
+    # the transport
+
+    async def run(self) -> None:
         try:
             async with trio.open_nursery() as self._nursery:
-                with trio.fail_after(5):
-                    request = await wrap_server_stream(self._nursery, stream)
-                    websocket = await request.accept()
-                self._nursery.start_soon(self._write, websocket)
-                while True:
-                    self._handle(await websocket.get_message())
-        except* (ConnectionClosed, trio.TooSlowError):
+                try:
+                    await self._serve_http()
+                finally:
+                    self.abort()
+        except* Gone:
             pass
-        finally:
-            await trio.aclose_forcefully(stream)
 
-    async def _write(self, websocket: WebSocketConnection) -> None:
+    async def _read(self, receive: Callable[[], Awaitable[Any]]) -> Any:
+        message = await receive()
+        if fault := self.server.faults.take('slow_reads'):
+            await trio.sleep(fault.seconds or 0)
+        return message
+
+    async def _serve_http(self) -> None:
+        while True:
+            request: HttpRequest = await self._read(self._http.receive)
+            if self._silent:
+                await trio.sleep(max(0, self._silent_until - trio.current_time()))
+            elif request.wants_socket and self.server.dialect.is_socket(request.path):
+                self.path = request.path
+                return await self._serve_socket(request)
+            else:
+                await self._answer_http(request)
+
+    async def _serve_socket(self, request: HttpRequest) -> None:
+        socket = WebSocket(self._http)
+        await socket.accept(request)
+        self._nursery.start_soon(self._write, socket)
+        while True:
+            message = await self._read(socket.receive)
+            if not self._silent:
+                self._answer(self.server.dialect.read(self, message))
+
+    async def _write(self, socket: WebSocket) -> None:
         async for message in self._unsent:
-            await websocket.send_message(message)
+            messages = [message]
+            while len(messages) < self._AT_ONCE:
+                try:
+                    messages.append(self._unsent.receive_nowait())
+                except trio.WouldBlock:
+                    break
+            for at, it in enumerate(messages):
+                if isinstance(it, int):
+                    await socket.send(b''.join(messages[:at]))  # type: ignore[arg-type]
+                    await socket.close(it)
+                    self.abort()
+                    return
+            await socket.send(b''.join(messages))  # type: ignore[arg-type]
+
+    @property
+    def is_socket(self) -> bool:
+        return bool(self.path)
+
+    def spawn(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """
+        Run a task that ends with the connection.
+        """
+        self._nursery.start_soon(function, *args)
 
     def abort(self) -> None:
         """
@@ -270,45 +305,166 @@ class Session:
         """
         self._nursery.cancel_scope.cancel()
 
-    def be_silent(self, seconds: float) -> None:
-        self._silent_until = trio.current_time() + seconds
+    def close(self, code: int) -> None:
+        """
+        End a socket, when all is sent.
+        """
+        self._push(code)
+
+    def be_silent(self, seconds: float | None) -> None:
+        forever = float('inf')
+        self._silent_until = trio.current_time() + (
+            forever if seconds is None else seconds
+        )
 
     @property
     def _silent(self) -> bool:
         return trio.current_time() < self._silent_until
 
-    def set_heartbeat(self, interval: float) -> None:
-        """
-        From now on, every `interval` seconds.
-        """
-        self._heartbeat.cancel()
-        self._heartbeat = trio.CancelScope()
-        self._nursery.start_soon(self._beat, interval, self._heartbeat)
-
-    async def _beat(self, interval: float, scope: trio.CancelScope) -> None:
-        with scope:
-            self.answered = True
-            await trio.sleep(interval)
-            while self.answered or self._silent:
-                self.answered = False
-                self._push(_TEST_REQUEST)
-                await trio.sleep(interval)
+    def _push(self, message: bytes | int) -> None:
+        if self._silent:
+            return
+        try:
+            self._outbox.send_nowait(message)
+        except trio.WouldBlock:
             self.abort()
 
-    def notify(self, channel: str, data: dict[str, Any]) -> None:
+    def send(self, fields: Fields) -> None:
         """
-        Send the next message of a channel.
+        A message on a socket that is no reply.
         """
-        self._seqs[channel] += 1
-        params = {'channel': channel, 'data': {'seq': self._seqs[channel], **data}}
-        message = _encode({'method': 'subscription', 'params': params})
+        self._push(frame(msgspec.json.encode(fields)))
+
+    # requests
+
+    def _perform(self, call: Call) -> tuple[Status, bytes, Fault | None]:
+        """
+        Carry out a request: the status, the reply, and what is to happen to it.
+        """
+        server = self.server
+        server.requests[call.operation] += 1
+
+        def take(*kinds: str) -> Fault | None:
+            return server.faults.take(
+                *kinds, operation=call.operation, market=call.market
+            )
+
+        if take('unauthorized'):
+            server.dialect.log_out(self)
+        before = take('maintenance', 'rate_limit', 'lose_request', 'server_error')
+        if before and before.kind in ('lose_request', 'server_error'):
+            return 502, b'', before
+        altered = None
+        try:
+            match before:
+                case Fault(kind='maintenance'):
+                    raise Refusal('maintenance')
+                case Fault(kind='rate_limit', seconds=seconds):
+                    raise Refusal('too_many', wait=seconds)
+            result = call.act()
+            altered = take('wrong_type', 'unknown_field', 'missing_field')
+            status = 200
+            body = msgspec.json.encode(call.reply(alter(altered, result)))
+        except Exception as err:
+            refusal = err if isinstance(err, Refusal) else Refusal('internal')
+            if refusal is not err:
+                traceback.print_exc()
+            status, fields = call.refuse(refusal)
+            body = msgspec.json.encode(fields)
+        server.engine.journal.commit()
+        fault = altered or take(
+            'malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply'
+        )
+        return status, spoil(fault, body), fault
+
+    def _done(self) -> None:
+        due, self.after_reply = self.after_reply, []
+        for callback in due:
+            callback()
+        self.server.flush()
+
+    def _answer(self, call: Call) -> None:
+        _, body, fault = self._perform(call)
+        message = frame(body)
+        match fault:
+            case Fault(kind='lose_request' | 'lose_reply'):
+                self.abort()
+            case Fault(kind='server_error'):
+                self.close(1011)
+            case Fault(kind='partial_frame'):
+                self.spawn(self._send_half, message)
+            case Fault(kind='delay', seconds=seconds):
+                self.spawn(self._push_late, seconds or 0.1, message)
+            case _:
+                self._push(message)
+        self._done()
+
+    async def _push_late(self, seconds: float, message: bytes) -> None:
+        await trio.sleep(seconds)
+        self._push(message)
+
+    async def _send_half(self, message: bytes) -> None:
+        with suppress(trio.BrokenResourceError):
+            await self._stream.send_all(message[: len(message) // 2])
+        self.abort()
+
+    async def _answer_http(self, request: HttpRequest) -> None:
+        call = self.server.dialect.read_http(self, request)
+        status, body, fault = self._perform(call)
+        self._done()
+        match fault:
+            case Fault(kind='lose_request' | 'lose_reply'):
+                raise Gone
+            case Fault(kind='server_error'):
+                await self._http.reply(
+                    502, b'<html>Bad Gateway</html>', kind='text/html'
+                )
+            case Fault(kind='partial_frame'):
+                await self._http.reply(status, body, only=len(body) // 2)
+            case Fault(kind='delay', seconds=seconds):
+                await trio.sleep(seconds or 0.1)
+                await self._http.reply(status, body)
+            case _:
+                await self._http.reply(status, body)
+
+    # streams
+
+    def hear(self, subscription: Subscription, events: list[Any]) -> None:
+        """
+        Tell of events, now or together with those that come soon.
+        """
+        if not subscription.interval:
+            self._tell(subscription, events)
+            return
+        if not subscription.pending:
+            due = self._due[subscription.interval]
+            due.append(subscription)
+            if len(due) == 1:
+                self.spawn(self._tell_later, subscription.interval)
+        subscription.pending += events
+
+    async def _tell_later(self, interval: float) -> None:
+        await trio.sleep(interval)
+        for subscription in self._due.pop(interval):
+            events, subscription.pending = subscription.pending, []
+            if self.subscriptions.get(subscription.channel) is subscription:
+                self._tell(subscription, events)
+
+    def _tell(self, subscription: Subscription, events: Sequence[Any]) -> None:
+        for fields in self.server.dialect.tell(subscription, events):
+            self._publish(subscription, fields)
+
+    def _publish(self, subscription: Subscription, fields: Fields) -> None:
+        fault = self.server.faults.take(
+            *STREAM, *MESSAGE, topics=subscription.topics, market=subscription.market
+        )
+        body = msgspec.json.encode(alter(fault, fields))
+        message = frame(spoil(fault, body))
+        channel = subscription.channel
         if channel in self._held:
             self._push(message)
             self._push(self._held.pop(channel))
             return
-        fault = self.venue.faults.take(
-            self, 'repeat', 'reorder', 'skip', 'malformed', channel=channel
-        )
         match fault:
             case Fault(kind='skip'):
                 pass
@@ -317,106 +473,7 @@ class Session:
             case Fault(kind='repeat'):
                 self._push(message)
                 self._push(message)
-            case Fault(kind='malformed'):
-                self._push(_cut(message))
+            case Fault(kind='partial_frame'):
+                self.spawn(self._send_half, message)
             case _:
                 self._push(message)
-
-    def _push(self, message: str) -> None:
-        if self._silent:
-            return
-        try:
-            self._outbox.send_nowait(message)
-        except trio.WouldBlock:
-            self.abort()
-
-    def _handle(self, message: str | bytes) -> None:
-        if self._silent:
-            return
-        try:
-            request = msgspec.json.decode(message, type=Request)
-        except msgspec.ValidationError as err:
-            self._push(
-                _error(None, RpcError(INVALID_REQUEST, f'Invalid Request: {err}'))
-            )
-            return
-        except msgspec.DecodeError as err:
-            self._push(_error(None, RpcError(PARSE_ERROR, f'Parse error: {err}')))
-            return
-
-        reply = self._answer(request)
-        self.venue.journal.commit()
-        fault = self.venue.faults.take(
-            self, 'malformed', 'delay', 'lose_reply', method=request.method
-        )
-        match fault:
-            case Fault(kind='lose_reply'):
-                self.abort()
-            case Fault(kind='delay', seconds=seconds):
-                self._nursery.start_soon(self._push_late, seconds, reply)
-            case Fault(kind='malformed'):
-                self._push(_cut(reply))
-            case _:
-                self._push(reply)
-        notifications, self.after_reply = self.after_reply, []
-        for channel, data in notifications:
-            self.notify(channel, data)
-        self.venue.flush()
-
-    def _answer(self, request: Request) -> str:
-        try:
-            self._admit(request.method)
-            try:
-                method = self.venue.methods[request.method]
-            except KeyError:
-                raise RpcError(
-                    METHOD_NOT_FOUND, f'Method not found: {request.method}'
-                ) from None
-            return _encode({'id': request.id, 'result': method(self, request.params)})
-        except RpcError as err:
-            return _error(request.id, err)
-        except Exception:
-            traceback.print_exc()
-            return _error(request.id, RpcError(INTERNAL_ERROR, 'Internal error'))
-
-    def _admit(self, method: str) -> None:
-        """
-        Take a token for a request, as long as there are any.
-        """
-        if method == 'public/test' or method.startswith('sim/'):
-            return
-        if fault := self.venue.faults.take(self, 'rate_limit', method=method):
-            raise RpcError(
-                TOO_MANY_REQUESTS, 'too_many_requests', retry_after=fault.seconds
-            )
-        now, rate = trio.current_time(), self.venue.requests_per_second
-        self._tokens += (now - self._refilled) * rate
-        self._tokens = min(self._tokens, self.venue.burst)
-        self._refilled = now
-        if self._tokens < 1:
-            raise RpcError(
-                TOO_MANY_REQUESTS,
-                'too_many_requests',
-                # rounded up, so that one who waits that long is let in
-                retry_after=math.ceil((1 - self._tokens) / rate * 1000) / 1000,
-            )
-        self._tokens -= 1
-
-    async def _push_late(self, seconds: float, message: str) -> None:
-        await trio.sleep(seconds)
-        self._push(message)
-
-
-def _encode(fields: dict[str, Any]) -> str:
-    return msgspec.json.encode({'jsonrpc': '2.0', **fields}).decode()
-
-
-def _error(request_id: int | str | None, error: RpcError) -> str:
-    return _encode({'id': request_id, 'error': error.fields})
-
-
-def _cut(message: str) -> str:
-    return message[: len(message) // 2]
-
-
-_TEST_REQUEST = _encode({'method': 'heartbeat', 'params': {'type': 'test_request'}})

@@ -1,5 +1,6 @@
 """
-Where a market's trades and candles come from: computed noise, or a recording.
+Where a market's trades and candles come from: computed noise (a recording: see
+`recording`).
 
 Everything is a function of the seed and the time, so that years of history cost
 nothing until they are asked for, and a venue that restarts goes on where it would
@@ -8,22 +9,19 @@ have been.
 
 from __future__ import annotations
 
-import csv
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from decimal import Decimal
-from pathlib import Path
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .instruments import LISTED, Instrument
+from .instruments import Instrument
+from .pricing import price_of
 
 Direction = Literal['buy', 'sell']
+Floats = NDArray[np.float64]
 Bars = NDArray[np.int64]
 """Of shape (seconds, 5): open, high, low, close in ticks, volume in amount steps."""
 
@@ -49,6 +47,16 @@ class Source(Protocol):
     def bars(self, start: int, stop: int) -> Bars:
         """
         The candles of the seconds in [start, stop).
+        """
+
+    def coarse(self, seconds: int, start: int, stop: int) -> Bars:
+        """
+        Longer ones, not exact.
+        """
+
+    def index(self, second: int) -> float:
+        """
+        The price of the index.
         """
 
     def trades(self, second: int) -> list[Print]:
@@ -95,7 +103,7 @@ class Noise:
 
 class Synthetic:
     """
-    A price that wanders around `price`, with `rate` trades per second.
+    An instrument's price, as its index wanders, with `rate` trades per second.
 
     The trades of a second add up to its candle exactly, wherever there are at least
     the four that it takes to show open, high, low and close.
@@ -108,30 +116,40 @@ class Synthetic:
 
     _VOLATILITY = 5e-5
     """Standard change of the log price in a second; about 0.3 in a year."""
+    _SAMPLES = 12
+    """Of a candle that is too long to look at each of its seconds."""
 
-    def __init__(
-        self,
-        instrument: Instrument,
-        price: float,
-        seed: int = 0,
-        rate: float = 8,
-    ) -> None:
-        # spot and perpetual of one pair share the path
-        pair = f'{instrument.base_currency}-{instrument.quote_currency}'
-        self._drift = Noise(seed, pair)
-        self._noise = Noise(seed, instrument.instrument_name)
-        self._level = np.log(price / float(instrument.tick_size))
-        self._per_1000s = round(rate * 1000)
+    def __init__(self, instrument: Instrument, seed: int = 0, rate: float = 8) -> None:
+        self._instrument = instrument
+        # all that follow one index share its path
+        self._drift = Noise(seed, instrument.index)
+        self._noise = Noise(seed, instrument.name)
+        self._level = float(np.log(instrument.price))
+        self._per_1000s = round(rate * instrument.activity * 1000)
+        self._listed = instrument.listed // 1000
+        self._grid = instrument.grid
+        self._tick = float(instrument.tick_size)
 
     def pin(self, second: int, price: int) -> None:
         """
         Shift the path so that it passes through `price` (ticks) at `second`.
         """
-        self._level += np.log(price) - self._path(second, second)[0]
+        shift = price * self._tick / self._prices(np.array([second]))[0]
+        self._level += float(np.log(shift))
 
-    def _path(self, start: int, stop: int) -> NDArray[np.float64]:
+    def index(self, second: int) -> float:
         """
-        The log price (in ticks) at each second in [start, stop].
+        The price of the index.
+        """
+        return float(np.exp(self._at(np.array([second])))[0])
+
+    def _shift(self, octave: int, index: Bars) -> Floats:
+        strength = self._VOLATILITY * 2 ** (octave / 2)
+        return strength * (2 * self._drift.uniform(octave, index) - 1)
+
+    def _path(self, start: int, stop: int) -> Floats:
+        """
+        The log of the index at each second in [start, stop].
 
         Midpoint displacement: from one octave to the next finer, points are put
         halfway between neighbours, then every point is moved by noise whose strength
@@ -144,37 +162,89 @@ class Synthetic:
             halved[::2] = points
             halved[1::2] = (points[:-1] + points[1:]) / 2
             index = np.arange(start >> octave, (stop >> octave) + 2)
-            points = halved[index - 2 * first]
-            points += (
-                self._VOLATILITY
-                * 2 ** (octave / 2)
-                * (2 * self._drift.uniform(octave, index) - 1)
-            )
+            points = halved[index - 2 * first] + self._shift(octave, index)
             first = start >> octave
         return points[:-1]
+
+    def _at(self, seconds: Bars) -> Floats:
+        """
+        The same at any seconds: the neighbours of each, octave by octave.
+        """
+        left = np.full(len(seconds), self._level)
+        right = left.copy()
+        for octave in reversed(range(self._OCTAVES)):
+            index = seconds >> octave
+            odd = (index & 1).astype(bool)
+            middle = (left + right) / 2
+            left = np.where(odd, middle, left) + self._shift(octave, index)
+            right = np.where(odd, right, middle) + self._shift(octave, index + 1)
+        return left
+
+    def _prices(self, seconds: Bars) -> Floats:
+        """
+        The instrument's prices at these seconds, consecutive ones or not.
+        """
+        start, stop = int(seconds[0]), int(seconds[-1])
+        dense = stop - start == len(seconds) - 1
+        index = np.exp(self._path(start, stop) if dense else self._at(seconds))
+        prices: Floats = price_of(self._instrument, index, seconds)
+        return prices
+
+    def _ticks(self, seconds: Bars) -> Bars:
+        ticks = np.rint(self._prices(seconds) / self._tick).astype(np.int64)
+        return self._settle(np.maximum(1, ticks))
+
+    def _settle(self, ticks: Bars) -> Bars:
+        """
+        Down to prices that there are.
+        """
+        for above, step in self._grid:
+            ticks = np.where(ticks > above, ticks - ticks % step, ticks)
+        return ticks
 
     def bars(self, start: int, stop: int) -> Bars:
         index = np.arange(start, stop)
         bars = np.empty((len(index), 5), np.int64)
-        prices = np.maximum(1, np.rint(np.exp(self._path(start, stop)))).astype(
-            np.int64
-        )
+        prices = self._ticks(np.arange(start, stop + 1))
         bars[:, OPEN], bars[:, CLOSE] = prices[:-1], prices[1:]
         wick = 1 + prices[:-1] // 20_000
         below = self._noise.below
-        bars[:, HIGH] = bars[:, (OPEN, CLOSE)].max(1) + below(
-            wick, self._UPPER_WICK, index
+        bars[:, HIGH] = self._settle(
+            bars[:, (OPEN, CLOSE)].max(1) + below(wick, self._UPPER_WICK, index)
         )
         bars[:, LOW] = bars[:, (OPEN, CLOSE)].min(1) - below(
             wick, self._LOWER_WICK, index
         )
-        np.maximum(1, bars[:, LOW], out=bars[:, LOW])
+        bars[:, LOW] = self._settle(np.maximum(1, bars[:, LOW]))
         quiet = np.log1p(-self._noise.uniform(self._VOLUME, index))
         bars[:, VOLUME] = 500 - 500 * quiet
+        bars[self._counts(index) == self._counts(index + 1), VOLUME] = 0
         return bars
 
+    def coarse(self, seconds: int, start: int, stop: int) -> Bars:
+        """
+        The candles of `seconds` each from `start` to `stop`: opens and closes are
+        those of the trades, highs and lows those of samples, the volume is the usual.
+        """
+        inner = np.arange(self._SAMPLES) * seconds // self._SAMPLES
+        opens = np.arange(start, stop, seconds)
+        ticks = self._ticks(np.append((opens[:, np.newaxis] + inner).ravel(), stop))
+        samples = ticks[:-1].reshape(len(opens), self._SAMPLES)
+        bars = np.empty((len(opens), 5), np.int64)
+        bars[:, OPEN] = samples[:, 0]
+        bars[:, CLOSE] = np.append(samples[1:, 0], ticks[-1])
+        bars[:, HIGH] = np.maximum(samples.max(1), bars[:, CLOSE])
+        bars[:, LOW] = np.minimum(samples.min(1), bars[:, CLOSE])
+        trades = self._counts(opens + seconds) - self._counts(opens)
+        bars[:, VOLUME] = 1000 * np.minimum(trades, seconds)
+        return bars
+
+    def _counts(self, seconds: Bars) -> Bars:
+        counts: Bars = (seconds - self._listed) * self._per_1000s // 1000
+        return counts
+
     def count(self, second: int) -> int:
-        return (second - LISTED // 1000) * self._per_1000s // 1000
+        return max(0, (second - self._listed) * self._per_1000s // 1000)
 
     def trades(self, second: int) -> list[Print]:
         first = self.count(second)
@@ -185,7 +255,7 @@ class Synthetic:
         slot = np.arange(first, first + n)
         below, uniform = self._noise.below, self._noise.uniform
 
-        prices = low + below(high - low + 1, self._PRICE, slot)
+        prices = self._settle(low + below(high - low + 1, self._PRICE, slot))
         if n >= 4:
             turns = 1 + np.argsort(prices[1:-1], kind='stable')
             prices[turns[0]], prices[turns[-1]] = low, high
@@ -254,34 +324,6 @@ class Tape:
             self.start = self._seconds[0]
 
 
-class Recorded:
-    """
-    Trades from a recording; before its first one, `Synthetic` history that leads up
-    to it, and after its last one silence.
-    """
-
-    def __init__(self, instrument: Instrument, trades: list[Print], seed: int) -> None:
-        self._trades = sorted(trades, key=lambda trade: trade.time)
-        first = self._trades[0]
-        self.start = first.time
-        self._times = [trade.time for trade in self._trades]
-        self._tape = Tape(first.time // 1000, first.price)
-        for trade in self._trades:
-            self._tape.add(trade.time // 1000, trade.price, trade.amount)
-        price = float(first.price * instrument.tick_size)
-        self._before = Synthetic(instrument, price, seed)
-        self._before.pin(self._tape.start, first.price)
-
-    def bars(self, start: int, stop: int) -> Bars:
-        return join(self._before.bars, self._tape.bars, self._tape.start, start, stop)
-
-    def count(self, second: int) -> int:
-        return bisect_left(self._times, second * 1000)
-
-    def trades(self, second: int) -> list[Print]:
-        return self._trades[self.count(second) : self.count(second + 1)]
-
-
 def join(
     before: Callable[[int, int], Bars],
     after: Callable[[int, int], Bars],
@@ -298,81 +340,3 @@ def join(
     if start >= border:
         return after(start, stop)
     return np.concatenate([before(start, border), after(border, stop)])
-
-
-class RecordingError(Exception):
-    """
-    A recording that cannot be replayed.
-    """
-
-
-class _Row(NamedTuple):
-    time: int
-    price: Decimal
-    amount: Decimal
-    direction: Direction
-
-    @classmethod
-    def parse(cls, row: dict[str, str]) -> _Row:
-        stamp = row['timestamp']
-        if stamp.isdigit():
-            time = int(stamp)
-        else:
-            moment = datetime.fromisoformat(stamp)
-            time = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
-        price, amount = Decimal(row['price']), Decimal(row['amount'])
-        if not (0 < price < Decimal('Infinity') and 0 < amount < Decimal('Infinity')):
-            raise ValueError('price and amount must be positive')
-        match row['side']:
-            case 'buy' | 'sell' as direction:
-                return cls(time, price, amount, direction)
-            case other:
-                raise ValueError(f'side must be buy or sell, not {other!r}')
-
-
-def _finest(values: Iterable[Decimal]) -> Decimal:
-    """
-    The largest power of ten, at most 1, of which all `values` are multiples.
-    """
-    exponents = (value.normalize().as_tuple().exponent for value in values)
-    return Decimal(1).scaleb(min(0, *map(int, exponents)))
-
-
-def read_recording(path: Path, seed: int) -> dict[Instrument, Recorded]:
-    """
-    The trades in a CSV file with a header and the columns `timestamp` (epoch ms, or
-    ISO 8601), `instrument`, `price`, `amount` and `side`.
-
-    Tick size and amount step are the finest that occur. Raises `RecordingError`.
-    """
-    rows: defaultdict[str, list[_Row]] = defaultdict(list)
-    try:
-        with path.open(newline='') as file:
-            for row in (reader := csv.DictReader(file)):
-                try:
-                    rows[row['instrument']].append(_Row.parse(row))
-                except KeyError as err:
-                    raise RecordingError(f'{path}: no column {err}') from None
-                except (ValueError, ArithmeticError, AttributeError, TypeError) as err:
-                    raise RecordingError(f'{path}:{reader.line_num}: {err}') from None
-    except OSError as err:
-        raise RecordingError(f'{path}: {err.strerror}') from None
-    except (UnicodeDecodeError, csv.Error) as err:
-        raise RecordingError(f'{path}: {err}') from None
-    if not rows:
-        raise RecordingError(f'{path}: no trades')
-
-    recorded = {}
-    for name, trades in rows.items():
-        tick_size = _finest(trade.price for trade in trades)
-        step = _finest(trade.amount for trade in trades)
-        try:
-            instrument = Instrument.from_name(name, str(tick_size), str(step))
-        except ValueError as err:
-            raise RecordingError(f'{path}: {err}') from None
-        prints = [
-            Print(time, int(price / tick_size), int(amount / step), direction)
-            for time, price, amount, direction in trades
-        ]
-        recorded[instrument] = Recorded(instrument, prints, seed)
-    return recorded

@@ -1,0 +1,211 @@
+"""
+JSON-RPC 2.0, by WebSocket and by HTTP: requests are taken apart, parameters checked,
+replies put together.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, get_type_hints
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from .refusals import Reason, Refusal
+from .server import Call, Session
+from .transport import HttpRequest
+
+
+class Method:
+    """
+    A function `(session, **params) -> result`, called with checked parameters. What it
+    does not know it ignores.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        hints = get_type_hints(function, include_extras=True)
+        _, *parameters = inspect.signature(function).parameters.values()
+        only = hints[parameters[0].name] if len(parameters) == 1 else None
+        self._whole = isinstance(only, type) and issubclass(only, msgspec.Struct)
+        """Whether there is one parameter, that stands for all."""
+        self._params: Any = (
+            only
+            if self._whole
+            else msgspec.defstruct(
+                'Params',
+                [
+                    (
+                        it.name,
+                        hints[it.name],
+                        msgspec.NODEFAULT if it.default is it.empty else it.default,
+                    )
+                    for it in parameters
+                ],
+                kw_only=True,
+            )
+        )
+
+    def __call__(self, session: Any, params: Mapping[str, Any], *, strict: bool) -> Any:
+        """
+        With `strict=False` numbers may be texts. Raises `Refusal`.
+        """
+        given = {key: value for key, value in params.items() if value is not None}
+        try:
+            checked = msgspec.convert(given, self._params, strict=strict)
+        except msgspec.ValidationError as err:
+            reason, _, param = str(err).partition(' - at `$.')
+            if 'missing required field' in reason:
+                param, reason = reason.split('`')[1], 'required'
+            raise Refusal('bad_params', f'{param.rstrip("`")} {reason}') from None
+        if self._whole:
+            return self._function(session, checked)
+        return self._function(session, **msgspec.structs.asdict(checked))
+
+
+def method(*names: str, does: str) -> Callable[[Any], Any]:
+    """
+    Serve a function under these names; `does` is the neutral name of the operation.
+    """
+
+    def mark(function: Any) -> Any:
+        function.serves = names, does
+        return function
+
+    return mark
+
+
+class JsonRpc:
+    """
+    A dialect that is JSON-RPC: a subclass has the methods, and says the errors.
+    """
+
+    prefix = '/'
+    """Of the paths of methods, by HTTP."""
+    largest = 2**20
+    """Bytes of a request."""
+    errors: Mapping[Reason, tuple[int, str]]
+    statuses: Mapping[int, int]
+    """Of errors by HTTP, where it is not 400."""
+
+    def __init__(self) -> None:
+        self.operations: dict[str, str] = {}
+        """The venue's methods, and the neutral names of what they do."""
+        self._methods: dict[str, Method] = {}
+        for _, function in inspect.getmembers(self, inspect.ismethod):
+            names, does = getattr(function, 'serves', ((), ''))
+            for name in names:
+                self.operations[name] = does
+                self._methods[name] = Method(function)
+
+    def operation_names(self) -> set[str]:
+        return set(self.operations.values())
+
+    def admit(self, session: Session, name: str, params: dict[str, Any]) -> None:
+        """
+        Called before a method. Raises `Refusal` where it may not be.
+        """
+
+    def admit_http(self, session: Session, request: HttpRequest) -> None:
+        """
+        Called before a request by HTTP. Raises `Refusal` where it may not be.
+        """
+
+    def explain(self, session: Session, refusal: Refusal) -> Any:
+        """
+        The `data` of an error.
+        """
+
+    def read(self, session: Session, message: bytes) -> Call:
+        arrived = time.time_ns() // 1000
+        refused = partial(self._refused, session, arrived)
+        if len(message) > self.largest:
+            return refused(Refusal('too_big'))
+        try:
+            request = msgspec.json.decode(message)
+        except (msgspec.DecodeError, RecursionError):
+            return refused(Refusal('unparsable'))
+        match request:
+            case {'id': int() | str() as id_, 'method': str(name), **rest}:
+                params = rest.get('params') or {}
+                if isinstance(params, dict):
+                    return self._call(session, arrived, id_, name, params)
+        return refused(Refusal('bad_request'))
+
+    def read_http(self, session: Session, request: HttpRequest) -> Call:
+        arrived = time.time_ns() // 1000
+        session.account = ''
+        try:
+            self.admit_http(session, request)
+        except Refusal as refusal:
+            return self._refused(session, arrived, refusal)
+        if request.method == 'POST':
+            return self.read(session, request.body)
+        name = request.path.removeprefix(self.prefix).strip('/')
+        params = {key: _of_query(it) for key, it in parse_qsl(request.query)}
+        return self._call(session, arrived, None, name, params)
+
+    def _refused(self, session: Session, arrived: int, refusal: Refusal) -> Call:
+        def act() -> Any:
+            raise refusal
+
+        reply = partial(self._reply, arrived, None)
+        return Call('', '', act, reply, partial(self._refuse, session, arrived, None))
+
+    def _call(
+        self,
+        session: Session,
+        arrived: int,
+        id_: int | str | None,
+        name: str,
+        params: dict[str, Any],
+    ) -> Call:
+        market = params.get('instrument_name', '')
+        return Call(
+            self.operations.get(name, ''),
+            market if isinstance(market, str) else '',
+            partial(self._act, session, name, params, id_ is not None),
+            partial(self._reply, arrived, id_),
+            partial(self._refuse, session, arrived, id_),
+        )
+
+    def _act(
+        self, session: Session, name: str, params: dict[str, Any], strict: bool
+    ) -> Any:
+        if name not in self._methods:
+            raise Refusal('unknown_operation', name)
+        self.admit(session, name, params)
+        return self._methods[name](session, params, strict=strict)
+
+    def _envelope(self, arrived: int, id_: Any, **content: Any) -> dict[str, Any]:
+        now = time.time_ns() // 1000
+        fields = {'jsonrpc': '2.0', 'id': id_, **content, 'usIn': arrived, 'usOut': now}
+        if id_ is None:
+            del fields['id']
+        return fields | {'usDiff': now - arrived, 'testnet': True}
+
+    def _reply(self, arrived: int, id_: Any, result: Any) -> dict[str, Any]:
+        return self._envelope(arrived, id_, result=result)
+
+    def _refuse(
+        self, session: Session, arrived: int, id_: Any, refusal: Refusal
+    ) -> tuple[int, Any]:
+        code, message = self.errors[refusal.reason]
+        data = self.explain(session, refusal)
+        error = {'code': code, 'message': message, 'data': data}
+        return self.statuses.get(code, 400), self._envelope(arrived, id_, error=error)
+
+
+def _of_query(text: str) -> Any:
+    """
+    A parameter in a URL: a text, or JSON.
+    """
+    if text[:1] in '[{':
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            pass
+    return {'true': True, 'false': False}.get(text, text)
