@@ -21,14 +21,19 @@ from contextlib import contextmanager as cm
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from decimal import Decimal
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
 import tomli_w
 import trio
 
+import simvenue.process
+from simvenue.process import SimVenue
+
+from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
 from .service import Services, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
@@ -46,6 +51,8 @@ _shared_pids: set[int] = set()
 
 (_broker,) = __brokers__
 
+OpenSimVenue = Callable[..., AbstractAsyncContextManager[SimVenue]]
+"""What the fixture `open_simvenue` is."""
 Tree = Callable[[], AbstractAsyncContextManager[Any]]
 """What the fixture `shared_tree` is."""
 
@@ -222,12 +229,63 @@ def mod() -> ModuleType:
     return get_brokermod(_broker)
 
 
+@pytest.fixture
+def open_simvenue(request: pytest.FixtureRequest) -> OpenSimVenue:
+    """
+    `async with open_simvenue(**options) as venue:`, one that the test may disturb.
+    """
+    if request.config.getoption('--venue'):
+        pytest.skip('needs a venue that can be disturbed: run without --venue')
+    return simvenue.process.open_simvenue
+
+
 @pytest.fixture(scope='session')
 def fqme(request: pytest.FixtureRequest) -> str:
     """
     A market that trades often, as a user would type it.
     """
     return f'{request.config.getoption("--symbol")}.{_broker}'
+
+
+class Market(NamedTuple):
+    """
+    A market of a simulated venue, with prices and sizes that it takes.
+    """
+
+    name: str
+    """The venue's own."""
+    mkt: MktPair
+    last: float
+    """The price at which it traded last."""
+    min_size: Decimal
+
+    @property
+    def fqme(self) -> str:
+        return self.mkt.fqme
+
+    def price(self, times: float) -> float:
+        """
+        About so many times the market's price.
+        """
+        tick = self.mkt.price_tick
+        return float(round(Decimal(str(self.last * times)) / tick) * tick)
+
+    def size(self, steps: int) -> float:
+        """
+        So many of the smallest sizes.
+        """
+        return float(steps * self.min_size)
+
+
+async def find_market(venue: SimVenue, mod: ModuleType, kind: str = '') -> Market:
+    """
+    The first market of the venue, of that kind if any is given.
+    """
+    name = next(it.name for it in await venue.markets() if kind in ('', it.kind))
+    info = await venue.market(name)
+    assert info.last
+    mkt, _ = await mod.get_mkt_info(name)
+    return Market(name, mkt, info.last, Decimal(info.min_amount))
 
 
 def write_brokers_toml(conf_dir: Path, **section: Any) -> None:

@@ -6,260 +6,100 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
-from pathlib import Path
-from types import ModuleType
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import trio
-from msgspec import convert, to_builtins
 
-from minipiker.clearing import OrderClient, TradesStream, open_brokerd_dialog, open_ems
-from minipiker.clearing._messages import (
-    BrokerdCancel,
-    BrokerdOrder,
-    BrokerdPosition,
-    Order,
-    Status,
-)
+from minipiker.clearing import Order, OrderClient, Status, TradesStream, open_ems
+from minipiker.clearing._messages import BrokerdPosition
 from minipiker.clearing.testing import (
-    mk_account,
-    mk_order,
+    Live,
+    OpenLive,
     order_of,
     responses,
+    until_over,
     wait_for,
 )
-from minipiker.service import ServiceDied, Services, find_service
-from minipiker.testing import Tree, open_test_pikerd
-from simvenue.process import SimVenue, open_simvenue
-
-pytestmark = pytest.mark.disturbs_venue
-
-
-@acm
-async def open_live(
-    conf_dir: Path,
-) -> AsyncIterator[tuple[SimVenue, type[Services]]]:
-    """
-    A tree with an account at a venue where nothing happens but what we do.
-    """
-    async with (
-        open_simvenue(rate=0) as venue,
-        open_test_pikerd(conf_dir, url=venue.url, **mk_account()) as services,
-    ):
-        yield venue, services
-
-
-async def trade_at(venue: SimVenue, price: float, amount: float = 1.0) -> None:
-    await venue.call(
-        'sim/trade', instrument_name='BTC-USDT', price=price, amount=amount
-    )
-
-
-async def books(venue: SimVenue) -> dict[str, Any]:
-    """
-    The account as the venue sees it.
-    """
-    account: dict[str, Any] = await venue.call('sim/account', account='simkey')
-    return account
-
-
-def kill(services: type[Services], name: str) -> None:
-    os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
-
-
-async def test_brokerd_trades_with_no_feed_ever_opened(
-    tmp_path: Path,
-    mod: ModuleType,
-    broker: str,
-) -> None:
-    """
-    The protocol of `open_trade_dialog()`, as a host sees it.
-    """
-    account = f'{broker}.main'
-    async with (
-        open_live(tmp_path) as (venue, services),
-        open_brokerd_dialog(mod, None, 'live') as (stream, _, names),
-    ):
-        assert names == [account]
-        assert set(services.service_tasks) == {f'brokerd.{broker}'}
-
-        async def next_msg() -> dict[str, Any]:
-            while (msg := await stream.receive())['name'] == 'position':
-                pass
-            return dict(msg)
-
-        async def send(action: str, price: float, size: float, **fields: Any) -> str:
-            order = mk_order('btcusdt.spot', action, price, size, account)
-            msg = BrokerdOrder(
-                oid=fields.get('oid', order.oid),
-                account=fields.get('account', account),
-                time_ns=time.time_ns(),
-                symbol=fields.get('symbol', order.symbol),
-                price=price,
-                size=size,
-                action='buy' if action == 'buy' else 'sell',
-                reqid=fields.get('oid'),
-            )
-            await stream.send(msg)
-            ack = await next_msg()
-            assert ack['name'] == 'ack'
-            assert (ack['oid'], ack['account']) == (msg.oid, msg.account)
-            assert type(ack['reqid']) is str
-            return msg.oid
-
-        async def receive(name: str) -> dict[str, Any]:
-            while (msg := await next_msg())['name'] != name:
-                assert msg['name'] == 'ack', msg
-            return msg
-
-        # a limit order that rests, is changed, is filled in part, is canceled; that its
-        # market cannot be looked up at once is no reason to refuse it
-        lookup = 'public/get_instruments'
-        await venue.fault('rate_limit', method=lookup, count=5, seconds=0.01)
-        oid = await send('buy', 40_000, 0.2)
-        status = await receive('status')
-        assert (status['reqid'], status['status']) == (oid, 'open')
-        await send('buy', 41_000, 0.3, oid=oid)
-        status = await receive('status')
-        assert (status['status'], status['remaining']) == ('open', 0.3)
-        # a refused change leaves it open, and says so: piker would not cancel it else
-        await send('buy', 41_000.01, 0.3, oid=oid)
-        assert (await receive('error'))['reqid'] == oid
-        status = await receive('status')
-        assert (status['status'], status['remaining']) == ('open', 0.3)
-        await trade_at(venue, 41_000, 0.1)
-        fill = await receive('fill')
-        assert (fill['reqid'], fill['price'], fill['size']) == (oid, 41_000, 0.1)
-        assert abs(fill['broker_time'] - time.time()) < 60
-        await stream.send(BrokerdCancel(oid, time.time_ns(), account, reqid=oid))
-        while (status := await receive('status'))['status'] != 'canceled':
-            pass
-        assert (status['filled'], status['remaining']) == (0.1, pytest.approx(0.2))
-
-        # at the market
-        oid = await send('sell', 30_000, 0.1)
-        fill = await receive('fill')
-        assert (fill['reqid'], fill['size'], fill['action']) == (oid, 0.1, 'sell')
-        status = await receive('status')
-        assert (status['status'], status['filled']) == ('closed', 0.1)
-
-        # every bad request is answered
-        bad: dict[str, dict[str, Any]] = {
-            'no account': {'account': f'{broker}.other'},
-            'no market': {'symbol': 'nosuch.spot'},
-            'multiple of 0.001': {'size': 0.0001},
-            'multiple of 0.1': {'price': 40_000.01},
-            'price inf': {'price': float('inf')},
-            'size nan': {'size': float('nan')},
-            'price 0': {'price': 0.0},
-            'funds': {'size': 1e6},
-            'buy:': {'price': 1e300, 'size': 1e30},
-        }
-        for reason, args in bad.items():
-            oid = await send('buy', **({'price': 40_000, 'size': 0.1} | args))
-            error = await receive('error')
-            assert (error['oid'], error['reqid']) == (oid, oid)
-            assert reason in error['reason']
-        now, none = time.time_ns(), 'none'
-        for unknown in (
-            BrokerdCancel(none, now, account),
-            BrokerdOrder(none, account, now, 'btcusdt', 1, 1, 'buy', reqid=none),
-        ):
-            await stream.send(unknown)
-            assert (await next_msg())['name'] == 'ack'
-            while (error := await next_msg())['name'] != 'error':
-                assert error['status'] == 'canceled'
-            assert "'none'" in error['reason']
-            assert error['broker_details']['flow']['oid'] == none
-        neither = to_builtins(BrokerdOrder('bad', account, now, 'btcusdt', 1, 1, ''))
-        for fields in ({}, {'action': 'steal'}, {'price': 'high'}, {'size': None}):
-            await stream.send({**neither, **fields})
-            assert (await next_msg())['name'] == 'ack'
-            assert (await next_msg())['name'] == 'error'
-
-        await venue.fault('rate_limit', method='private/buy')
-        await send('buy', 40_000, 0.1)
-        assert 'too many requests' in (await receive('error'))['reason']
-
-        # and somebody else's order is reported
-        await venue.call(
-            'sim/order',
-            account='simkey',
-            instrument_name='ETH-USDT',
-            direction='buy',
-            amount=0.5,
-            price=1_000,
-        )
-        status = await receive('status')
-        assert (status['resp'], status['src']) == ('open', broker)
-        foreign = convert(status['req'], Order)
-        assert (foreign.symbol, foreign.size) == ('ethusdt.spot', 0.5)
-        assert not any(name.startswith('datad') for name in services.service_tasks)
+from minipiker.service import ServiceDied, find_service
+from minipiker.testing import Tree
 
 
 @acm
 async def open_client(
-    broker: str,
+    live: Live,
 ) -> AsyncIterator[tuple[OrderClient, TradesStream, dict[str, Status]]]:
+    broker = live.market.mkt.broker
     async with open_ems(broker, 'live') as (client, stream, _, names, dialogs):
-        assert names == [f'{broker}.main']
+        assert names == [live.account]
         yield client, stream, dialogs
 
 
-async def test_a_live_session(tmp_path: Path, broker: str) -> None:
-    fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
-    async with open_live(tmp_path) as (venue, services):
-        async with open_client(broker) as (client, stream, _):
-            order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1, account))
-            first, *between, last = await responses(stream, order.oid)
-            assert (first, {*between}, last) == ('pending', {'fill'}, 'closed')
-            while not isinstance(position := await stream.receive(), BrokerdPosition):
-                pass
-            assert (position.symbol, position.size) == (fqme, 0.1)
+def pid_of(live: Live, kind: str) -> int:
+    name = kind if kind == 'emsd' else f'{kind}.{live.market.mkt.broker}'
+    return live.services.service_tasks[name].process.pid
+
+
+async def test_a_live_session(open_live: OpenLive) -> None:
+    async with open_live() as live:
+        market = live.market
+        async with open_client(live) as (client, stream, _):
+            order = await client.send(live.order('buy', 1.5))
+            told = await responses(stream, order.oid)
+            assert (told[0], told[-1]) == ('pending', 'closed')
+            assert 'fill' in told
+            position = 0.0
+            while position != order.size:
+                msg = await stream.receive()
+                if isinstance(msg, BrokerdPosition):
+                    assert msg.symbol == market.fqme
+                    position = msg.size
 
             # a refused change leaves the order as it was
-            order = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
+            order = await client.send(live.order('buy', 0.7))
             await wait_for(stream, order.oid, 'open')
-            await client.update(order.oid, price=40_000.01)
+            off_tick = market.price(0.7) + float(market.mkt.price_tick) / 4
+            await client.update(order.oid, price=off_tick)
             msg = await stream.receive()
             assert isinstance(msg, Status)
             assert msg.resp == 'error'
-            assert order_of(msg).price == 40_000.01
+            assert order_of(msg).price == off_tick
             resting = order
 
             # canceled before it was so much as acknowledged
-            order = await client.send(mk_order(fqme, 'buy', 39_000, 0.1, account))
+            order = await client.send(live.order('buy', 0.6))
             await client.cancel(order.oid)
             assert (await responses(stream, order.oid))[-1] == 'canceled'
 
-        async with open_client(broker) as (client, stream, dialogs):
+        async with open_client(live) as (client, stream, dialogs):
             assert list(dialogs) == [resting.oid]
             assert order_of(dialogs[resting.oid]) == resting
-            await send_a_hundred(client, stream, fqme, account)
+            await send_a_hundred(live, client, stream)
 
-        state = await books(venue)
-        assert len(state['trades']) == 101
-        assert [
-            it['label'] for it in state['orders'] if it['order_state'] == 'open'
-        ] == [resting.oid]
-        assert set(services.service_tasks) == {'emsd', f'brokerd.{broker}'}
+        account = await live.venue.account('simkey')
+        filled: Counter[str] = Counter()
+        for fill in account.fills:
+            filled[fill.client_id] += 1
+        assert len(filled) == 101
+        open_orders = [it.client_id for it in account.orders if it.state == 'open']
+        assert open_orders == [resting.oid]
+        brokerd = f'brokerd.{market.mkt.broker}'
+        assert set(live.services.service_tasks) == {'emsd', brokerd}
 
 
 async def send_a_hundred(
+    live: Live,
     client: OrderClient,
     stream: TradesStream,
-    fqme: str,
-    account: str,
 ) -> None:
     """
     Orders that are all in flight at a time, each of which is filled.
     """
-    sent = [mk_order(fqme, 'buy', 100_000, 0.001, account) for _ in range(100)]
+    sent = [live.order('buy', 1.5, 1) for _ in range(100)]
     closed: set[str] = set()
     fills: list[str] = []
 
@@ -280,116 +120,85 @@ async def send_a_hundred(
     assert sorted(fills) == sorted(order.oid for order in sent)
 
 
-async def test_orders_in_the_middle_of_a_disconnect(
-    tmp_path: Path,
-    broker: str,
-) -> None:
-    fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
-    async with (
-        open_live(tmp_path) as (venue, _),
-        open_client(broker) as (client, stream, _),
-    ):
-        resting = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
+async def test_orders_in_the_middle_of_a_disconnect(open_live: OpenLive) -> None:
+    async with open_live() as live, open_client(live) as (client, stream, _):
+        resting = await client.send(live.order('buy', 0.7))
         await wait_for(stream, resting.oid, 'open')
         oids = {resting.oid}
-        for kind in ('delay', 'lose_reply', 'drop', 'kill'):
+        for kind in ('delay', 'lose_reply', 'lose_request', 'drop', 'kill'):
             match kind:
                 case 'kill':
-                    await venue.kill()
-                case 'lose_reply':
-                    await venue.fault(kind, method='private/buy')
+                    await live.venue.kill()
+                case 'lose_reply' | 'lose_request':
+                    await live.venue.misbehave(kind, operation='place')
                 case _:
-                    await venue.fault(kind)
-            order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1, account))
+                    await live.venue.misbehave(kind)
+            order = await client.send(live.order('buy', 1.5))
             oids.add(order.oid)
             if kind == 'drop':
                 # what happens while we are cut off is told afterwards
-                await trade_at(venue, 40_000)
+                await live.trade_at(0.7)
                 told = await until_over(stream, order.oid, resting.oid)
-                assert told[resting.oid] == ['fill', 'closed']
+                assert told[resting.oid][-1] == 'closed'
+                assert 'fill' in told[resting.oid]
                 continue
             if kind == 'kill':
-                await venue.restart()
+                await live.venue.restart()
             told = await until_over(stream, order.oid)
             assert told[order.oid][-1] == 'closed', kind
 
         bought: Counter[str] = Counter()
-        for trade in (await books(venue))['trades']:
-            bought[trade['label']] += round(1000 * trade['amount'])
+        for fill in (await live.venue.account('simkey')).fills:
+            bought[fill.client_id] += round(fill.amount / live.market.size(1))
         assert bought == dict.fromkeys(oids, 100)
 
 
-async def until_over(stream: TradesStream, *oids: str) -> dict[str, list[str]]:
-    """
-    What each of these orders goes through up to its end.
-    """
-    told: dict[str, list[str]] = {oid: [] for oid in oids}
-    while not all({'closed', 'canceled', 'error'} & {*it} for it in told.values()):
-        msg = await stream.receive()
-        if isinstance(msg, Status) and msg.oid in told:
-            told[msg.oid].append(msg.resp)
-    return told
-
-
-async def test_no_order_is_lost_with_a_daemon(tmp_path: Path, broker: str) -> None:
-    async with open_live(tmp_path) as (venue, services):
-        await lose_brokerd(venue, services, broker)
-        await lose_emsd(venue, services, broker)
-
-
-async def lose_brokerd(
-    venue: SimVenue,
-    services: type[Services],
-    broker: str,
-) -> None:
-    fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
-    async with open_client(broker) as (client, stream, _):
+async def test_no_order_is_lost_with_brokerd(open_live: OpenLive) -> None:
+    async with open_live() as live, open_client(live) as (client, stream, _):
         filled, canceled, resting = [
-            await client.send(mk_order(fqme, 'buy', price, 0.1, account))
-            for price in (42_000, 41_000, 40_000)
+            await client.send(live.order('buy', times)) for times in (0.8, 0.75, 0.7)
         ]
         await wait_for(stream, resting.oid, 'open')
 
         # all that happens while there is none
-        pid = services.service_tasks[f'brokerd.{broker}'].process.pid
+        pid = pid_of(live, 'brokerd')
         os.kill(pid, signal.SIGSTOP)
-        await trade_at(venue, 42_000, 0.1)
-        unseen = await client.send(mk_order(fqme, 'buy', 100_000, 0.2, account))
+        await live.trade_at(0.8, 100)
+        unseen = await client.send(live.order('buy', 1.5, 200))
         await client.cancel(canceled.oid)
         os.kill(pid, signal.SIGKILL)
 
         told = await until_over(stream, filled.oid, unseen.oid, canceled.oid)
         assert [it[-1] for it in told.values()] == ['closed', 'closed', 'canceled']
-        state = await books(venue)
-        assert len(state['orders']) == 4
-        assert sum(it['amount'] for it in state['trades']) == pytest.approx(0.3)
+        account = await live.venue.account('simkey')
+        assert len(account.orders) == 4
+        bought = sum(Decimal(str(fill.amount)) for fill in account.fills)
+        assert float(bought) == live.market.size(300)
         await client.cancel(resting.oid)
         await wait_for(stream, resting.oid, 'canceled')
 
 
-async def lose_emsd(venue: SimVenue, services: type[Services], broker: str) -> None:
-    fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
+async def test_no_order_is_lost_with_emsd(open_live: OpenLive) -> None:
+    async with open_live() as live:
+        with pytest.raises(ServiceDied, match='emsd'):
+            async with open_client(live) as (client, stream, _):
+                order = await client.send(live.order('buy', 0.7))
+                await wait_for(stream, order.oid, 'open')
+                brokerd = pid_of(live, 'brokerd')
+                os.kill(pid_of(live, 'emsd'), signal.SIGKILL)
+                with trio.fail_after(4):
+                    while True:
+                        await stream.receive()
 
-    def pid_of_brokerd() -> int:
-        return services.service_tasks[f'brokerd.{broker}'].process.pid
-
-    with pytest.raises(ServiceDied, match='emsd'):
-        async with open_client(broker) as (client, stream, _):
-            order = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, account))
-            await wait_for(stream, order.oid, 'open')
-            brokerd = pid_of_brokerd()
-            kill(services, 'emsd')
-            with trio.fail_after(4):
-                while True:
-                    await stream.receive()
-
-    async with open_client(broker) as (client, stream, dialogs):
-        status = dialogs.get(order.oid) or await wait_for(stream, order.oid, 'open')
-        assert status.src == broker
-        assert order_of(status) == Order(**{**vars_of(order), 'brokers': [broker]})
-        await trade_at(venue, 40_000)
-        assert await responses(stream, order.oid) == ['fill', 'closed']
-        assert pid_of_brokerd() == brokerd
+        async with open_client(live) as (client, stream, dialogs):
+            status = dialogs.get(order.oid)
+            status = status or await wait_for(stream, order.oid, 'open')
+            broker = live.market.mkt.broker
+            assert status.src == broker
+            assert order_of(status) == Order(**{**vars_of(order), 'brokers': [broker]})
+            await live.trade_at(0.7)
+            assert (await responses(stream, order.oid))[-1] == 'closed'
+            assert pid_of(live, 'brokerd') == brokerd
 
 
 def vars_of(order: Order) -> dict[str, Any]:

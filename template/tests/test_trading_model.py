@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import suppress
-from functools import partial
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -27,30 +27,28 @@ from msgspec.structs import replace
 from minipiker.accounting._pos import open_account
 from minipiker.clearing import Order, OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition, Status
-from minipiker.clearing.testing import mk_account, mk_order
+from minipiker.clearing.testing import Live, open_live_tree
 from minipiker.log import get_logger
-from minipiker.service import ServiceDied, Services
-from minipiker.testing import open_test_pikerd
-from simvenue.process import SimVenue, open_simvenue
+from minipiker.service import ServiceDied
 
 log = get_logger('tests')
 
 sides = st.sampled_from(['buy', 'sell'])
-# at rest: those to buy at the first two, to sell at the last two; the market is between
-prices = st.sampled_from([40_000.0, 45_000.0, 90_000.0, 95_000.0])
-off_tick = 40_000.01
-sizes = st.integers(1, 50).map(lambda steps: steps / 1000)
+# times the market's price. At rest: those to buy at the first two, to sell at the last
+prices = st.sampled_from([0.7, 0.8, 1.3, 1.4])
+off_tick = 0.0
+sizes = st.integers(1, 50)
 which = st.integers(0, 2)
-methods = st.sampled_from(
-    ['private/buy', 'private/sell', 'private/edit', 'private/cancel']
-)
+operations = st.sampled_from(['place', 'edit', 'cancel'])
+topics = st.sampled_from(['orders', 'fills'])
 steps = st.one_of(
     st.tuples(st.just('order'), sides, prices, sizes),
     st.tuples(st.just('edit'), which, prices | st.just(off_tick)),
     st.tuples(st.just('cancel'), which),
     st.tuples(st.just('trade'), prices, sizes),
     st.tuples(st.just('drop')),
-    st.tuples(st.just('lose_reply'), methods),
+    st.tuples(st.sampled_from(['lose_reply', 'lose_request']), operations),
+    st.tuples(st.just('skip'), topics),
     st.tuples(st.just('kill'), st.sampled_from(['brokerd', 'emsd', 'venue'])),
 )
 
@@ -60,10 +58,8 @@ class Session:
     A client that does as it is told, and remembers what it heard.
     """
 
-    def __init__(self, venue: SimVenue, services: type[Services], broker: str) -> None:
-        self.venue = venue
-        self.services = services
-        self.broker = broker
+    def __init__(self, live: Live) -> None:
+        self.live = live
         self.sent: dict[str, Order] = {}
         self.shown: dict[str, float] = {}
         """At what price an order is open."""
@@ -80,7 +76,7 @@ class Session:
         while todo or set(self.sent) != set(self.ended):
             try:
                 async with (
-                    open_ems(self.broker, 'live') as (client, stream, *_),
+                    open_ems(self.live.market.mkt.broker, 'live') as (client, stream, *_),
                     trio.open_nursery() as tn,
                 ):
                     tn.start_soon(self.listen, stream)
@@ -106,11 +102,10 @@ class Session:
     async def settle(self) -> None:
         while not self.settled:
             self.progress = trio.Event()
-            books = await self.venue.call('sim/account', account='simkey')
             there = {
-                order['label']: order['price']
-                for order in books['orders']
-                if order['order_state'] == 'open'
+                order.client_id: order.price
+                for order in (await self.live.venue.account('simkey')).orders
+                if order.state == 'open'
             }
             self.settled = there == {oid: self.shown.get(oid) for oid in self.left()}
             if not self.settled:
@@ -135,90 +130,89 @@ class Session:
                     self.progress.set()
 
     async def do(self, client: OrderClient, step: str, *args: Any) -> None:
+        venue, market = self.live.venue, self.live.market
         match step, *args:
-            case 'order', side, price, size:
-                fqme, account = f'btcusdt.spot.{self.broker}', f'{self.broker}.main'
-                order = mk_order(fqme, side, price, size, account)
+            case 'order', side, times, steps:
+                order = self.live.order(side, times, steps)
                 self.sent[order.oid] = order
                 await client.send(order)
-            case 'edit', index, price:
+            case 'edit', index, times:
                 if oid := next(iter(self.left()[index:]), None):
+                    price = market.price(times or 0.7)
+                    if times == off_tick:
+                        price += float(market.mkt.price_tick) / 4
                     order = replace(self.sent[oid], price=price)
                     await client.send(order)
-                    if price != off_tick:
+                    if times != off_tick:
                         self.sent[oid] = order
             case 'cancel', index:
                 if oid := next(iter(self.left()[index:]), None):
                     await client.cancel(oid)
-            case 'trade', price, amount:
-                await self.venue.call(
-                    'sim/trade', instrument_name='BTC-USDT', price=price, amount=amount
-                )
+            case 'trade', times, steps:
+                await self.live.trade_at(times, steps)
             case 'drop', *_:
-                await self.venue.fault('drop')
-            case 'lose_reply', method:
-                await self.venue.fault('lose_reply', method=method)
+                await venue.misbehave('drop')
+            case 'skip', topic:
+                await venue.misbehave('skip', topic=topic)
+            case 'lose_reply' | 'lose_request' as kind, operation:
+                await venue.misbehave(kind, operation=operation)
             case 'kill', 'venue':
-                await self.venue.restart()
+                await venue.restart()
             case 'kill', name:
-                name = f'{name}.{self.broker}' if name == 'brokerd' else name
-                if service := self.services.service_tasks.get(name):
+                if name == 'brokerd':
+                    name = f'{name}.{market.mkt.broker}'
+                if service := self.live.services.service_tasks.get(name):
                     with suppress(ProcessLookupError):
                         os.kill(service.process.pid, signal.SIGKILL)
                 if name == 'emsd':
                     await trio.sleep_forever()
 
 
-async def check(todo: list[tuple[Any, ...]], mod: ModuleType, broker: str) -> None:
+async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
     with TemporaryDirectory() as folder:
-        async with (
-            open_simvenue(rate=0) as venue,
-            open_test_pikerd(Path(folder), url=venue.url, **mk_account()) as it,
-        ):
-            session = Session(venue, it, broker)
+        async with open_live_tree(Path(folder), mod) as live:
+            session = Session(live)
             with trio.fail_after(120):
                 await session.run(todo)
-            books = await venue.call('sim/account', account='simkey')
+            books = await live.venue.account('simkey')
             position = sum(
-                trade['amount'] if trade['direction'] == 'buy' else -trade['amount']
-                for trade in books['trades']
+                fill.amount if fill.side == 'buy' else -fill.amount for fill in books.fills
             )
-            async with open_ems(broker, 'live') as (_, stream, positions, _, dialogs):
-                told = sum(pp.size for pps in positions.values() for pp in pps.values())
+            async with open_ems(mod.name, 'live') as (_, stream, pps, _, dialogs):
+                told = sum(pp.size for by_fqme in pps.values() for pp in by_fqme.values())
                 # what the last fills come to may be on its way; it is the one market
                 with trio.fail_after(60):
                     while told != pytest.approx(position):
                         if isinstance(msg := await stream.receive(), BrokerdPosition):
                             told = msg.size
-            await it.cancel_service(f'brokerd.{broker}')
-            async with open_account(mod, f'{broker}.main') as account:
-                entries = [record for _, record in account.ledger.iter_records()]
+            await live.services.cancel_service(f'brokerd.{mod.name}')
+            async with open_account(mod, live.account) as account:
+                entries = [tid for tid, _ in account.ledger.iter_records()]
                 accounted = sum(pp.cumsize for pp in account.pps.values())
 
     # as many orders as were sent, of which each ended as it did at the venue
     assert not dialogs
-    states = {order['label']: order['order_state'] for order in books['orders']}
-    assert len(states) == len(books['orders']) <= len(session.sent)
+    states = {order.client_id: order.state for order in books.orders}
+    assert len(states) == len(books.orders) <= len(session.sent)
     names = {'filled': 'closed', 'cancelled': 'canceled'}
     for oid, end in session.ended.items():
         assert end == names[states.get(oid, 'cancelled')], session.sent[oid]
 
     # as many fills, in what was told and in the ledger
-    traded: Counter[str] = Counter()
-    for trade in books['trades']:
-        traded[trade['label']] += round(1000 * trade['amount'])
+    traded: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for fill in books.fills:
+        traded[fill.client_id] += Decimal(str(fill.amount))
     assert traded == {
-        oid: sum(round(1000 * size) for size in fills.values())
+        oid: sum(Decimal(str(size)) for size in fills.values())
         for oid, fills in session.fills.items()
     }
-    seqs = [entry['user_seq'] for entry in entries]
-    assert seqs == list(range(1, len(books['trades']) + 1))
+    assert len({*entries}) == len(entries) == len(books.fills)
 
     # and a position that they add up to
     assert accounted == pytest.approx(position)
 
 
-@pytest.mark.disturbs_venue
+@pytest.mark.usefixtures('open_simvenue')
 @pytest.mark.timeout(0)
 @settings(
     max_examples=int(os.environ.get('TRADING_EXAMPLES', '1')),
@@ -234,19 +228,18 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType, broker: str) -> No
 # filled in part while nobody listens, and then canceled by who has not heard of it
 @example(
     todo=[
-        ('order', 'buy', 45_000.0, 0.037),
-        ('order', 'buy', 40_000.0, 0.02),
+        ('order', 'buy', 0.8, 37),
+        ('order', 'buy', 0.7, 20),
         ('kill', 'emsd'),
-        ('trade', 45_000.0, 0.02),
+        ('trade', 0.8, 20),
         ('kill', 'brokerd'),
-        ('edit', 1, 45_000.0),
-        ('trade', 45_000.0, 0.001),
+        ('edit', 1, 0.8),
+        ('trade', 0.8, 1),
         ('cancel', 0),
     ]
 )
 def test_nothing_is_lost_and_nothing_doubled(
     mod: ModuleType,
-    broker: str,
     todo: list[tuple[Any, ...]],
 ) -> None:
-    trio.run(partial(check, list(todo), mod, broker))
+    trio.run(check, list(todo), mod)

@@ -64,3 +64,9 @@ class OrderRejected(BrokerError):
         super().__init__(message)
         self.code = code
         """The venue's own."""
+
+
+class OrderExpired(OrderRejected):
+    """
+    The venue heard of an order later than it was allowed to carry it out.
+    """

@@ -80,6 +80,12 @@ class Account(Struct):
         self.changed.set()
         return position
 
+    def holdings(self) -> dict[str, tuple[float, float]]:
+        """
+        What is held, by fqme: size and price per unit.
+        """
+        return {fqme: (it.cumsize, it.ppu) for fqme, it in self.pps.items()}
+
     def _update(self, txn: Transaction) -> Position:
         position = self.pps.setdefault(txn.fqme, Position(txn.fqme, txn.bs_mktid))
         position.add_clear(txn)

@@ -1,0 +1,294 @@
+"""
+The protocol of `open_trade_dialog()`, as a host sees it, and what becomes of orders at
+venues that differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager as acm
+from decimal import Decimal
+from types import ModuleType
+from typing import Any
+
+import pytest
+from msgspec import convert, to_builtins
+from tractor import MsgStream
+
+from minipiker.clearing import Order, open_brokerd_dialog
+from minipiker.clearing._messages import BrokerdCancel, BrokerdOrder
+from minipiker.clearing.testing import Live, OpenLive
+
+
+class Dialog:
+    """
+    The host's end of an order dialog.
+    """
+
+    def __init__(self, live: Live, stream: MsgStream) -> None:
+        self.live = live
+        self.stream = stream
+
+    async def next_msg(self) -> dict[str, Any]:
+        """
+        The next message, but for positions.
+        """
+        while (msg := await self.stream.receive())['name'] == 'position':
+            pass
+        return dict(msg)
+
+    async def send(
+        self,
+        action: str,
+        times: float,
+        steps: int = 100,
+        **fields: Any,
+    ) -> str:
+        """
+        Request an order, or a change of the order `oid`; returns the oid once that is
+        acknowledged.
+        """
+        order = self.live.order(action, times, steps)
+        msg = BrokerdOrder(
+            oid=fields.get('oid', order.oid),
+            account=fields.get('account', order.account),
+            time_ns=time.time_ns(),
+            symbol=fields.get('symbol', self.live.market.mkt.bs_fqme),
+            price=fields.get('price', order.price),
+            size=fields.get('size', order.size),
+            action='buy' if action == 'buy' else 'sell',
+            reqid=fields.get('oid'),
+        )
+        await self.stream.send(msg)
+        ack = await self.receive('ack')
+        assert (ack['oid'], ack['account']) == (msg.oid, msg.account)
+        assert type(ack['reqid']) is str
+        return msg.oid
+
+    async def cancel(self, oid: str, reqid: str | None = None) -> None:
+        account = self.live.account
+        await self.stream.send(BrokerdCancel(oid, time.time_ns(), account, reqid=reqid))
+
+    async def receive(self, name: str) -> dict[str, Any]:
+        """
+        The next message of that name.
+        """
+        while (msg := await self.next_msg())['name'] != name:
+            pass
+        return msg
+
+    async def until(self, status: str) -> list[dict[str, Any]]:
+        """
+        All messages up to the next status of that name.
+        """
+        msgs = [await self.next_msg()]
+        while msgs[-1].get('status') != status:
+            assert msgs[-1]['name'] != 'error', msgs[-1]
+            msgs.append(await self.next_msg())
+        return msgs
+
+
+@acm
+async def open_dialog(live: Live, mod: ModuleType) -> AsyncIterator[Dialog]:
+    async with open_brokerd_dialog(mod, None, 'live') as (stream, _, names):
+        assert names == [live.account]
+        # with no feed ever opened
+        assert set(live.services.service_tasks) == {f'brokerd.{mod.name}'}
+        yield Dialog(live, stream)
+
+
+async def test_an_order_that_rests(open_live: OpenLive, mod: ModuleType) -> None:
+    """
+    It is changed, filled in part, and canceled.
+    """
+    async with open_live() as live, open_dialog(live, mod) as dialog:
+        # that its market cannot be looked up at once is no reason to refuse it
+        await live.venue.misbehave(
+            'rate_limit', operation='instruments', count=5, seconds=0.01
+        )
+        oid = await dialog.send('buy', 0.7, 200)
+        *_, status = await dialog.until('open')
+        assert (status['reqid'], status['remaining']) == (oid, live.market.size(200))
+        await dialog.send('buy', 0.71, 300, oid=oid)
+        *_, status = await dialog.until('open')
+        assert status['remaining'] == live.market.size(300)
+
+        # a refused change leaves it open, and says so: piker would not cancel it else
+        off_tick = live.market.price(0.71) + float(live.market.mkt.price_tick) / 4
+        await dialog.send('buy', 0.71, 300, oid=oid, price=off_tick)
+        assert (await dialog.receive('error'))['reqid'] == oid
+        *_, status = await dialog.until('open')
+        assert status['remaining'] == live.market.size(300)
+
+        await live.trade_at(0.71, 100)
+        fill = await dialog.receive('fill')
+        assert (fill['reqid'], fill['price'], fill['size']) == (
+            oid,
+            live.market.price(0.71),
+            live.market.size(100),
+        )
+        assert abs(fill['broker_time'] - time.time()) < 60
+        await dialog.cancel(oid, reqid=oid)
+        *_, status = await dialog.until('canceled')
+        assert status['filled'] == live.market.size(100)
+        assert status['remaining'] == live.market.size(200)
+
+
+async def test_an_order_at_the_market(open_live: OpenLive, mod: ModuleType) -> None:
+    async with open_live() as live, open_dialog(live, mod) as dialog:
+        oid = await dialog.send('sell', 0.5)
+        msgs = await dialog.until('closed')
+        fills = [msg for msg in msgs if msg['name'] == 'fill']
+        assert {(fill['reqid'], fill['action']) for fill in fills} == {(oid, 'sell')}
+        assert sum(Decimal(str(fill['size'])) for fill in fills) == Decimal(
+            str(live.market.size(100))
+        )
+        assert msgs[-1]['filled'] == live.market.size(100)
+
+
+async def test_bad_requests_are_answered(open_live: OpenLive, mod: ModuleType) -> None:
+    async with open_live() as live, open_dialog(live, mod) as dialog:
+        mkt, market = live.market.mkt, live.market
+        bad: dict[str, dict[str, Any]] = {
+            'no account': {'account': f'{mod.name}.other'},
+            'no market': {'symbol': 'nosuch.market'},
+            f'multiple of {mkt.size_tick}': {'size': market.size(1) * 1.5},
+            'multiple of': {'price': market.price(0.7) + float(mkt.price_tick) / 4},
+            'price inf': {'price': float('inf')},
+            'size nan': {'size': float('nan')},
+            'price 0': {'price': 0.0},
+            '': {'size': market.size(10**15)},
+        }
+        for reason, fields in bad.items():
+            oid = await dialog.send('buy', 0.7, **fields)
+            error = await dialog.receive('error')
+            assert (error['oid'], error['reqid']) == (oid, oid)
+            assert reason in error['reason']
+
+        # a size off its step is refused with the nearest two that are not
+        await dialog.send('buy', 0.7, size=market.size(2) * 1.25)
+        reason = (await dialog.receive('error'))['reason']
+        for steps in (2, 3):
+            assert f'{Decimal(str(market.size(steps))).normalize():f}' in reason
+
+
+async def test_requests_about_nothing(open_live: OpenLive, mod: ModuleType) -> None:
+    async with open_live() as live, open_dialog(live, mod) as dialog:
+        await dialog.cancel('none')
+        error = await dialog.receive('error')
+        assert error['broker_details']['flow']['oid'] == 'none'
+        await dialog.send('buy', 0.7, oid='none')
+        error = await dialog.receive('error')
+        assert "'none'" in error['reason']
+
+        neither = to_builtins(
+            BrokerdOrder(
+                'bad', live.account, time.time_ns(), live.market.mkt.bs_fqme, 1, 1, ''
+            )
+        )
+        for fields in ({}, {'action': 'steal'}, {'price': 'high'}, {'size': None}):
+            await dialog.stream.send({**neither, **fields})
+            assert (await dialog.next_msg())['name'] == 'ack'
+            assert (await dialog.next_msg())['name'] == 'error'
+
+
+async def test_what_comes_too_soon(open_live: OpenLive, mod: ModuleType) -> None:
+    async with open_live() as live, open_dialog(live, mod) as dialog:
+        await live.venue.misbehave('rate_limit', operation='place')
+        oid = await dialog.send('buy', 0.7)
+        assert (await dialog.receive('error'))['oid'] == oid
+        assert not (await live.venue.account('simkey')).orders
+
+
+async def test_somebody_elses_order(open_live: OpenLive, mod: ModuleType) -> None:
+    async with open_live() as live, open_dialog(live, mod) as dialog:
+        market = live.market
+        placed = await live.venue.place(
+            'simkey', market.name, 'buy', market.size(5), market.price(0.5)
+        )
+        status = await dialog.receive('status')
+        assert (status['resp'], status['src']) == ('open', mod.name)
+        order = convert(status['req'], Order)
+        assert (order.symbol, order.size) == (market.mkt.bs_fqme, market.size(5))
+        await dialog.cancel(status['oid'], reqid=status['reqid'])
+        await dialog.until('canceled')
+        (there,) = (await live.venue.account('simkey')).orders
+        assert (there.order_id, there.state) == (placed.order_id, 'cancelled')
+
+
+KINDS = ['', 'lose_reply', 'lose_request']
+
+
+async def trade_with(dialog: Dialog, kind: str) -> list[tuple[str, int]]:
+    """
+    Place, change, fill and cancel orders, each time with a fault of that `kind`; what
+    comes of them: oids, and how much was bought.
+    """
+    venue, size = dialog.live.venue, dialog.live.market.size
+
+    async def misbehave(operation: str) -> None:
+        if kind:
+            await venue.misbehave(kind, operation=operation)
+
+    await misbehave('place')
+    changed = await dialog.send('buy', 0.7, 300)
+    await dialog.until('open')
+    await dialog.live.trade_at(0.7, 100)  # in part
+    await dialog.receive('fill')
+    await misbehave('edit')
+    await dialog.send('buy', 0.8, 200, oid=changed)
+    while (await dialog.until('open'))[-1]['remaining'] != size(100):
+        pass
+    if kind:  # an event that never comes is asked for
+        await venue.misbehave('skip', topic='orders')
+    await dialog.live.trade_at(0.8, 1000)
+    await dialog.until('closed')
+
+    await misbehave('place')
+    filled = await dialog.send('buy', 1.5)
+    await dialog.until('closed')
+
+    canceled = await dialog.send('buy', 0.7)
+    await dialog.until('open')
+    await misbehave('cancel')
+    await dialog.cancel(canceled, reqid=canceled)
+    await dialog.until('canceled')
+    await venue.behave()
+    return [(changed, 200), (filled, 100), (canceled, 0)]
+
+
+TRAITS: list[dict[str, Any]] = [
+    {},
+    {'client_ids': 'open'},
+    {'client_ids': 'ever'},
+    {'edit': 'replace'},
+    {'fills': 'stream'},
+    {'positions': 'fills'},
+    {'edit': 'replace', 'fills': 'stream', 'positions': 'fills'},
+]
+
+
+@pytest.mark.parametrize('traits', TRAITS, ids=str)
+async def test_orders_at_a_venue_that_differs(
+    traits: dict[str, Any],
+    open_live: OpenLive,
+    mod: ModuleType,
+) -> None:
+    """
+    Nothing is lost and nothing doubled, whatever reply or event gets lost.
+    """
+    async with open_live(**traits) as live:
+        async with open_dialog(live, mod) as dialog:
+            sent = [it for kind in KINDS for it in await trade_with(dialog, kind)]
+        account = await live.venue.account('simkey')
+        bought: Counter[str] = Counter()
+        for fill in account.fills:
+            bought[fill.client_id] += round(fill.amount / live.market.size(1))
+        assert bought == {oid: steps for oid, steps in sent if steps}
+        assert not [order for order in account.orders if order.state == 'open']
+
+        async with open_brokerd_dialog(mod, None, 'live') as (_, positions, _):
+            (position,) = positions[mod.name, live.account].values()
+            assert position.size == live.market.size(sum(steps for _, steps in sent))

@@ -1,0 +1,319 @@
+"""
+The order dialog: what becomes of the host's requests.
+
+An order bears its oid as the id that clients may give to orders, and that is what it
+is called from the start (`reqid`). A request whose reply was lost is looked up before
+it is made again, so that no order is placed twice and none is forgotten. What venues
+do differently here is in `TRAITS`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import asynccontextmanager as acm
+from typing import Any
+
+import tractor
+import trio
+from msgspec import ValidationError, convert
+from msgspec.structs import replace
+
+from ._config import NAME, Credentials, load_accounts
+from ._errors import ConnectionLost, OrderExpired, OrderRejected, Throttled
+from ._flows import Emit, Flows
+from ._orders import Flow, OrderApi, Side, check_order, mk_error
+from ._piker import (
+    BrokerdOrder,
+    BrokerdOrderAck,
+    BrokerdPosition,
+    BrokerError,
+    MktPair,
+    Struct,
+    get_brokermod,
+    get_logger,
+    open_account,
+    open_nursery,
+)
+from ._session import insist
+
+log = get_logger(f'{NAME}.dialog')
+
+_valid_for: float = 3
+"""How late the venue may carry out what it is told, s."""
+_margin: float = 0.5
+"""What its clock and ours may differ by beyond what is known, s."""
+
+OpenOrderApi = Callable[[Credentials], AbstractAsyncContextManager[OrderApi]]
+
+_dialog = trio.CancelScope()
+_one_dialog = trio.Lock()
+
+
+async def control_orders(ctx: tractor.Context, open_order_api: OpenOrderApi) -> None:
+    """
+    Control the orders of all accounts; without credentials, say `'paper'`.
+
+    One dialog at a time keeps the ledgers: the newest, since the host of an older one
+    may have been killed, which is not always noticed at once.
+    """
+    global _dialog
+    credentials = load_accounts()
+    if not credentials:
+        await ctx.started('paper')
+        return
+    _dialog.cancel()
+    with trio.CancelScope() as _dialog:
+        async with _one_dialog:
+            await _route(ctx, open_order_api, credentials)
+
+
+async def _route(
+    ctx: tractor.Context,
+    open_order_api: OpenOrderApi,
+    credentials: dict[str, Credentials],
+) -> None:
+    """
+    Route requests to the accounts, and what is heard of them to the host.
+    """
+    outbox, unsent = trio.open_memory_channel[Struct](float('inf'))
+    async with AsyncExitStack() as stack:
+        dialogs: dict[str, AccountDialog] = {}
+        for account, creds in credentials.items():
+            api = await stack.enter_async_context(open_order_api(creds))
+            dialogs[account] = await stack.enter_async_context(
+                open_account_dialog(account, api, outbox.send_nowait)
+            )
+        positions = [it for dialog in dialogs.values() for it in dialog.positions]
+        await ctx.started((positions, list(dialogs)))
+        async with ctx.open_stream() as stream, open_nursery() as tn:
+
+            async def send() -> None:
+                async for msg in unsent:
+                    await stream.send(msg)
+
+            tn.start_soon(send)
+            async for msg in stream:
+                account, oid = msg['account'], msg['oid']
+                # what follows is about a reqid, which the host must have heard of
+                reqid = msg.get('reqid') or oid
+                outbox.send_nowait(BrokerdOrderAck(reqid, oid, account))
+                if account in dialogs:
+                    dialogs[account].request(msg)
+                else:
+                    reason = f'no account {account!r} here, only {", ".join(dialogs)}'
+                    outbox.send_nowait(mk_error(msg, reqid, reason))
+            tn.cancel_scope.cancel()
+
+
+@acm
+async def open_account_dialog(
+    account: str,
+    api: OrderApi,
+    emit: Emit,
+) -> AsyncIterator[AccountDialog]:
+    """
+    Control the orders of one account, having heard of all that happened before.
+    """
+    async with (
+        open_account(get_brokermod(NAME), account) as books,
+        open_nursery() as tn,
+    ):
+        flows = Flows(account, api, books, emit)
+        await flows.reconcile()
+        tn.start_soon(flows.listen)
+        tn.start_soon(flows.watch)
+        yield AccountDialog(api, flows, emit, tn)
+        tn.cancel_scope.cancel()
+
+
+class AccountDialog:
+    """
+    Carries out what the host requests for one account. Those for the same order are
+    done one after the other, those for different orders at once.
+    """
+
+    def __init__(
+        self,
+        api: OrderApi,
+        flows: Flows,
+        emit: Emit,
+        tn: trio.Nursery,
+    ) -> None:
+        self._api = api
+        self._flows = flows
+        self._emit = emit
+        self._tn = tn
+        self._since = time.time_ns()
+        """Older orders may have been given to the venue by a predecessor."""
+        self._requests: dict[str, deque[dict[str, Any]]] = {}
+
+    @property
+    def positions(self) -> list[BrokerdPosition]:
+        return list(self._flows.positions.values())
+
+    def request(self, msg: dict[str, Any]) -> None:
+        """
+        Do as `msg` says, after what was requested for the same order before.
+        """
+        reqid = str(msg.get('reqid') or msg['oid'])
+        if msg['action'] == 'cancel' and (flow := self._flows.get(reqid)):
+            flow.cancel_called = True
+        if reqid in self._requests:
+            self._requests[reqid].append(msg)
+        else:
+            self._requests[reqid] = deque([msg])
+            self._tn.start_soon(self._work, reqid)
+
+    async def _work(self, reqid: str) -> None:
+        flow = self._flows.begin(reqid)
+        todo = self._requests[reqid]
+        # when the order is over, a queued change must not place it again
+        while todo and self._flows.get(reqid) is flow:
+            msg = todo[0]
+            try:
+                if msg['action'] == 'cancel':
+                    await self._cancel(reqid, flow)
+                else:
+                    await self._submit(reqid, flow, convert(msg, BrokerdOrder))
+            except (BrokerError, ValidationError) as err:
+                self._emit(mk_error(msg, reqid, str(err)))
+                if flow.order is None:
+                    self._flows.forget(reqid)
+                elif flow.is_open:
+                    # the host would not cancel an order that ends with an error
+                    self._flows.emit_open(reqid, flow)
+            todo.popleft()
+        del self._requests[reqid]
+
+    async def _submit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
+        mkt = await insist(self._api.market, msg.symbol)
+        if flow.order is None and (msg.reqid or msg.time_ns < self._since):
+            known = await self._flows.look_up(reqid, flow, mkt)
+            if msg.reqid and not known:
+                # the venue had it once, so it is not to be placed anew
+                self._flows.emit_end(reqid, flow, 'canceled', msg.size)
+                raise BrokerError(f'no order {reqid!r} here')
+            if self._flows.get(reqid) is not flow:
+                return
+        check_order(mkt, msg, self._api.price_tick(mkt, msg.price))
+        if flow.order is None:
+            await self._place(reqid, flow, mkt, msg)
+        # it may be one that was placed before, and is to be another now
+        await self._edit(reqid, flow, mkt, msg)
+
+    async def _place(
+        self,
+        reqid: str,
+        flow: Flow,
+        mkt: MktPair,
+        msg: BrokerdOrder,
+    ) -> None:
+        side: Side = 'buy' if msg.action == 'buy' else 'sell'
+        while not flow.cancel_called:
+            deadline = self._api.now() + _valid_for
+            try:
+                reply = await self._api.place(
+                    mkt, side, msg.size, msg.price, reqid, deadline
+                )
+            except OrderExpired as err:
+                log.warning('order %s: placing it again: %s', reqid, err)
+            except ConnectionLost as err:
+                log.warning('order %s: asking for what became of it: %s', reqid, err)
+                if await self._was_placed(reqid, flow, mkt, deadline):
+                    return
+            except Throttled:
+                raise
+            except BrokerError:
+                # it may be refused for its id, where an attempt was carried out and
+                # the reply lost; or the reply is nothing that we understand
+                if not await self._flows.look_up(reqid, flow, mkt):
+                    raise
+                return
+            else:
+                await self._flows.on_reply(reply)
+                return
+        # canceled before it was placed here, which says nothing of earlier attempts
+        if not await self._flows.look_up(reqid, flow, mkt):
+            self._flows.emit_end(reqid, flow, 'canceled', msg.size)
+
+    async def _was_placed(
+        self,
+        reqid: str,
+        flow: Flow,
+        mkt: MktPair,
+        deadline: float,
+    ) -> bool:
+        """
+        Whether an attempt whose reply was lost was carried out. If not, it never will
+        be, or is refused then.
+        """
+        if await self._flows.look_up(reqid, flow, mkt):
+            return True
+        if self._api.traits.client_ids == 'ever':
+            return False
+        if not self._api.traits.deadline:
+            raise BrokerError(
+                'the connection broke before the venue answered; it has no such order '
+                'yet, but may still come to it, so the order is not placed again'
+            )
+        await trio.sleep(max(0, deadline + _margin - self._api.now()))
+        return await self._flows.look_up(reqid, flow, mkt)
+
+    async def _edit(
+        self,
+        reqid: str,
+        flow: Flow,
+        mkt: MktPair,
+        msg: BrokerdOrder,
+    ) -> None:
+        while flow.is_open and (order := flow.order):
+            if (order.market, order.side) != (mkt.bs_mktid, msg.action):
+                raise BrokerError(
+                    'cannot change the market or the side of an order; cancel it and '
+                    'place another'
+                )
+            if (order.price, flow.size) == (msg.price, msg.size):
+                return
+            with self._flows.editing(reqid, flow):
+                try:
+                    deadline = self._api.now() + _valid_for
+                    size = msg.size - flow.replaced
+                    reply = await self._api.edit(order, size, msg.price, deadline)
+                except OrderExpired as err:
+                    log.warning('order %s: changing it again: %s', reqid, err)
+                except ConnectionLost as err:
+                    log.warning('order %s: asking what became of it: %s', reqid, err)
+                    await self._flows.look_up(reqid, flow)
+                except OrderRejected:
+                    # it may have ended or, by an attempt whose reply was lost, changed
+                    await self._flows.look_up(reqid, flow)
+                    if flow.is_open and flow.order.order_id == order.order_id:
+                        raise
+                else:
+                    await self._flows.on_reply(reply)
+                    return
+
+    async def _cancel(self, reqid: str, flow: Flow) -> None:
+        if flow.order is None and not await self._flows.look_up(reqid, flow):
+            raise BrokerError(f'no order {reqid!r} here')
+        while flow.is_open and (order := flow.order):
+            try:
+                canceled = await self._api.cancel(order)
+            except ConnectionLost as err:
+                log.warning('order %s: asking for what became of it: %s', reqid, err)
+                await self._flows.look_up(reqid, flow)
+            except OrderRejected as err:
+                if not await self._flows.look_up(reqid, flow):
+                    gone = replace(order, state='canceled', reason=str(err))
+                    await self._flows.on_order(gone)
+                elif flow.is_open and flow.order.order_id == order.order_id:
+                    raise
+            else:
+                if canceled is None:
+                    await self._flows.look_up(reqid, flow)
+                else:
+                    await self._flows.on_order(canceled)
+                return
