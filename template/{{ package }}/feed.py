@@ -54,11 +54,7 @@ async def stream_quotes(
             await tape.begin()
             first_quote = mk_first_quote(
                 mkt,
-                mk_l1_ticks(
-                    ticker.timestamp,
-                    bid=(ticker.best_bid_price, ticker.best_bid_amount),
-                    ask=(ticker.best_ask_price, ticker.best_ask_amount),
-                ),
+                mk_quote_ticks(ticker),
                 time_ms=ticker.timestamp,
                 # nobody may have traded in it yet
                 last=ticker.last_price or ticker.mark_price or 0.0,
@@ -88,11 +84,7 @@ async def stream_ticks(
     async for msg in msgs:
         match msg:
             case Quote():
-                if ticks := mk_l1_ticks(
-                    msg.timestamp,
-                    bid=(msg.best_bid_price, msg.best_bid_amount),
-                    ask=(msg.best_ask_price, msg.best_ask_amount),
-                ):
+                if ticks := mk_quote_ticks(msg):
                     yield ticks
             case list():
                 async for run in tape.take(msg):
@@ -100,6 +92,14 @@ async def stream_ticks(
             case Reconnected():
                 async for run in tape.resume():
                     yield mk_trade_ticks(run)
+
+
+def mk_quote_ticks(quote: Quote) -> list[dict[str, Any]]:
+    return mk_l1_ticks(
+        quote.timestamp,
+        bid=(quote.best_bid_price, quote.best_bid_amount),
+        ask=(quote.best_ask_price, quote.best_ask_amount),
+    )
 
 
 async def replay_trades(
