@@ -62,15 +62,12 @@ class Venue(Protocol):
         as a heartbeat, which is answered here.
         """
 
-    def mk_error(self, method: str, code: int, message: str, data: Any) -> BrokerError:
-        """
-        What a refusal stands for.
-        """
+    @property
+    def mk_error(self) -> Callable[[str, int, str, Any], BrokerError]:
+        """What a refusal stands for: of a method, by a code, a message and data."""
 
     def cost(self, method: str) -> tuple[str, float]:
-        """
-        The pool from which a request is paid, and how much.
-        """
+        """The pool from which a request is paid, and how much."""
 
 
 class Reconnected(Struct, frozen=True):
@@ -167,7 +164,7 @@ class Session:
         self._pacer = Pacer(venue.pools)
         self._caller: Caller | None = None
         """While there is a connection."""
-        self._connected = trio.Event()
+        self.connected = trio.Event()
         self._last_error: Exception | None = None
         self._bug: Exception | None = None
         self.closed = False
@@ -224,7 +221,7 @@ class Session:
         with trio.move_on_after(self._limits.patience):
             while self._caller is None:
                 self._check()
-                await self._connected.wait()
+                await self.connected.wait()
             self._check()
             return self._caller
         raise NotConnected(
@@ -322,7 +319,7 @@ class Session:
                     await self._resubscribe(caller)
                     was_connected = True
                     self._caller = caller
-                    self._connected.set()
+                    self.connected.set()
                     await self._stay(caller, holds)
             except* Exception as errors:
                 error = _gravest(errors)
@@ -383,12 +380,12 @@ class Session:
         if caller is self._caller:
             self._caller = None
             # nobody waits for one that is set
-            if self._connected.is_set():
-                self._connected = trio.Event()
+            if self.connected.is_set():
+                self.connected = trio.Event()
 
     def _fail(self, error: Exception) -> None:
         self._bug = error
-        self._connected.set()
+        self.connected.set()
         for stream in self._consumers():
             broken = BrokerError(f'{NAME} broke: {error!r}')
             broken.__cause__ = error
@@ -400,10 +397,7 @@ class Session:
         """
         self.closed = True
         self._caller = None
-        self._connected.set()
-
-    async def wait_connected(self) -> None:
-        await self._connected.wait()
+        self.connected.set()
 
 
 @acm
@@ -415,7 +409,7 @@ async def open_session(url: str, venue: Venue) -> AsyncIterator[Session]:
     session = Session(url, venue)
     async with open_nursery() as tn:
         tn.start_soon(session.run)
-        await session.wait_connected()
+        await session.connected.wait()
         try:
             yield session
         finally:
