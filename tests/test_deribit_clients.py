@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
+from glob import glob
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import outside
 from simulator import Venue
 from typed_core.exceptions import ApiError, AuthError, RateLimited
 from typed_deribit import Deribit
@@ -144,12 +149,13 @@ def test_orders(venue: Venue, name: str, transport: Any) -> None:
             ours = await trading.get_open_orders_by_instrument(
                 name, transport=transport
             )
-            assert [it['order_id'] for it in ours] == [order['order_id']]
+            assert order['order_id'] in {it['order_id'] for it in ours}
             state = await trading.get_order_state(order['order_id'])
             assert state['amount'] == 2 * amount
             gone = await trading.cancel(order['order_id'], transport=transport)
             assert gone['order_state'] == 'cancelled'
-            assert not await trading.get_open_orders_by_instrument(name)
+            ours = await trading.get_open_orders_by_instrument(name)
+            assert order['order_id'] not in {it['order_id'] for it in ours}
 
             bought = await trading.buy(
                 {'instrument_name': name, 'amount': amount, 'type': 'market'},
@@ -259,3 +265,63 @@ def test_refusals(venue: Venue) -> None:
             assert refused.value.args[0] == 13004
 
     asyncio.run(err())
+
+
+DERIBRIDGE = """
+import asyncio
+import sys
+
+from deribridge import DeribitWebSocketClient
+from deribridge.api_client.websocket_api_client import DeribitWebSocketError
+
+async def main():
+    client = DeribitWebSocketClient('simkey', 'simsecret')
+    client.ws_url = sys.argv[1]
+    await client.connect()
+    assert client.authenticated
+    name = 'BTC-PERPETUAL'
+    assert await client.get_instruments('BTC', 'future')
+    ticker = await client.get_ticker(name)
+    assert ticker['best_bid_price'] < ticker['best_ask_price']
+    book = await client.get_order_book(name, 5)
+    assert len(book['bids']) == 5
+    heard = asyncio.Event()
+    await client.subscribe_trades(name, lambda *_: heard.set())
+    await asyncio.wait_for(heard.wait(), 10)
+    placed = await client.send_request('private/buy', {
+        'instrument_name': name, 'amount': 10, 'type': 'limit',
+        'price': round(ticker['best_bid_price'] * 0.9),
+    })
+    order_id = placed['order']['order_id']
+    assert (await client.get_order_state(order_id))['order_state'] == 'open'
+    assert (await client.cancel_order(order_id))['order_state'] == 'cancelled'
+    try:
+        await client.cancel_order('nothing')
+    except DeribitWebSocketError as err:
+        assert err.code == 10004, err
+    else:
+        raise AssertionError('not refused')
+    assert await client.get_account_summary('BTC')
+    await client.get_positions('BTC')
+    await client.close()
+
+asyncio.run(main())
+"""
+
+
+def test_deribridge(venue: Venue, uv: str, tmp_path: Path) -> None:
+    pythons = [shutil.which('python3.12'), *glob('/*/.pyenv/versions/3.12.*/bin/python')]
+    works = [it for it in pythons if it and not subprocess.call([it, '-c', ''])]
+    if not works:
+        pytest.skip('deribridge needs Python 3.12, and there is none')
+    (tmp_path / 'client.py').write_text(DERIBRIDGE)
+    options = ['--no-project', '-q', '--python', works[0], '--with', 'deribridge==0.1.0']
+    done = subprocess.run(
+        [uv, 'run', *options, 'python', tmp_path / 'client.py', venue.url],
+        env={**outside(), 'no_proxy': '127.0.0.1'},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

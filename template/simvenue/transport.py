@@ -205,7 +205,14 @@ class WebSocket:
             raise Gone from err
 
     async def close(self, code: int, reason: str = '') -> None:
-        await self.send(self._ws.send(CloseConnection(code=code, reason=reason)))
+        """
+        Say goodbye. Raises `Gone` where the other side was quicker.
+        """
+        try:
+            goodbye = self._ws.send(CloseConnection(code=code, reason=reason))
+        except LocalProtocolError as err:
+            raise Gone from err
+        await self.send(goodbye)
 
 
 def frame(message: bytes) -> bytes:
