@@ -218,13 +218,18 @@ async def test_somebody_elses_order(open_live: OpenLive, mod: ModuleType) -> Non
         assert (there.order_id, there.state) == (placed.order_id, 'cancelled')
 
 
-KINDS = ['', 'lose_reply', 'lose_request']
+KINDS = {'': 0.9, 'lose_reply': 0.7, 'lose_request': 0.5}
 
 
-async def trade_with(dialog: Dialog, kind: str) -> list[tuple[str, int]]:
+async def trade_with(
+    dialog: Dialog,
+    kind: str,
+    times: float,
+) -> list[tuple[str, int]]:
     """
-    Place, change, fill and cancel orders, each time with a fault of that `kind`; what
-    comes of them: oids, and how much was bought.
+    Place, change, fill and cancel orders at about so many times the first price, which
+    the market follows, each time with a fault of that `kind`. What comes of them: oids,
+    and how much was bought.
     """
     venue, size = dialog.live.venue, dialog.live.market.size
 
@@ -233,24 +238,24 @@ async def trade_with(dialog: Dialog, kind: str) -> list[tuple[str, int]]:
             await venue.misbehave(kind, operation=operation)
 
     await misbehave('place')
-    changed = await dialog.send('buy', 0.7, 300)
+    changed = await dialog.send('buy', times, 300)
     await dialog.until('open')
-    await dialog.live.trade_at(0.7, 100)  # in part
+    await dialog.live.trade_at(times, 100)  # in part
     await dialog.receive('fill')
     await misbehave('edit')
-    await dialog.send('buy', 0.8, 200, oid=changed)
+    await dialog.send('buy', 0.9 * times, 200, oid=changed)
     while (await dialog.until('open'))[-1]['remaining'] != size(100):
         pass
     if kind:  # an event that never comes is asked for
         await venue.misbehave('skip', topic='orders')
-    await dialog.live.trade_at(0.8, 1000)
+    await dialog.live.trade_at(0.9 * times, 1000)
     await dialog.until('closed')
 
     await misbehave('place')
     filled = await dialog.send('buy', 1.5)
     await dialog.until('closed')
 
-    canceled = await dialog.send('buy', 0.7)
+    canceled = await dialog.send('buy', 0.1)
     await dialog.until('open')
     await misbehave('cancel')
     await dialog.cancel(canceled, reqid=canceled)
@@ -281,7 +286,9 @@ async def test_orders_at_a_venue_that_differs(
     """
     async with open_live(**traits) as live:
         async with open_dialog(live, mod) as dialog:
-            sent = [it for kind in KINDS for it in await trade_with(dialog, kind)]
+            sent: list[tuple[str, int]] = []
+            for kind, times in KINDS.items():
+                sent += await trade_with(dialog, kind, times)
         account = await live.venue.account('simkey')
         bought: Counter[str] = Counter()
         for fill in account.fills:
