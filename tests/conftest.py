@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simulator import Venue, run
 
 from piker_new.questions import Answer, questions
 from piker_new.render import render
@@ -137,6 +138,13 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, uv: str) -> MakeProje
 def project(make_project: MakeProject) -> Path:
     """The default project."""
     return make_project()
+
+
+@pytest.fixture(scope='session')
+def venue(project: Path) -> Iterator[Venue]:
+    """The default project's simulator."""
+    with run(project) as it:
+        yield it
 
 
 def outside() -> dict[str, str]:
