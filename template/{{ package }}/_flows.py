@@ -17,6 +17,7 @@ from typing import Literal
 import trio
 from msgspec.structs import replace
 
+from ._channels import Disconnected, Reconnected
 from ._config import NAME
 from ._orders import (
     Flow,
@@ -40,7 +41,7 @@ from ._piker import (
     SymbolNotFound,
     get_logger,
 )
-from ._session import Disconnected, Reconnected, insist
+from ._session import insist
 
 log = get_logger(f'{NAME}.orders')
 

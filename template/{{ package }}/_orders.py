@@ -14,6 +14,7 @@ import pendulum
 from msgspec import field
 
 from . import _piker
+from ._channels import Disconnected, Reconnected
 from ._config import NAME, Traits
 from ._piker import (
     BrokerdError,
@@ -25,7 +26,6 @@ from ._piker import (
     Status,
     Struct,
 )
-from ._session import Disconnected, Reconnected
 
 Side = Literal['buy', 'sell']
 OrderState = Literal['open', 'filled', 'canceled']

@@ -12,19 +12,19 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager as acm
 from functools import partial
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 import trio
 
+from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import NAME, Limits
 from ._connection import Connection, open_connection
-from ._errors import AuthError, ConnectionLost, NotConnected, Overrun, Throttled
+from ._errors import AuthError, ConnectionLost, NotConnected, Throttled
 from ._pacer import Pacer, Pool
-from ._piker import BrokerError, Struct, get_logger, open_nursery
+from ._piker import BrokerError, get_logger, open_nursery
 
 T = TypeVar('T')
-M = TypeVar('M')
 
 log = get_logger(f'{NAME}.session')
 
@@ -70,57 +70,6 @@ class Venue(Protocol):
         """The pool from which a request is paid, and how much."""
 
 
-class Reconnected(Struct, frozen=True):
-    """
-    The connection is a new one: what the channel said in between is missing.
-    """
-
-
-class ChannelStream(trio.abc.ReceiveChannel[M | Reconnected], Generic[M]):
-    """
-    What a consumer reads: the messages of some channels, in order and complete, but
-    for the gaps that a `Reconnected` marks.
-    """
-
-    def __init__(self, channels: tuple[str, ...], max_unread: int) -> None:
-        self.channels = channels
-        self._max_unread = max_unread
-        self._send, self._receive = trio.open_memory_channel[M | Reconnected](
-            max_unread
-        )
-        self._error: BrokerError | None = None
-
-    def push(self, msg: M | Reconnected) -> None:
-        try:
-            self._send.send_nowait(msg)
-        except trio.WouldBlock:
-            names = ', '.join(self.channels)
-            self.fail(Overrun(f'{names}: more than {self._max_unread} messages unread'))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # nobody reads it any more
-
-    def fail(self, error: BrokerError) -> None:
-        """
-        Raise `error` in the consumer, after what it has not read yet.
-        """
-        self._error = self._error or error
-        self._send.close()
-
-    async def receive(self) -> M | Reconnected:
-        """
-        The next message. Raises `Overrun` where it is missing, and `BrokerError` where
-        there will be none.
-        """
-        try:
-            return await self._receive.receive()
-        except trio.EndOfChannel:
-            assert self._error
-            raise self._error from self._error.__cause__
-
-    async def aclose(self) -> None:
-        await self._receive.aclose()
-
-
 class Caller:
     """
     Makes requests on one connection, at the pace that the venue allows.
@@ -134,18 +83,17 @@ class Caller:
 
     async def call(self, method: str, result: type[T], /, **params: object) -> T:
         """
-        Make a request, and return its result; params that are None are left out.
+        Make a request, and return its result. Params that are None are left out, and
+        one that is a function is called when the request's turn has come.
 
         Raises `ConnectionLost`, or what the venue's refusal stands for.
         """
         pool, cost = self._venue.cost(method)
         await self._pacer.spend(pool, cost)
+        given = {name: it for name, it in params.items() if it is not None}
+        given |= {name: it() for name, it in given.items() if callable(it)}
         try:
-            return await self._connection.call(
-                method,
-                result,
-                {name: it for name, it in params.items() if it is not None},
-            )
+            return await self._connection.call(method, result, given)
         except Throttled as err:
             self._pacer.block(pool, err.pause)
             raise
@@ -166,6 +114,9 @@ class Session:
         """While there is a connection."""
         self.connected = trio.Event()
         self._last_error: Exception | None = None
+        """Why there is no connection."""
+        self._is_out = False
+        """Whether consumers have been told so."""
         self._bug: Exception | None = None
         self.closed = False
         self._streams: dict[str, list[ChannelStream[Any]]] = {}
@@ -318,6 +269,7 @@ class Session:
                     holds = await self._venue.greet(caller)
                     await self._resubscribe(caller)
                     was_connected = True
+                    self._last_error, self._is_out = None, False
                     self._caller = caller
                     self.connected.set()
                     await self._stay(caller, holds)
@@ -335,6 +287,11 @@ class Session:
                 ):
                     raise error
                 raise BrokerError(f'no connection to {self._url}: {error}') from error
+            if self._last_error and not self._is_out:
+                # most connections are made again at once, and nobody need know
+                self._is_out = True
+                for stream in self._consumers():
+                    stream.push(Disconnected(str(error) or repr(error)))
             self._last_error = error
             # pauses grow for as long as no connection lasts
             if trio.current_time() - since > self._limits.stable:

@@ -13,6 +13,7 @@ import tractor
 from msgspec import convert
 from msgspec.structs import asdict
 
+from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import Credentials
 from ._dialog import control_orders
 from ._errors import OrderRejected
@@ -26,7 +27,6 @@ from ._orders import (
     VenuePosition,
 )
 from ._piker import MktPair, context
-from ._session import ChannelStream, Disconnected, Reconnected
 from .api import CURRENCIES, Client, get_client
 from .messages import Changes, Message, Order, OrderReply, Pair, Position, UserTrade
 from .symbols import cache_contract
