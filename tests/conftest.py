@@ -20,6 +20,8 @@ from piker_new.render import render
 
 ROOT = Path(__file__).parents[1]
 
+pytest_plugins = ['checkouts', 'sdks']
+
 # Whole projects, whose suites are not this one's.
 collect_ignore = ['golden']
 
@@ -69,6 +71,15 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob('*'))
         if path.is_file()
     }
+
+
+def copy_template(folder: Path) -> Path:
+    """What copier needs of this repository, and nothing of git."""
+    for path in (ROOT / 'copier.yml', *ROOT.glob('*.jinja')):
+        folder.mkdir(exist_ok=True)
+        shutil.copy2(path, folder)
+    shutil.copytree(ROOT / 'template', folder / 'template')
+    return folder
 
 
 def run_piker_new(

@@ -1,9 +1,9 @@
 """A stand-in for the piker that has a `datad` beside its `brokerd`.
 
 Such a piker is not to be had where this is written. So an older checkout is split as
-the upstream document says: a pair of `_daemon` modules, feeds from a `datad`, and a
-`brokerd` that the order dialog alone boots, which enables a backend's order control and
-no more.
+the authors of piker say that they have: a pair of `_daemon` modules, with a list of a
+backend's modules for each; feeds, charts and searches by a `datad`; and a `brokerd`
+that `open_brokerd_dialog()` alone boots, not for a backend that cannot trade.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import tractor
 import trio
 
 from piker.brokers import get_brokermod
+from piker.log import get_console_log
+
+_KIND_service_mods: list[str] = MODULES
 
 
 @tractor.context
@@ -25,33 +28,48 @@ async def _setup_persistent_KIND(
     brokername: str,
     loglevel: str | None = None,
 ) -> None:
-    async with trio.open_nursery() as tn:
-        SETUP
-        await ctx.started()
-        await trio.sleep_forever()
+    get_console_log(loglevel or tractor.current_actor().loglevel, name='KIND')
+SETUP
 
-
-def KIND_init(brokername, loglevel=None, **kwargs):
+def INIT(brokername, loglevel=None, **start_actor_kwargs):
     mod = get_brokermod(brokername)
-    submods = [f'{mod.__name__}.{name}' for name in mod._KIND_mods]
-    kwargs['name'] = f'KIND.{brokername}'
-    kwargs['enable_modules'] = [__name__, *MODULES, *submods]
-    return mod, kwargs | mod._spawn_kwargs, _setup_persistent_KIND
+    modpath = mod.__name__
+    start_actor_kwargs['name'] = f'KIND.{brokername}'
+    start_actor_kwargs.update(getattr(mod, '_spawn_kwargs', {}))
+    submods = getattr(mod, '_KIND_mods', None)
+    if submods is None:
+        submods = getattr(mod, '__enable_modules__', [])
+    start_actor_kwargs['enable_modules'] = [
+        __name__,
+        modpath,
+        *(f'{modpath}.{submodname}' for submodname in submods),
+    ]
+    return mod, start_actor_kwargs, _setup_persistent_KIND
 
 
-async def spawn_KIND(brokername, loglevel=None, **kwargs):
+async def spawn_KIND(brokername, loglevel=None, **tractor_kwargs):
     from piker.service import Services
 
-    _, kwargs, fixture = KIND_init(brokername, loglevel, **kwargs)
-    portal = await Services.actor_n.start_actor(**kwargs)
+    mod, tractor_kwargs, daemon_fixture_ep = INIT(
+        brokername, loglevel, **tractor_kwargs
+    )
+REFUSAL
+    dname = tractor_kwargs.pop('name')
+    mods = _KIND_service_mods + tractor_kwargs.pop('enable_modules')
+    portal = await Services.actor_n.start_actor(
+        dname,
+        enable_modules=list(dict.fromkeys(mods)),
+        debug_mode=Services.debug_mode,
+        **tractor_kwargs,
+    )
     await Services.start_service_task(
-        kwargs['name'], portal, fixture, brokername=brokername, loglevel=loglevel
+        dname, portal, daemon_fixture_ep, brokername=brokername, loglevel=loglevel
     )
     return True
 
 
 @acm
-async def maybe_spawn_KIND(brokername, loglevel=None, **kwargs):
+async def maybe_spawn_KIND(brokername, loglevel=None, **pikerd_kwargs):
     from piker.service import maybe_spawn_daemon
 
     async with maybe_spawn_daemon(
@@ -59,7 +77,7 @@ async def maybe_spawn_KIND(brokername, loglevel=None, **kwargs):
         service_task_target=spawn_KIND,
         spawn_args={'brokername': brokername},
         loglevel=loglevel,
-        **kwargs,
+        **pikerd_kwargs,
     ) as portal:
         yield portal
 """
@@ -67,15 +85,50 @@ async def maybe_spawn_KIND(brokername, loglevel=None, **kwargs):
 DAEMONS = {
     'piker/data/_daemon.py': {
         'KIND': 'datad',
-        'SETUP': "import_module('piker.data.feed').get_feed_bus(brokername, tn)",
-        'MODULES': "['piker.data.feed', 'piker.data._sampling']",
+        'INIT': 'datad_init',
+        'MODULES': """[
+    'piker.brokers.core',
+    'piker.brokers.data',
+    'piker.data',
+    'piker.data.feed',
+    'piker.data._sampling',
+]""",
+        'SETUP': """\
+    from . import feed
+
+    assert not feed._bus
+    async with trio.open_nursery() as service_nursery:
+        bus = feed.get_feed_bus(brokername, service_nursery)
+        assert bus is feed._bus
+        await ctx.started()
+        await trio.sleep_forever()
+""",
+        'REFUSAL': '',
     },
     'piker/brokers/_daemon.py': {
         'KIND': 'brokerd',
-        'SETUP': 'pass',
+        'INIT': 'broker_init',
         'MODULES': '[]',
+        'SETUP': """\
+    await ctx.started()
+    await trio.sleep_forever()
+""",
+        'REFUSAL': """\
+    from piker.data.validate import _eps
+
+    if not any(hasattr(mod, name) for name in _eps['brokerd']):
+        raise RuntimeError(f'{brokername} cannot trade')
+""",
     },
 }
+
+# Who went to the one daemon for market data.
+TO_DATAD = [
+    'piker/brokers/cli.py',
+    'piker/brokers/core.py',
+    'piker/ui/_app.py',
+    'piker/ui/cli.py',
+]
 
 EDITS = {
     'piker/data/feed.py': [
@@ -86,6 +139,25 @@ EDITS = {
         ('            maybe_spawn_brokerd(', '            maybe_spawn_datad('),
         ("assert 'brokerd' in servicename", "assert 'datad' in servicename"),
     ],
+    'piker/service/__init__.py': [
+        (
+            '    maybe_spawn_brokerd as maybe_spawn_brokerd,\n)\n',
+            """\
+    maybe_spawn_brokerd as maybe_spawn_brokerd,
+)
+from ..data._daemon import (
+    spawn_datad as spawn_datad,
+    maybe_spawn_datad as maybe_spawn_datad,
+)
+""",
+        ),
+    ],
+    'piker/accounting/cli.py': [
+        (
+            'portal,\n                        exec_mode=(',
+            'portal=portal,\n                        exec_mode=(',
+        ),
+    ],
     'piker/service/_actor_runtime.py': [
         (
             "    'piker.brokers._daemon',\n",
@@ -93,6 +165,23 @@ EDITS = {
         ),
     ],
     'piker/clearing/_ems.py': [
+        (
+            """\
+    portal: tractor.Portal,
+    exec_mode: str,
+    fqme: str | None = None,
+    loglevel: str | None = None,
+
+)""",
+            """\
+    exec_mode: str,
+    fqme: str | None = None,
+    loglevel: str | None = None,
+    *,
+    portal: tractor.Portal | None = None,
+
+)""",
+        ),
         ('portal = feed.portals[brokermod]', 'portal = None'),
         (
             'open_trades_endpoint = portal.open_context(\n            trades_endpoint,',
@@ -130,7 +219,13 @@ def split_piker(checkout: Path) -> None:
         source = DAEMON
         for word, replacement in words.items():
             source = source.replace(word, replacement)
-        (checkout / path).write_text(f'from importlib import import_module\n{source}')
+        (checkout / path).write_text(source)
+    for path in TO_DATAD:
+        source = (checkout / path).read_text()
+        assert 'maybe_spawn_brokerd' in source, path
+        (checkout / path).write_text(
+            source.replace('maybe_spawn_brokerd', 'maybe_spawn_datad')
+        )
     for path, edits in EDITS.items():
         source = (checkout / path).read_text()
         for before, after in edits:

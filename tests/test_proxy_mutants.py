@@ -174,20 +174,129 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         'except trio.WouldBlock:',
         'except trio.TooSlowError:',
     ),
+    'a subscriber has no room': (
+        'a_subscriber_without_room_for_one_event_is_refused',
+        'if maxlen < 1:',
+        'if maxlen < 0:',
+    ),
+    'a thread wakes subscribers itself': (
+        'events_of_a_thread_arrive_in_order',
+        'if self._thread == get_ident():',
+        'if self._thread:',
+    ),
+    'a thread fails when nobody listens any more': (
+        'a_thread_that_outlives_the_actor_is_not_stopped',
+        'with suppress(trio.RunFinishedError):',
+        'with suppress(trio.WouldBlock):',
+    ),
+    'events end with the first proxy that feeds them': (
+        'events_end_with_the_last_proxy_that_feeds_them',
+        'if self._feeds:',
+        'if False:',
+    ),
+    'events never end': (
+        'events_end_with_the_last_proxy_that_feeds_them',
+        'self._feeds -= 1',
+        'pass',
+    ),
+    'a proxy without slots hangs its callers': (
+        'no_slots_at_all_are_refused',
+        'if slots < 1:',
+        'if slots < -9:',
+    ),
+    'what is set on the proxy reaches nobody': (
+        'other_attributes_are_set_and_deleted_on_the_client',
+        'setattr(self._relay.client, name, value)',
+        'pass',
+    ),
+    'a client cannot be entered': (
+        'async_with_enters_and_leaves_the_client',
+        "if hasattr(client_type, '__aenter__'):",
+        'if False:',
+    ),
+    'a client that was entered is not the proxy': (
+        'async_with_enters_and_leaves_the_client',
+        'return self if entered is self._relay.client else entered',
+        'return entered',
+    ),
+    'a client that was entered is not left': (
+        'async_with_enters_and_leaves_the_client',
+        'scope.shield = True',
+        'pass',
+    ),
+    'a client that does not let go is waited for': (
+        'a_client_that_never_lets_go_is_left_all_the_same',
+        'trio.move_on_after(self._relay.grace)',
+        'trio.move_on_after(3600)',
+    ),
+    'a client with an odd descriptor is not served': (
+        'a_descriptor_that_raises_does_so_where_it_is_asked_for',
+        'except Exception:\n            continue',
+        'except AttributeError:\n            continue',
+    ),
+    'what a call leaves behind goes on': (
+        'what_calls_leave_behind_ends_with_the_block',
+        'await self._end_subtasks()',
+        'pass',
+    ),
+    'what a call leaves behind is not noticed': (
+        'what_calls_leave_behind_ends_with_the_block',
+        'if tell := starts_task.get(None):',
+        'if False:',
+    ),
+    'what a call cancels is cancelled twice': (
+        'what_a_call_cancels_itself_is_cancelled_once',
+        'if self._tasks:\n                await',
+        'await self._end_subtasks()\n            if True:\n                await',
+    ),
+    'what starts itself anew is waited for': (
+        'what_starts_itself_anew_is_not_waited_for_for_ever',
+        'if patience <= 0:\n',
+        'if False:\n',
+    ),
+    'a client that was entered handles a cancel': (
+        'async_with_enters_and_leaves_the_client',
+        'if handled:\n',
+        'if False:\n',
+    ),
+    "a method that is no class's is called on trio": (
+        'other_attributes_are_set_and_deleted_on_the_client',
+        'if inspect.iscoroutinefunction(value):',
+        'if False:',
+    ),
+    'what ignores its cancel is not named': (
+        'what_is_left_behind_and_ignores_cancel_is_named',
+        'for task in (*self._tasks.values(), *self._subtasks):',
+        'for task in self._tasks.values():',
+    ),
+    'what starts too late goes on': (
+        'what_is_left_behind_and_ignores_cancel_is_named',
+        'task.cancel()\n            return',
+        'return',
+    ),
 }
+
+# Where the proxy is.
+SOURCES = ('_proxy.py', '_events.py', '_asyncio.py')
 
 
 def run_tests(
     project: Path, code: Path, timeout: int, *names: str
 ) -> subprocess.CompletedProcess[str]:
     """Run tests of the proxy on the `code`, with the project's tools."""
+    suites = {path: path.read_text() for path in code.glob('tests/test_proxy_*.py')}
     return subprocess.run(
         [
             *(project / '.venv' / 'bin' / 'python', '-m', 'pytest', '-q'),
             # alone, and with no more plugins than they need
             *('-o', 'addopts=', '-p', 'no:xdist', '-p', 'no:hypothesispytest'),
             f'--timeout={timeout}',
-            *(f'tests/test_proxy.py::test_{name}' for name in names),
+            *(
+                f'{path}::test_{name}'
+                for name in names
+                for path, suite in suites.items()
+                if f'def test_{name}(' in suite
+            ),
         ],
         cwd=code,
         env=outside(),
@@ -201,11 +310,11 @@ def run_mutant(mutant: str, project: Path, code: Path) -> int | str:
     """What pytest says of a mutant: its exit code, or that there is no such mutant."""
     shutil.copytree(project, code, ignore=shutil.ignore_patterns('.*', '__pycache__'))
     test, right, wrong = MUTANTS[mutant]
-    proxy = code / 'piker_deribit2' / '_proxy.py'
-    source = proxy.read_text()
-    if source.count(right) != 1:
+    sources = [code / 'piker_deribit2' / name for name in SOURCES]
+    found = [path for path in sources for _ in range(path.read_text().count(right))]
+    if len(found) != 1:
         return 'the mutant is out of date'
-    proxy.write_text(source.replace(right, wrong))
+    found[0].write_text(found[0].read_text().replace(right, wrong))
     # some callers are never answered; each test takes a small part of this
     return run_tests(project, code, 3, test).returncode
 

@@ -93,6 +93,46 @@ def test_in_the_tree(daemons: str, client: str, venue: str, tmp_path: Path) -> N
     )
 
 
+def test_the_split_is_one_that_pikers_own_backends_run_on(tmp_path: Path) -> None:
+    """Those that say which modules either daemon enables, and those that do not."""
+    checkout = clone(tmp_path / 'piker')
+    split_piker(checkout)
+    script = """
+import trio
+
+import piker.accounting.cli
+from piker.brokers._daemon import broker_init, spawn_brokerd
+from piker.data._daemon import datad_init
+from piker.service import maybe_spawn_datad, spawn_datad
+
+whole = {
+    'binance': ['api', 'feed', 'broker'],
+    'kraken': ['api', 'broker', 'feed', 'symbols'],
+    'kucoin': [],
+}
+for init, submods in (
+    (datad_init, {**whole, 'ib': ['feed', 'symbols']}),
+    (broker_init, {**whole, 'ib': ['api', 'broker']}),
+):
+    for name, expected in submods.items():
+        mod, kwargs, _ = init(name)
+        assert kwargs['enable_modules'] == [
+            init.__module__,
+            mod.__name__,
+            *(f'{mod.__name__}.{it}' for it in expected),
+        ]
+
+try:
+    trio.run(spawn_brokerd, 'kucoin')
+except RuntimeError as refusal:
+    assert 'cannot trade' in str(refusal)
+else:
+    raise AssertionError
+"""
+    env = {**outside(), 'PYTHONPATH': str(checkout), 'XDG_CONFIG_HOME': str(tmp_path)}
+    subprocess.run([PYTHON, '-c', script], env=env, check=True)
+
+
 def test_adopted(client: str, project: Path, tmp_path: Path) -> None:
     """A project that has not grown yet comes to the same as --into."""
     made, adopted = clone(tmp_path / 'made'), clone(tmp_path / 'adopted')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -11,7 +12,16 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from conftest import Answers, MakeProject, Render, combinations, outside, spell, tree
+from conftest import (
+    ROOT,
+    Answers,
+    MakeProject,
+    Render,
+    combinations,
+    outside,
+    spell,
+    tree,
+)
 
 COMBINATIONS = list(combinations())
 
@@ -26,8 +36,8 @@ NAMES = ['ab', 'a' * 20]
 LEFTOVERS: dict[tuple[str, object], tuple[str, str]] = {
     ('trading', False): (
         r'ledger|emsd|paperboi|open_trade_dialog|norm_trade|hmac|api_secret|LICENSE',
-        # the table of endpoints is piker's, whole
-        r'minipiker/data/validate\.py',
+        # the table of endpoints is piker's, whole; actors greet each other by HMAC
+        r'minipiker/(data/validate|_gate)\.py',
     ),
     ('client', 'trio'): (r'asyncio|_proxy|guest|in_actor|"websockets', r''),
     ('client', 'asyncio'): (
@@ -50,6 +60,18 @@ def lint(project: Path, *arguments: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_templates_parse_as_python() -> None:
+    """So that an editor opens them as such: statements stand in comments."""
+    templates = [
+        path
+        for path in (ROOT / 'template').rglob('*.jinja')
+        if re.search(r'\.py\b', path.name)
+    ]
+    assert len(templates) > 10
+    for path in templates:
+        ast.parse(path.read_text(), path)
 
 
 @pytest.mark.parametrize('answers', ON_RELEASE, ids=spell)
@@ -141,10 +163,23 @@ def test_metadata(answers: Answers, rendered: Render) -> None:
     metadata = tomllib.loads((project / 'pyproject.toml').read_text())
     assert metadata['project']['name'] == 'piker-my-venue'
     assert metadata['project']['authors'] == [{'name': 'Zoë'}]
+    # the wheel goes beside any piker, what it is developed with runs on some Pythons
+    assert metadata['project']['requires-python'] == '>=3.11'
+    dev = metadata['tool']['uv']['dependency-groups']['dev']
+    pythons = {'release': '>=3.11,<3.13', 'main': '>=3.13'}
+    assert dev == {'requires-python': pythons[str(answers['tractor'])]}
     assert metadata['project']['description'] == 'A piker backend for my_venue.'
     assert metadata['tool']['hatch']['build']['targets']['wheel']['packages'] == [
         'piker_my_venue'
     ]
+
+
+@pytest.mark.parametrize('answers', COMBINATIONS, ids=spell)
+def test_a_backend_says_its_name_once(answers: Answers, rendered: Render) -> None:
+    package = rendered({**answers, 'backend': 'my_venue'}) / 'piker_my_venue'
+    said = {path: text.count(b'my_venue') for path, text in tree(package).items()}
+    said['__init__.py'] -= 1  # the description
+    assert {path: times for path, times in said.items() if times} == {'_config.py': 1}
 
 
 def test_only_the_backend_is_in_the_wheel(

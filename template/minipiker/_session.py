@@ -5,13 +5,15 @@ The session that a command runs in: an actor tree, and a venue for its backend.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import tractor
 import trio
@@ -20,13 +22,20 @@ import typer
 from simvenue.process import open_simvenue
 
 from . import config
-from ._tractor import collapse, error_text, open_nursery
+from ._terminal import fail, plain
+from ._tractor import collapse, disconnects, error_text, open_nursery
 from .brokers import BrokerError, __brokers__
 from .config import ConfigurationError
 from .service import ServiceDied, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
 (_broker,) = __brokers__
+
+_min_files: int = 48
+"""Files and sockets that a command has open, if it is a tree of its own."""
+
+_known = (BrokerError, ConfigurationError, OSError, ServiceDied, ValueError)
+"""Errors that say what is wrong."""
 
 VenueOption = Annotated[
     str | None,
@@ -77,15 +86,22 @@ def run(
     loglevel: str,
 ) -> None:
     """
-    Run `main` within a session. SIGINT (Ctrl-C) and SIGTERM end it quietly; what goes
-    wrong is one line.
+    Run `main` within a session. SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is
+    closed) end it quietly; what goes wrong is one line.
     """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files < _min_files:
+        fail(f'{files} open files are too few: type ulimit -n {_min_files}, or more')
+
     status = 0
     scope = trio.CancelScope()
+    ending = {signal.SIGINT, signal.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        ending.add(signal.SIGHUP)
 
     async def cancel_on_signal() -> None:
         nonlocal status
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(*ending) as signals:
             async for signum in signals:  # the first one counts
                 status = status or 128 + signum
                 scope.cancel()
@@ -101,53 +117,56 @@ def run(
             tn.cancel_scope.cancel()
 
     try:
-        with _interrupts_for_us_alone():
+        with _for_us_alone({signal.SIGINT, signal.SIGHUP}):
             trio.run(session)
     except BaseException as err:
-        match collapse(err):
-            case tractor.ContextCancelled():
-                fail('the daemon that this talked to was ended')
-            case tractor.RemoteActorError() as remote:
-                fail(error_text(remote))
-            case (
-                BrokerError()
-                | ConfigurationError()
-                | ConnectionError()
-                | ServiceDied()
-                | ValueError()
-            ) as known:
-                fail(str(known))
-            case _:
-                raise
+        if isinstance(end := collapse(err), SystemExit):
+            raise end from None
+        if reason := _reason(err):
+            fail(reason)
+        # a traceback, of which a part may be the venue's
+        for line in traceback.format_exc().splitlines():
+            print(plain(line), file=sys.stderr)
+        status = 1
     raise SystemExit(status)
 
 
-@cm
-def _interrupts_for_us_alone() -> Iterator[None]:
+def _reason(err: BaseException) -> str:
     """
-    Have no process that is started within the block see SIGINT: a terminal sends it to
-    all of them, and those that are just booting would print where.
+    What to tell of an error, or of the first one in a group; nothing, if it is a defect
+    of the program.
+    """
+    if isinstance(err, BaseExceptionGroup):
+        reasons = [_reason(it) for it in err.exceptions]
+        return reasons[0] if all(reasons) else ''
+    if isinstance(err, (tractor.ContextCancelled, *disconnects)):
+        return 'the daemon that this talked to was ended'
+    if isinstance(err, tractor.RemoteActorError):
+        return error_text(err)
+    return str(err) if isinstance(err, _known) else ''
 
-    It is blocked in every thread, which a child process inherits, but in one.
+
+@cm
+def _for_us_alone(signals: set[signal.Signals]) -> Iterator[None]:
+    """
+    Have no process that is started within the block see the signals that a terminal
+    sends to all of them: those that are just booting would print where.
+
+    They are blocked in every thread, which a child process inherits, but in one.
     """
     done = threading.Event()
 
     def wait() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         done.wait()
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     threading.Thread(target=wait, daemon=True, name='interrupts').start()
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         done.set()
-
-
-def fail(reason: str) -> NoReturn:
-    print(f'error: {reason}', file=sys.stderr)
-    raise SystemExit(1)
 
 
 def full(symbol: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 import tractor
 import trio
 
+from ._tractor import wait_for_result
+
 _window: int = 32
 """Messages under way at most. Well below what either runtime buffers."""
 
@@ -60,7 +62,7 @@ class CreditReceiver:
             msg = await self._stream.receive()
         except trio.EndOfChannel:
             # the release ends the stream first, and tells the error on request
-            await self._stream._ctx.result()
+            await wait_for_result(self._stream._ctx)
             raise
         self._taken += 1
         return msg

@@ -2,18 +2,16 @@
 The actor runtime's seam: what tractor's release (0.1.0a5) and its git main
 (0.1.0a6) name or return differently, under one name each.
 
-Nothing else in this project asks which of the two is installed.
+Nothing else in this project, but for the gate, asks which of the two is installed.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
-from contextlib import contextmanager as cm
-from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -23,7 +21,7 @@ from tractor._exceptions import TransportClosed
 
 _is_main: bool = hasattr(tractor, 'get_registry')
 
-_disconnects: tuple[type[Exception], ...] = (
+disconnects: tuple[type[Exception], ...] = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
     TransportClosed,
@@ -74,13 +72,16 @@ def registry_addr() -> Addr:
 def unwrap_address(addr: Any) -> Addr:
     """
     Any form of address (tuple, list off the wire, the runtime's own `Address`) as
-    a `(host, port)` tuple, fit for comparison.
+    a `(host, port)` tuple, fit for comparison. Some runtimes put the name of the
+    transport before those two.
     """
     if _is_main:
         from tractor.discovery._addr import wrap_address
 
+        if isinstance(addr, (list, tuple)):
+            addr = tuple(addr[-2:])
         addr = wrap_address(addr).unwrap()
-    host, port = addr
+    *_, host, port = addr
     return host, port
 
 
@@ -141,50 +142,12 @@ async def unregister_actor(uid: tuple[str, str]) -> None:
             await registry.run_from_ns('self', 'unregister_actor', uid=uid)
 
 
-_on_spawn: ContextVar[Callable[[trio.Process], object]] = ContextVar('_on_spawn')
-_open_process = trio.lowlevel.open_process
-
-
-@cm
-def tell_of_spawns(tell: Callable[[trio.Process], object]) -> Iterator[None]:
-    """
-    Call `tell` with each process that an actor is started in from within the block.
-
-    For a child that dies before it has connected the runtime waits for ever, and lets
-    nobody have its process until then.
-    """
-    token = _on_spawn.set(tell)
-    try:
-        yield
-    finally:
-        _on_spawn.reset(token)
-
-
-@wraps(_open_process)
-async def _open_process_and_tell(*args: Any, **kwargs: Any) -> trio.Process:
-    process = await _open_process(*args, **kwargs)
-    if tell := _on_spawn.get(None):
-        tell(process)
-    return process
-
-
-# both runtimes look it up here
-trio.lowlevel.open_process = _open_process_and_tell
-
-
 def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
     """
     The process of a child that `nursery` (a `tractor.ActorNursery`) started.
     """
     proc: trio.Process = nursery._children[actor_uid(portal)][1]
     return proc
-
-
-def has_living_child(nursery: Any) -> bool:
-    """
-    Whether a process that `nursery` (a `tractor.ActorNursery`) started is still there.
-    """
-    return any(proc.poll() is None for _, proc, _ in nursery._children.values())
 
 
 def context(endpoint: F) -> F:
@@ -207,7 +170,7 @@ def context(endpoint: F) -> F:
                 # cut short as the client cancels us, or hangs up: with its stream at an
                 # end it is about to, and that must not fall between here and our return
                 await trio.sleep(_farewell)
-        except* _disconnects:
+        except* disconnects:
             broken = True
         if broken or not ctx.chan.connected():
             # not while an error is handled: main digs it out of the `Cancelled`
@@ -216,6 +179,13 @@ def context(endpoint: F) -> F:
 
     marked: F = tractor.context(until_peer_leaves)
     return marked
+
+
+async def wait_for_result(ctx: tractor.Context) -> Any:
+    """
+    What the other side of a context returns, or raises.
+    """
+    return await (ctx.wait_for_result() if _is_main else ctx.result())
 
 
 def is_context(function: Callable[..., Any]) -> bool:
@@ -284,6 +254,16 @@ def collapse(err: BaseException) -> BaseException:
     errors = [collapse(it) for it in err.exceptions]
     alike = len({(type(it), str(it)) for it in errors}) == 1
     return errors[0] if alike else err
+
+
+def without_disconnects(err: BaseException) -> BaseException | None:
+    """
+    What is left of an error, or of a group, without lost connections.
+    """
+    if not isinstance(err, BaseExceptionGroup):
+        return None if isinstance(err, disconnects) else err
+    _, rest = err.split(disconnects)
+    return rest and collapse(rest)
 
 
 @acm

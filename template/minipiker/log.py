@@ -9,6 +9,7 @@ import logging
 from rich.console import Console
 from rich.logging import RichHandler
 
+from ._terminal import PlainFormatter
 from ._tractor import silence_runtime
 
 _root: str = 'minipiker'
@@ -33,14 +34,16 @@ def get_console_log(
     """
     root = logging.getLogger(_root)
     if not root.handlers:
-        root.addHandler(
-            RichHandler(
-                console=Console(stderr=True),
-                show_path=False,
-                log_time_format='%H:%M:%S',
-            )
+        handler = RichHandler(
+            console=Console(stderr=True),
+            show_path=False,
+            log_time_format='%H:%M:%S',
         )
+        handler.setFormatter(PlainFormatter())
+        root.addHandler(handler)
         root.propagate = False
+        if logging.lastResort:  # prints what other libraries log
+            logging.lastResort.setFormatter(PlainFormatter())
     if level:
         root.setLevel(level.upper())
     if root.getEffectiveLevel() > logging.DEBUG:

@@ -35,7 +35,7 @@ from simvenue.process import SimVenue
 
 from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
-from .service import Services, maybe_open_pikerd, open_pikerd
+from .service import Services, _liveness, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
 _timeout: float = 240.0
@@ -134,8 +134,10 @@ def shadow_piker(python: str, shadow: Path) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # orphans become children of ours, where `_no_orphans` finds them
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, 'prctl'):  # on Linux
+        # orphans become children of ours, where `_no_orphans` finds them
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # a shell's background job ignores it, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
@@ -214,6 +216,19 @@ def descendants() -> set[psutil.Process]:
         elif child.pid not in _shared_pids:
             found |= {child, *child.children(recursive=True)}
     return found
+
+
+@pytest.fixture
+def _no_pidfds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    Watch processes as where there are no pidfds, here and in all that are started.
+    """
+    folder = tmp_path / 'no_pidfds'
+    folder.mkdir()
+    code = "import os\nif hasattr(os, 'pidfd_open'):\n    del os.pidfd_open\n"
+    (folder / 'sitecustomize.py').write_text(code)
+    monkeypatch.setenv('PYTHONPATH', str(folder), prepend=os.pathsep)
+    monkeypatch.setattr(_liveness, '_pidfd_open', None)
 
 
 @pytest.fixture(scope='session')

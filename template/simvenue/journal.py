@@ -28,9 +28,11 @@ class Journal:
         if path is None:
             return
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        text = path.read_bytes()
+        # not from its position, which `/dev/fd/N` shares with its file but on Linux
+        text = os.pread(self._file, os.fstat(self._file).st_size, 0)
         whole = text.rfind(b'\n') + 1
         os.truncate(self._file, whole)
+        os.lseek(self._file, whole, os.SEEK_SET)
         for line in text[:whole].splitlines():
             for kind, entry in msgspec.json.decode(line, type=_Line):
                 self._found[kind].append(entry)

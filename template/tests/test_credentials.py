@@ -19,9 +19,11 @@ import trio
 
 from minipiker._tractor import boxed_type_name
 from minipiker.brokers import BrokerError
+from minipiker.brokers._daemon import brokerd_init, maybe_spawn_brokerd
 from minipiker.clearing import open_brokerd_dialog, open_ems
 from minipiker.clearing.testing import mk_account, mk_order, wait_for
-from minipiker.data._daemon import open_datad
+from minipiker.data._daemon import maybe_spawn_datad
+from minipiker.data._sampling import open_sample_stream
 from minipiker.data.validate import _eps
 from minipiker.service import ServiceDied, find_service, open_pikerd
 from minipiker.service._liveness import actor_info
@@ -93,7 +95,7 @@ async def test_credentials_show_up_nowhere(
 
             write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, 'wrong'))
             with pytest.raises(tractor.RemoteActorError) as denied:
-                async with open_brokerd_dialog(mod, None, 'live'):
+                async with open_brokerd_dialog(mod, exec_mode='live'):
                     pass
             assert 'AuthError' in str(denied.value)
             shown += traceback.format_exception(denied.value)
@@ -153,7 +155,7 @@ async def test_a_file_that_others_can_read_is_refused(
         path = tmp_path / 'brokers.toml'
         path.chmod(0o640)
         with pytest.raises(tractor.RemoteActorError) as refusal:
-            async with open_brokerd_dialog(mod, None, 'live'):
+            async with open_brokerd_dialog(mod, exec_mode='live'):
                 pass
         assert f'chmod 600 {path}' in str(refusal.value)
         await services.cancel_service(f'brokerd.{broker}')
@@ -163,8 +165,37 @@ async def test_a_file_that_others_can_read_is_refused(
         path.chmod(0o644)
         monkeypatch.setenv(f'{broker.upper()}_API_KEY', key)
         monkeypatch.setenv(f'{broker.upper()}_API_SECRET', secret)
-        async with open_brokerd_dialog(mod, None, 'live') as (_, _, names):
+        async with open_brokerd_dialog(mod, exec_mode='live') as (_, _, names):
             assert names == [f'{broker}.main']
+
+
+async def test_only_brokerd_inherits_credentials(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: str,
+) -> None:
+    variable = f'{broker.upper()}_API_SECRET'
+    monkeypatch.setenv(f'{broker.upper()}_API_KEY', key)
+    monkeypatch.setenv(variable, secret)
+    async with (
+        open_simvenue(venue_env) as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+        open_sample_stream(1),
+        open_ems(f'btcusdt.spot.{broker}', 'paper'),
+        open_ems(f'btcusdt.spot.{broker}', 'live') as (_, _, _, accounts, _),
+        maybe_spawn_datad(broker),
+    ):
+        assert accounts == [f'{broker}.main']
+        pids = {it: task.process.pid for it, task in services.service_tasks.items()}
+        pids['the venue'] = venue.pid
+        assert len(pids) == 6, 'datad, brokerd, emsd, paperboi, samplerd and the venue'
+        holders = {
+            name
+            for name, pid in pids.items()
+            if variable in psutil.Process(pid).environ()
+        }
+        # main's write their titles over it
+        assert holders <= {f'brokerd.{broker}'}
 
 
 async def test_each_daemon_refuses_the_others_functions(
@@ -177,16 +208,17 @@ async def test_each_daemon_refuses_the_others_functions(
 
     async with (
         open_simvenue(venue_env) as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_datad(broker) as datad,
-        open_brokerd_dialog(mod, None, 'live'),
+        open_test_pikerd(tmp_path, url=venue.url, **mk_account(key, secret)),
+        maybe_spawn_datad(broker) as datad,
+        open_brokerd_dialog(mod, exec_mode='live'),
         find_service(f'brokerd.{broker}') as brokerd,
     ):
         assert brokerd
         exposed = set((await brokerd.run(actor_info))['enable_modules'])
-        assert {name for name in exposed if not name.startswith('tractor.')} == {
+        assert exposed == {
+            'minipiker.brokers._daemon',
             'minipiker.service._liveness',
-            f'{mod.__name__}._daemon',
+            mod.__name__,
             *(f'{mod.__name__}.{name}' for name in mod._brokerd_mods),
         }
         host = ['minipiker.data.feed:open_feed_bus', 'minipiker.data.tsp:get_hist']
@@ -199,3 +231,19 @@ async def test_each_daemon_refuses_the_others_functions(
                 with pytest.raises(tractor.RemoteActorError) as refusal:
                     await portal.run_from_ns(module, function)
                 assert boxed_type_name(refusal.value) == 'ModuleNotExposed', it
+
+
+async def test_a_backend_that_cannot_trade_gets_no_brokerd(
+    tmp_path: Path,
+    mod: ModuleType,
+    broker: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(mod, 'open_trade_dialog')
+    async with open_test_pikerd(tmp_path) as services:
+        with pytest.raises(BrokerError, match='cannot trade'):
+            async with maybe_spawn_brokerd(broker):
+                pass
+        assert services.service_tasks == {}
+    # its paper account is another matter
+    assert brokerd_init(broker)[0] is mod

@@ -4,7 +4,10 @@ Live quotes through `datad`.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from minipiker.data.feed import Feed, open_feed
+from minipiker.data.feed import Feed, Subscription, open_feed
 from minipiker.data.validate import FeedInit, tick_types, validate_quote
 from minipiker.testing import Tree, open_test_pikerd
 from simvenue.process import open_simvenue
@@ -173,6 +176,130 @@ async def test_no_trade_is_lost_or_doubled_when_the_venue_misbehaves(
 
         ids = [trade['trade_id'] for trade in trades]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+@pytest.mark.disturbs_venue
+async def test_times_are_the_venues(tmp_path: Path, broker: str) -> None:
+    an_hour_ago = int(time.time() - 3600) * 1000
+    async with (
+        open_simvenue(epoch=an_hour_ago) as venue,
+        open_test_pikerd(tmp_path, url=venue.url),
+        open_feed([f'btcusdt.spot.{broker}']) as feed,
+    ):
+        (fqme,) = feed.mkts
+        quotes = [feed.quotes[fqme]]
+        seen: set[str] = set()
+        while not seen >= {'trade', 'bid', 'ask'}:
+            quotes.append((await feed.receive())[fqme])
+            seen |= {tick['type'] for tick in quotes[-1]['ticks']}
+        for quote in quotes:
+            assert abs(time.time() - 3600 - quote['broker_ts']) < 60
+            assert abs(time.time() - quote['brokerd_ts']) < 60
+
+
+@pytest.mark.disturbs_venue
+@pytest.mark.parametrize('kind', ['maintenance', 'nested'])
+async def test_a_feed_goes_on_whatever_the_venue_does(
+    tmp_path: Path,
+    broker: str,
+    kind: str,
+) -> None:
+    """
+    Also where it does that while we connect again; so do feeds that are opened later.
+    """
+    async with (
+        open_simvenue(rate=50) as venue,
+        open_test_pikerd(tmp_path, url=venue.url),
+        open_feed([f'btcusdt.spot.{broker}']) as feed,
+    ):
+        (fqme,) = feed.mkts
+        trades = await next_trades(feed, fqme, 5)
+        await venue.fault(kind, count=3)
+        with trio.fail_after(60):
+            trades += await next_trades(feed, fqme, 100)
+            for symbol in ('btcusdt.spot', 'ethusdt.spot'):
+                async with open_feed([f'{symbol}.{broker}']) as another:
+                    await another.receive()
+
+        ids = [trade['trade_id'] for trade in trades]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+@pytest.mark.disturbs_venue
+async def test_pages_without_end_do_not_keep_a_feed(
+    tmp_path: Path,
+    broker: str,
+) -> None:
+    async with (
+        open_simvenue(rate=50) as venue,
+        open_test_pikerd(tmp_path, url=venue.url),
+        open_feed([f'btcusdt.spot.{broker}']) as feed,
+    ):
+        (fqme,) = feed.mkts
+        trades = await next_trades(feed, fqme, 5)
+        await venue.fault('endless', method='public/get_trades', count=10**9)
+        await venue.fault('drop')
+        with trio.fail_after(60):
+            trades += await next_trades(feed, fqme, 100)
+
+        ids = [trade['trade_id'] for trade in trades]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+        # and no later than they happen
+        assert abs(time.time() - trades[-1]['time']) < 60
+
+
+@pytest.mark.disturbs_venue
+async def test_a_feed_outlives_its_datad(tmp_path: Path, broker: str) -> None:
+    """
+    The trades of the time in between are delivered, each once and in order, also to a
+    subscriber that had not seen any.
+    """
+    name, price = f'datad.{broker}', 64_000
+    async with (
+        open_simvenue(rate=0) as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+        open_feed([f'btcusdt.{broker}']) as feed,
+    ):
+        (fqme,) = feed.mkts
+        for _ in range(2):
+            os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
+            for _ in range(3):
+                price += 1
+                await venue.call(
+                    'sim/trade', instrument_name='BTC-USDT', price=price, amount=1
+                )
+            trades = await next_trades(feed, fqme, 3)
+            assert [it['price'] for it in trades] == [price - 2, price - 1, price]
+            assert not any('missed' in it for it in trades)
+
+
+async def test_a_replay_that_is_too_long_says_what_is_missing(
+    shared_tree: Tree,
+    mod: ModuleType,
+    fqme: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(import_module(f'{mod.__name__}.feed'), '_max_missed', 5)
+    monkeypatch.setattr(import_module(f'{mod.__name__}.feed'), '_page', 2)
+    async with shared_tree(), open_feed([fqme]) as feed:
+        ((full_fqme, mkt),) = feed.mkts.items()
+        trades = await next_trades(feed, full_fqme, 20)
+        last_id, until_id = trades[0]['trade_id'], trades[15]['trade_id']
+        replayed = [
+            tick
+            async for quotes in mod.replay_trades(mkt.bs_fqme, last_id, until_id)
+            for tick in quotes[mkt.bs_fqme]['ticks']
+        ]
+        assert replayed[0].pop('missed') == 10
+        assert replayed == trades[11:16]
+
+
+def test_what_could_not_be_fetched_is_told() -> None:
+    subscription = Subscription('x', [], None)
+    for trade_id, missed in ((5, 0), (6, 0), (9, 2)):
+        tick = {'type': 'trade', 'trade_id': trade_id}
+        subscription._note('btcusdt', {'trade_id': trade_id, 'ticks': [tick]})
+        assert tick.get('missed', 0) == missed
 
 
 async def test_an_unknown_market_is_refused(shared_tree: Tree, broker: str) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -17,9 +18,13 @@ import pendulum
 import pytest
 import trio
 import trio.testing
+from msgspec import convert
 
+from minipiker.accounting import Asset, MktPair
 from minipiker.accounting._ledger import Transaction, open_trade_ledger
 from minipiker.accounting._pos import Position, open_account
+from minipiker.clearing._messages import BrokerdOrder
+from minipiker.clearing._paper_engine import PaperBoi, PaperMarket
 
 
 @pytest.fixture(autouse=True)
@@ -245,6 +250,48 @@ def test_the_venues_records_become_transactions(mod: ModuleType, broker: str) ->
     assert mod.norm_trade('8', {'kind': 'deposit'}, {}) is None
 
 
-def test_a_cost_is_the_same_for_maker_and_taker(mod: ModuleType) -> None:
+def test_a_cost_is_the_same_for_maker_and_taker_buyer_and_seller(
+    mod: ModuleType,
+) -> None:
     cost = mod.get_cost(60_000.0, 0.5)
     assert cost == mod.get_cost(60_000.0, 0.5, is_taker=True) > 0
+    assert cost == mod.get_cost(60_000.0, -0.5)
+
+
+async def test_costs_are_asked_for_as_piker_does(
+    mod: ModuleType,
+    broker: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    With a signed size: one that follows the sign would pay the seller.
+    """
+    asked: list[tuple[Any, ...]] = []
+
+    def get_cost(*args: Any) -> float:
+        asked.append(args)
+        return 1.0
+
+    monkeypatch.setattr(mod, 'get_cost', get_cost)
+    btc, usdt = (Asset(it, 'crypto', Decimal('1e-8')) for it in ('btc', 'usdt'))
+    tick = Decimal('0.1')
+    mkt = MktPair(btc, tick, tick, 'BTC-USDT', broker, usdt, 'spot')
+    market = PaperMarket(mkt, 100, 100)
+    async with open_account(mod, 'paper') as account, trio.open_nursery() as tn:
+        engine = PaperBoi(mod, account, tn)
+        for action in ('buy', 'sell'):
+            order = convert(
+                {
+                    'oid': action,
+                    'account': 'paper',
+                    'time_ns': 0,
+                    'symbol': mkt.bs_fqme,
+                    'price': 100.0,
+                    'size': 0.5,
+                    'action': action,
+                },
+                BrokerdOrder,
+            )
+            market.orders[order.oid] = order
+            engine._fill(market, order, 100.0)
+    assert asked == [(100.0, 0.5), (100.0, -0.5)]

@@ -18,7 +18,7 @@ import tractor
 import trio
 
 from minipiker._tractor import open_nursery
-from minipiker.data._daemon import open_datad
+from minipiker.data._daemon import maybe_spawn_datad
 from minipiker.data.feed import open_feed
 from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
 from minipiker.service._liveness import actor_info
@@ -35,6 +35,17 @@ _soon: float = 10
 """Seconds; the promise is 1, on an idle machine."""
 
 
+@pytest.fixture
+def _watch(request: pytest.FixtureRequest) -> None:
+    """
+    Watch processes as this system can, or as any can.
+    """
+    if request.param == 'looking':
+        request.getfixturevalue('_no_pidfds')
+
+
+@pytest.mark.parametrize('_watch', ['native', 'looking'], indirect=True)
+@pytest.mark.usefixtures('_watch')
 async def test_a_killed_datad_is_noticed_and_replaced(
     tmp_path: Path,
     broker: str,
@@ -45,21 +56,15 @@ async def test_a_killed_datad_is_noticed_and_replaced(
         open_test_pikerd(tmp_path, url=venue.url) as services,
     ):
         with pytest.raises(ServiceDied, match=name):
-            async with (
-                open_feed([f'btcusdt.{broker}']) as feed,
-                open_datad(broker) as p,
-            ):
+            async with maybe_spawn_datad(broker) as p:
                 pid = (await p.run(actor_info))['pid']
-                await feed.receive()
                 os.kill(pid, signal.SIGKILL)
                 with trio.fail_after(_soon):
-                    async for _ in feed:
-                        pass
+                    await trio.sleep_forever()
 
         # the next request gets a fresh one, whether or not the old is cleared away
-        async with open_feed([f'btcusdt.{broker}']) as feed, open_datad(broker) as p:
+        async with maybe_spawn_datad(broker) as p:
             assert (await p.run(actor_info))['pid'] != pid
-            await feed.receive()
         assert list(services.service_tasks) == [name]
 
         # and a dead one's address is no longer handed out
@@ -88,14 +93,60 @@ async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
 
         tn.start_soon(kill)
         with trio.fail_after(_soon), pytest.raises(ServiceDied, match=broker):
-            async with open_datad(broker):
+            async with maybe_spawn_datad(broker):
                 pass
-        async with open_datad(broker) as datad:
+        async with maybe_spawn_datad(broker) as datad:
             info = await datad.run(actor_info)
         assert services.service_tasks[info['name']].process.pid == info['pid']
 
 
-@pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize('how', ['killed', 'cancelled'])
+async def test_a_dead_daemon_leaves_nothing_in_pikerd(
+    tmp_path: Path,
+    broker: str,
+    how: str,
+) -> None:
+    def count() -> tuple[int, int]:
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        return tasks, psutil.Process().num_fds()
+
+    name = f'datad.{broker}'
+    counts: list[tuple[int, int]] = []
+    async with (
+        open_simvenue() as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+    ):
+        for _ in range(4):
+            service: Any = None
+            with suppress(ServiceDied):
+                async with maybe_spawn_datad(broker):
+                    service = services.service_tasks[name]
+                    if how == 'killed':
+                        service.process.kill()
+                        await trio.sleep_forever()
+            await services.cancel_service(name)
+            await service.complete.wait()
+            with trio.fail_after(_soon):
+                # what was under way then comes to its end by and by
+                while counts and any(
+                    now > first for now, first in zip(count(), counts[0], strict=True)
+                ):
+                    await trio.lowlevel.checkpoint()
+            counts.append(count())
+
+
+@pytest.mark.parametrize(
+    ('by', '_watch'),
+    [
+        (signal.SIGINT, 'native'),
+        (signal.SIGTERM, 'native'),
+        (signal.SIGHUP, 'native'),
+        (signal.SIGKILL, 'native'),
+        (signal.SIGKILL, 'looking'),
+    ],
+    indirect=['_watch'],
+)
+@pytest.mark.usefixtures('_watch')
 def test_nothing_is_left_when_the_root_ends(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -137,6 +188,7 @@ def test_nothing_is_left_when_the_root_ends(
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(addr)
     assert find_registry() is None
+    assert not list(tmp_path.rglob('*.addr')), 'not even by SIGKILL, once looked for'
     assert 'Traceback' not in capfd.readouterr().err
 
 
@@ -166,10 +218,10 @@ async def test_whoever_wanted_it_is_gone_when_a_daemon_is_up(
         with monkeypatch.context() as patch, client:
             patch.setattr(nursery, 'start_actor', start_and_leave)
             with suppress(ConnectionError):
-                async with open_datad(broker):
+                async with maybe_spawn_datad(broker):
                     pass
         if who_leaves == 'client':
-            async with open_datad(broker) as datad:
+            async with maybe_spawn_datad(broker) as datad:
                 pid = (await datad.run(actor_info))['pid']
             assert services.service_tasks[f'datad.{broker}'].process.pid == pid
 

@@ -19,6 +19,7 @@ from minipiker._tractor import open_nursery
 from minipiker.clearing._ems import (
     BadBrokerdMsg,
     Client,
+    EmsLagged,
     Router,
     TradesRelay,
     check_positions,
@@ -80,7 +81,7 @@ async def tell(*msgs: Struct | dict[str, Any]) -> list[str]:
         told: list[str] = []
         for msg in msgs:
             relay.on_brokerd_msg(to_builtins(msg))
-        client.fail()
+        client.fail(EmsLagged('enough'))
         async for status in client.unsent:
             told.append(status.get('resp', status['name']))
     return told

@@ -9,6 +9,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 from msgspec.structs import replace
@@ -16,7 +17,8 @@ from msgspec.structs import replace
 from minipiker.clearing import OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
 from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
-from minipiker.service import ServiceDied, Services
+from minipiker.service import ServiceDied, Services, find_service
+from minipiker.service._liveness import actor_info
 from minipiker.testing import Tree, descendants, open_test_pikerd, run_and_kill
 from simvenue.process import SimVenue, open_simvenue
 
@@ -115,7 +117,7 @@ async def lose_daemons(
     fqme: str,
 ) -> None:
     """
-    Open orders outlive every daemon, and so do the books.
+    The books outlive every daemon, and open orders all but `emsd`.
     """
     broker = fqme.rpartition('.')[2]
 
@@ -128,8 +130,14 @@ async def lose_daemons(
             await client.send(order)
             await wait_for(stream, order.oid, 'open')
 
-            # emsd gives the order to the next engine, which finds the books
-            kill(f'paperboi.{broker}')
+            # emsd, whose child it is, gives the order to the next engine, which finds
+            # the books
+            async with find_service(f'paperboi.{broker}') as paperboi:
+                assert paperboi
+                pid = (await paperboi.run(actor_info))['pid']
+            emsd = services.service_tasks['emsd'].process.pid
+            assert psutil.Process(pid).ppid() == emsd
+            os.kill(pid, signal.SIGKILL)
             while not isinstance(position := await stream.receive(), BrokerdPosition):
                 pass
             assert position.size == pytest.approx(0.4)
@@ -139,15 +147,15 @@ async def lose_daemons(
             with trio.fail_after(4):
                 await stream.receive()
 
-    # the engine tells the next emsd
-    async with open_ems(fqme, 'paper') as (_, stream, positions, accounts, dialogs):
+    # the engine ended with it; who still wants the order gives it to the next one
+    async with open_ems(fqme, 'paper') as (client, stream, positions, accounts, _):
         assert accounts == ['paper']
         ((key, by_fqme),) = positions.items()
         assert key == (broker, 'paper')
         assert by_fqme[fqme].size == pytest.approx(0.4)
-        if not dialogs:
-            await wait_for(stream, order.oid, 'open')
-        # and finds the market where it is by then
+        await client.send(order)
+        await wait_for(stream, order.oid, 'open')
+        # which finds the market where it is by then
         kill(f'datad.{broker}')
         await trade_at(venue, 34_999)
         fill = await wait_for(stream, order.oid, 'fill')

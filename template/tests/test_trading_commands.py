@@ -4,8 +4,10 @@ Trading from the command line, as a user types it.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +33,10 @@ def order(*args: str, answer: str = '') -> tuple[str, list[str]]:
     """
     Place an order. Returns its oid, and what happens to it.
     """
-    done = run('order', *args, answer=answer)
+    return follow(run('order', *args, answer=answer))
+
+
+def follow(done: subprocess.CompletedProcess[str]) -> tuple[str, list[str]]:
     assert (done.returncode, done.stderr) == (0, '')
     said = re.findall(r'^(\w+) (\S{36}|\S+ at \S+)$', done.stdout, re.MULTILINE)
     oid: str = said[0][1]
@@ -72,15 +77,73 @@ def test_what_goes_wrong_is_one_line(command: str, reason: str) -> None:
 
 
 @pytest.fixture
-def _live_pikerd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _live_venue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """
-    One with credentials.
+    One that we have credentials for.
     """
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
     with open_process('simvenue', '--until-eof') as (_, url):
         write_brokers_toml(tmp_path / 'minipiker', url=url, **mk_account())
+        yield
+
+
+def test_two_accounts(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    broker: str,
+) -> None:
+    """
+    One of them is to be named; the books of both are kept, whichever traded.
+    """
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    keys = {'one': {'secret': 'secret1'}, 'two': {'secret': 'secret2'}}
+    monkeypatch.setenv('SIMVENUE_ACCOUNTS', json.dumps(keys))
+    ledgers = tmp_path / 'minipiker' / 'accounting' / 'ledgers'
+    with open_process('simvenue', '--until-eof') as (_, url):
+        write_brokers_toml(
+            tmp_path / 'minipiker',
+            url=url,
+            accounts={'main': 'main', 'other': 'other'},
+            main={'api_key': 'one', 'api_secret': 'secret1'},
+            other={'api_key': 'two', 'api_secret': 'secret2'},
+        )
         with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
-            yield
+            args = ('buy', 'btcusdt', '0.1', '--live', '--yes')
+            for unclear in ((), ('--account', 'mian')):
+                refused = run('order', *args, *unclear)
+                assert refused.returncode == 1
+                assert refused.stderr == (
+                    'error: which account? type --account, and one of '
+                    f'{broker}.main, {broker}.other\n'
+                )
+            _, events = order(*args, '--account', 'other')
+            assert events[-2:] == ['fill', 'closed']
+            assert f'{broker}.other' in run('positions', '--live').stdout
+        for file in ledgers.iterdir():
+            file.unlink()
+        assert f'{broker}.other' in run_minipiker('positions', '--live').stdout
+    other, main = (ledgers / f'trades_{broker}_{it}.toml' for it in ('other', 'main'))
+    assert len(tomllib.loads(other.read_text())) == 1
+    assert not (main.exists() and tomllib.loads(main.read_text()))
+
+
+@pytest.fixture
+def _live_pikerd(_live_venue: None) -> Iterator[None]:
+    with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
+        yield
+
+
+@pytest.mark.usefixtures('_live_venue')
+def test_live_orders_outlast_the_tree_that_placed_them() -> None:
+    """
+    Each command boots a tree of its own, whose brokerd has to find them.
+    """
+    args = ('buy', 'btcusdt', '0.1', '--price', '1000', '--live', '--yes')
+    oid, events = follow(run_minipiker('order', *args))
+    assert events == ['pending', 'open']
+    assert oid[:8] in run_minipiker('orders', '--live').stdout
+    canceled = run_minipiker('cancel', oid, '--live')
+    assert (canceled.stdout, canceled.stderr) == (f'canceled {oid}\n', '')
 
 
 @pytest.mark.usefixtures('_live_pikerd')

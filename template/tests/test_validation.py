@@ -201,6 +201,7 @@ async def test_a_feed_that_piker_would_not_show(
         feed_is_live: trio.Event,
         task_status: TaskStatus[tuple[list[FeedInit], dict[str, Any]]],
     ) -> None:
+        assert symbols == ['BTCUSDT']  # as it was typed, and no broker
         task_status.started(([FeedInit(MKT)], QUOTE))
         await subscribed.wait()
         if mistake != 'never live':
@@ -226,7 +227,7 @@ async def test_a_feed_that_piker_would_not_show(
     async with open_nursery() as nursery:
         bus = _FeedsBus(MKT.broker, nursery)
         await nursery.start(
-            partial(allocate_persistent_feed, bus, backend, MKT.bs_fqme)
+            partial(allocate_persistent_feed, bus, backend, MKT.bs_fqme, 'BTCUSDT')
         )
         feed: LiveMkt = bus.feeds[MKT.bs_fqme]
         sub, quotes = trio.open_memory_channel[dict[str, Any]](1)

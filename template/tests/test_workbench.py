@@ -101,9 +101,76 @@ def test_a_command_ends_with_the_pikerd_that_it_joined() -> None:
 
 
 @pytest.mark.usefixtures('_own_tree')
-@pytest.mark.parametrize('group', [True, False], ids=['terminal', 'kill'])
+def test_pikerd_is_killed_as_a_command_takes_its_leave() -> None:
+    """
+    There is nothing more to tell whoever has pressed Ctrl-C.
+    """
+    with (
+        open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error') as (root, _),
+        subprocess.Popen(
+            [sys.executable, '-m', 'minipiker', 'quotes', 'btcusdt'],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as joined,
+    ):
+        assert joined.stdout
+        assert joined.stdout.readline()
+
+        def connections() -> set[int]:
+            process = psutil.Process(joined.pid)
+            return {it.laddr.port for it in process.net_connections()}
+
+        root.send_signal(signal.SIGSTOP)
+        before = connections()
+        joined.send_signal(signal.SIGINT)
+        while connections() <= before:
+            assert joined.poll() is None
+        root.kill()
+        _, stderr = joined.communicate(timeout=30)
+        assert (joined.returncode, stderr) == (130, '')
+
+
+@pytest.mark.usefixtures('shared_pikerd')
+@pytest.mark.parametrize('command', ['quotes btcusdt', 'search usdt', 'tree'])
+def test_who_reads_its_output_has_enough(command: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, '-m', 'minipiker', *command.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        if command == 'quotes btcusdt':
+            assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ''
+        assert process.wait(timeout=30) == 128 + signal.SIGPIPE
+
+
+@pytest.mark.usefixtures('_own_tree')
+def test_too_few_files() -> None:
+    command = 'ulimit -n 16; exec "$0" -m minipiker quotes btcusdt'
+    done = subprocess.run(
+        ['sh', '-c', command, sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r'error: 16 open files are too few: .+\n', done.stderr)
+
+
+@pytest.mark.usefixtures('_own_tree')
+@pytest.mark.parametrize(
+    ('signum', 'group'),
+    [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGHUP, True)],
+    ids=['terminal', 'kill', 'hangup'],
+)
 @pytest.mark.parametrize('booting', [True, False], ids=['booting', 'streaming'])
-def test_ctrl_c_ends_it_quietly(booting: bool, group: bool) -> None:
+def test_ctrl_c_ends_it_quietly(booting: bool, signum: int, group: bool) -> None:
     """
     A terminal signals every process of the tree, `kill` just the root.
     """
@@ -122,9 +189,9 @@ def test_ctrl_c_ends_it_quietly(booting: bool, group: bool) -> None:
             process.stdout.readline()
         begin = time.monotonic()
         if group:
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signum)
         else:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signum)
         _, stderr = process.communicate(timeout=30)
-        assert (process.returncode, stderr) == (130, '')
+        assert (process.returncode, stderr) == (128 + signum, '')
     assert time.monotonic() - begin < 10  # the promise is 2 s, on an idle machine

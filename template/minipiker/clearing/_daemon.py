@@ -1,12 +1,15 @@
 """
 The lifecycles of the daemons that clear orders: `emsd`, the one execution management
-system, and `paperboi.<broker>`, which plays the broker in paper mode.
+system, and its children `paperboi.<broker>`, which play the broker in paper mode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager as acm
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import tractor
@@ -16,10 +19,12 @@ from .._tractor import open_nursery
 from ..accounting._pos import open_account
 from ..brokers import get_brokermod
 from ..log import get_console_log
-from ..service import Services, maybe_spawn_daemon
+from ..service import Services, find_service, maybe_spawn_daemon
+from ..service._daemon import open_service
+from ..service._liveness import wait_for_end
 
-_brokerd_modules: list[str] = ['minipiker.service._liveness']
-"""What the host itself RPC-enables in every `brokerd`: nothing of the data path."""
+_ems_service_mods: list[str] = ['minipiker.service._liveness']
+"""What each of these daemons RPC-enables beside what is its own."""
 
 
 @tractor.context
@@ -28,14 +33,14 @@ async def _setup_persistent_emsd(
     loglevel: str | None = None,
 ) -> None:
     """
-    The lifetime of `emsd`: its console log, and the router with a nursery for what
-    outlasts the clients: order dialogs, dark orders, alerts.
+    The lifetime of `emsd`: its console log, its children, and the router with a
+    nursery for what outlasts the clients: order dialogs, dark orders, alerts.
     """
     # not in pikerd, which imports this module to spawn by it
     from ._ems import get_router
 
     get_console_log(loglevel, name='emsd')
-    async with open_nursery() as service_nursery:
+    async with Services.manage(), open_nursery() as service_nursery:
         get_router(service_nursery)
         await ctx.started()
         await trio.sleep_forever()
@@ -44,35 +49,26 @@ async def _setup_persistent_emsd(
 def emsd_init(
     loglevel: str | None = None,
     **start_actor_kwargs: Any,
-) -> tuple[dict[str, Any], Callable[..., Any]]:
+) -> tuple[None, dict[str, Any], Callable[..., Any]]:
     """
-    What it takes to run `emsd`: the arguments of `start_actor()` and the lifetime
-    fixture.
+    What it takes to run `emsd`: no backend, the arguments of `start_actor()` and the
+    lifetime fixture.
     """
     kwargs = {
         'name': 'emsd',
-        'enable_modules': [
-            __name__,
-            'minipiker.clearing._ems',
-            'minipiker.service._liveness',
-        ],
+        'enable_modules': [__name__, 'minipiker.clearing._ems'],
     }
-    return kwargs | start_actor_kwargs, _setup_persistent_emsd
+    return None, start_actor_kwargs | kwargs, _setup_persistent_emsd
 
 
-async def spawn_emsd(
-    loglevel: str | None = None,
-    **start_actor_kwargs: Any,
-) -> bool:
+async def spawn_emsd(loglevel: str | None = None) -> bool:
     """
     Start `emsd`. Runs in `pikerd`.
     """
-    kwargs, fixture = emsd_init(loglevel, **start_actor_kwargs)
-    portal = await Services.actor_n.start_actor(**kwargs)
-    await Services.start_service_task(
-        kwargs['name'], portal, fixture, loglevel=loglevel
+    _, kwargs, fixture = emsd_init(loglevel)
+    return await Services.start_service(
+        kwargs, _ems_service_mods, fixture, loglevel=loglevel
     )
-    return True
 
 
 def maybe_open_emsd(
@@ -92,7 +88,7 @@ async def _setup_persistent_paperboi(
 ) -> None:
     """
     The lifetime of a `paperboi`: its console log, the books of the paper account,
-    and the engine with its open orders, which outlasts the `emsd` that sent them.
+    and the engine with its open orders.
     """
     from ._paper_engine import get_engine
 
@@ -108,44 +104,41 @@ def paperboi_init(
     brokername: str,
     loglevel: str | None = None,
     **start_actor_kwargs: Any,
-) -> tuple[dict[str, Any], Callable[..., Any]]:
+) -> tuple[ModuleType, dict[str, Any], Callable[..., Any]]:
     """
-    As `emsd_init()`, for a `paperboi`.
+    As `emsd_init()`, for a `paperboi`: with the backend.
     """
     kwargs = {
         'name': f'paperboi.{brokername}',
-        'enable_modules': [
-            __name__,
-            'minipiker.clearing._paper_engine',
-            'minipiker.service._liveness',
-        ],
+        'enable_modules': [__name__, 'minipiker.clearing._paper_engine'],
     }
-    return kwargs | start_actor_kwargs, _setup_persistent_paperboi
+    mod = get_brokermod(brokername)
+    return mod, start_actor_kwargs | kwargs, _setup_persistent_paperboi
 
 
-async def spawn_paperboi(
+async def spawn_paperboi(brokername: str, loglevel: str | None = None) -> bool:
+    """
+    Start `paperboi.<brokername>`. Runs in `emsd`.
+    """
+    _, kwargs, fixture = paperboi_init(brokername, loglevel)
+    async with find_service(kwargs['name']) as orphan:
+        if orphan:  # of an emsd that was killed; it still has the books
+            await wait_for_end(orphan)
+    return await Services.start_service(
+        kwargs, _ems_service_mods, fixture, brokername=brokername, loglevel=loglevel
+    )
+
+
+@acm
+async def maybe_spawn_paperboi(
     brokername: str,
     loglevel: str | None = None,
-    **start_actor_kwargs: Any,
-) -> bool:
+) -> AsyncIterator[tractor.Portal]:
     """
-    Start `paperboi.<brokername>`. Runs in `pikerd`.
+    A portal to `paperboi.<brokername>`, which is spawned as a child of this actor,
+    `emsd`, if there is none yet.
     """
-    kwargs, fixture = paperboi_init(brokername, loglevel, **start_actor_kwargs)
-    portal = await Services.actor_n.start_actor(**kwargs)
-    await Services.start_service_task(
-        kwargs['name'], portal, fixture, brokername=brokername, loglevel=loglevel
-    )
-    return True
-
-
-def maybe_spawn_paperboi(
-    brokername: str,
-    loglevel: str | None = None,
-) -> AbstractAsyncContextManager[tractor.Portal]:
-    """
-    A portal to `paperboi.<brokername>`, spawned if there is none yet.
-    """
-    return maybe_spawn_daemon(
-        f'paperboi.{brokername}', spawn_paperboi, {'brokername': brokername}, loglevel
-    )
+    name = f'paperboi.{brokername}'
+    await Services.start_once(name, partial(spawn_paperboi, brokername, loglevel))
+    async with open_service(name) as portal:
+        yield portal

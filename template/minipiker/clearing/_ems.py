@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager as acm
-from importlib import import_module
 from math import isfinite
 from time import time_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 import msgspec
 import tractor
@@ -27,8 +27,10 @@ from msgspec.structs import replace
 from .._tractor import collapse, context, error_text, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
+from ..brokers._daemon import maybe_spawn_brokerd
 from ..data.feed import Quote, open_feed
 from ..log import get_logger
+from ..service._daemon import end_daemon
 from ..service._liveness import watch_actor
 from ._duplex import open_duplex
 from ._messages import (
@@ -58,15 +60,21 @@ _max_lag: int = 2**15
 """Messages that a client may be behind."""
 _max_ended: int = 1024
 """Orders that are remembered when they are over."""
-_max_failures: int = 5
-"""How often in a row to try and get an order dialog back, before giving it up."""
+_patience: float = 10.0
+"""Seconds that a broker's daemon has to tell which orders are open."""
+_max_mistakes: int = 5
+"""How often in a row an order dialog may break by a bad message."""
+_max_backoff: float = 5
+"""The longest pause before another try to get an order dialog back, s."""
+_stable: float = 10
+"""After a dialog that has lasted this long the pauses begin anew, s."""
 _spread_slap: int = 5
 """Ticks beyond the market at which a triggered dark order is submitted."""
 
 
 class EmsLagged(RuntimeError):
     """
-    A client cannot be told what happens to its orders.
+    A client is too slow to be told what happens to its orders.
     """
 
 
@@ -79,9 +87,9 @@ class BadBrokerdMsg(ValueError):
 @acm
 async def open_brokerd_dialog(
     brokermod: ModuleType,
-    portal: tractor.Portal | None,
+    *,
     exec_mode: ExecMode,
-    fqme: str | None = None,
+    portal: tractor.Portal | None = None,
     loglevel: str | None = None,
 ) -> AsyncIterator[tuple[tractor.MsgStream, Positions, list[str]]]:
     """
@@ -89,8 +97,8 @@ async def open_brokerd_dialog(
     booted, unless `portal` is that of an actor to use instead.
 
     In paper mode, and also where the backend says that it has no credentials, it is
-    a dialog with the paper engine. Yields the dialog's stream, the positions and
-    the names of the accounts.
+    a dialog with the paper engine, and there is no `brokerd`. Yields the dialog's
+    stream, the positions and the names of the accounts.
 
     Raises `ServiceDied` when the daemon dies.
     """
@@ -106,6 +114,8 @@ async def open_brokerd_dialog(
                     await ctx.cancel()
                 return
         log.warning('%s: no credentials, entering paper mode', brokermod.name)
+        if portal is None:
+            await end_daemon(f'brokerd.{brokermod.name}')
 
     async with (
         open_paperboi(brokermod.name, loglevel) as (ctx, (positions, accounts)),
@@ -125,8 +135,7 @@ async def _open_brokerd(
         async with watch_actor(portal):
             yield portal
         return
-    daemon = import_module(f'{brokermod.__name__}._daemon')
-    async with daemon.maybe_spawn_brokerd(brokermod.name, loglevel) as brokerd:
+    async with maybe_spawn_brokerd(brokermod.name, loglevel) as brokerd:
         yield brokerd
 
 
@@ -163,16 +172,21 @@ class Client:
         """The market whose orders it wants to hear of; None: all."""
         self.since = time_ns()
         self._queue, self.unsent = trio.open_memory_channel[Any](_max_lag)
+        self.error: Exception | None = None
 
     def push(self, msg: Status | BrokerdPosition) -> None:
         try:
             self._queue.send_nowait(to_builtins(msg))
         except trio.WouldBlock:
-            self._queue.close()  # loud rather than lossy
+            self.fail(EmsLagged(f'more than {_max_lag} messages behind'))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it is leaving
 
-    def fail(self) -> None:
+    def fail(self, error: Exception) -> None:
+        """
+        Raise `error` in it, loud rather than lossy.
+        """
+        self.error = self.error or error
         self._queue.close()
 
 
@@ -228,39 +242,77 @@ class TradesRelay:
         self._oids: dict[int | str, str] = {}
         self._to_brokerd: trio.MemorySendChannel[BrokerdOrder | BrokerdCancel] | None
         self._to_brokerd = None
-        self._failures = 0
+        self._trouble = ''
+        """Why there is no dialog with the broker's daemon."""
 
     async def run(self, loglevel: str | None, task_status: TaskStatus[None]) -> None:
         """
-        Keep the dialog with the broker's daemon, from the first one on. When the
-        daemon dies another is started, and told of all that is open.
+        Keep the dialog with the broker's daemon, from the first one on. When it breaks
+        off, be it that the daemon dies or that the venue is closed for an hour, another
+        is begun, and told of all that is open; until then clients are told why not.
+
+        Raises `BadBrokerdMsg` where it breaks by one again and again.
         """
         mod = get_brokermod(self.broker)
         started = False
+
+        def on_synced() -> None:
+            nonlocal started
+            if not started:
+                started = True
+                task_status.started()
+
+        mistakes = 0
+        pause = 0.0
         while True:
+            since = trio.current_time()
             try:
                 async with open_brokerd_dialog(
-                    mod, None, self.exec_mode, loglevel=loglevel
+                    mod, exec_mode=self.exec_mode, loglevel=loglevel
                 ) as (stream, positions, accounts):
                     self._on_connect(positions, accounts)
-                    if not started:
-                        task_status.started()
-                        started = True
-                    await self._relay(stream)
+                    await self._relay(stream, on_synced)
                     raise ConnectionError(f'{self.broker}: the order dialog ended')
             except Exception as err:
                 cause = collapse(err)
-                if not started:
+                if trio.current_time() - since > _stable:
+                    mistakes, pause = 0, 0.0
+                mistakes += isinstance(cause, BadBrokerdMsg)
+                if not started or mistakes == _max_mistakes:
                     raise cause from cause.__cause__
-                self._failures += 1
-                log.error('%s: order dialog lost: %s', self.broker, error_text(cause))
-                if self._failures == _max_failures:
-                    return
-                await trio.sleep(0.1 * (2**self._failures - 2))
+                self._on_trouble(error_text(cause))
+                await trio.sleep(pause)
+                pause = min(2 * pause + 0.1, _max_backoff)
             finally:
                 self._to_brokerd = None
 
-    async def _relay(self, stream: tractor.MsgStream) -> None:
+    def _on_trouble(self, reason: str) -> None:
+        log.error('%s: order dialog lost: %s', self.broker, reason)
+        if reason != self._trouble:
+            self._trouble = reason
+            for dialog in self.dialogs.values():
+                self._tell_trouble(dialog)
+
+    def _tell_trouble(self, dialog: Dialog) -> None:
+        if dialog.status.resp != 'dark_open' and dialog.order.action != 'alert':
+            details = {'reason': f'the broker is out of reach: {self._trouble}'}
+            self._update(dialog, resp='pending', brokerd_msg=details)
+
+    async def _relay(
+        self,
+        stream: tractor.MsgStream,
+        on_synced: Callable[[], None],
+    ) -> None:
+        """
+        Relay until the stream ends. Calls `on_synced` when all orders are known that
+        were open at its start.
+
+        A daemon tells of them first, but not when that was the last. So it is asked to
+        cancel an order of no account, which reaches no venue, and whatever it answers
+        comes after them.
+        """
+        probe = BrokerdCancel(oid=f'probe-{uuid4()}', time_ns=time_ns(), account='')
+        synced = trio.Event()
         send_chan, requests = trio.open_memory_channel[BrokerdOrder | BrokerdCancel](
             float('inf')
         )
@@ -269,14 +321,29 @@ class TradesRelay:
             async for request in requests:
                 await stream.send(to_builtins(request))
 
+        async def wait_until_synced() -> None:
+            with trio.move_on_after(_patience):
+                await synced.wait()
+            if not synced.is_set():
+                log.error('%s: some open orders may be unknown', self.broker)
+            on_synced()
+
         async with open_nursery() as tn:
             tn.start_soon(send_requests)
+            tn.start_soon(wait_until_synced)
+            send_chan.send_nowait(probe)
             self._to_brokerd = send_chan
+            self._trouble = ''
             for dialog in self.dialogs.values():
                 self._request(dialog)
             async for msg in stream:
-                self.on_brokerd_msg(msg)
-                self._failures = 0
+                if msg.get('oid') == probe.oid:
+                    synced.set()
+                    continue
+                try:
+                    self.on_brokerd_msg(msg)
+                except Exception as err:
+                    raise BadBrokerdMsg(f'{err!r}: {msg}') from err
             tn.cancel_scope.cancel()
 
     def _on_connect(self, positions: Positions, accounts: list[str]) -> None:
@@ -394,6 +461,8 @@ class TradesRelay:
             status = Status(time_ns(), order.oid, 'pending', req=order)
             dialog = self.dialogs[order.oid] = Dialog(status, order, client)
         self._request(dialog)
+        if self._trouble:
+            self._tell_trouble(dialog)
 
     @staticmethod
     def _check_change(dialog: Dialog, order: Order) -> None:
@@ -545,7 +614,11 @@ class TradesRelay:
         if 'name' not in msg.broker_details:
             raise BadBrokerdMsg(f'broker_details must have a name: {msg}')
         dialog = self._find(msg)
-        if dialog is None or msg.status == 'pending':
+        if dialog is None:
+            return
+        if msg.status == 'pending':
+            if msg.reason:  # why it is not known how the order stands
+                self._update(dialog, resp='pending', brokerd_msg=to_builtins(msg))
             return
         if msg.status == 'open':
             self._accept(dialog, msg.broker_details)
@@ -646,10 +719,12 @@ class Router:
                 async def run(task_status: TaskStatus[None]) -> None:
                     try:
                         await relay.run(loglevel, task_status)
-                    finally:
-                        self._relays.pop(key, None)
+                    except Exception as err:
+                        if self._relays.pop(key, None) is not relay:
+                            raise  # it has not even begun
+                        log.error('%s: the order dialog broke: %r', broker, err)
                         for client in relay.clients:
-                            client.fail()
+                            client.fail(err)
 
                 await self._nursery.start(run)
                 self._relays[key] = relay
@@ -758,7 +833,8 @@ async def _emsd_main(
             async def push() -> None:
                 async for msg in client.unsent:
                     await stream.send(msg)
-                raise EmsLagged(f'{fqme}: too far behind, or the broker is gone')
+                assert client.error
+                raise client.error
 
             tn.start_soon(push)
             async for msg in stream:

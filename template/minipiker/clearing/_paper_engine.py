@@ -241,12 +241,13 @@ class PaperBoi:
 
     def _fill(self, market: PaperMarket, order: BrokerdOrder, price: float) -> None:
         get_cost = getattr(self._mod, 'get_cost', None)
+        size = order.size if order.action == 'buy' else -order.size
         txn = Transaction(
             fqme=market.mkt.fqme,
             tid=order.oid,
-            size=order.size if order.action == 'buy' else -order.size,
+            size=size,
             price=price,
-            cost=get_cost(price, order.size, True) if get_cost else 0.0,
+            cost=get_cost(price, size) if get_cost else 0.0,
             dt=pendulum.now('UTC'),
             bs_mktid=market.mkt.bs_mktid,
         )

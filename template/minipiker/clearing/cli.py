@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from .._session import LoglevelOption, VenueOption, fail, full, run
+from .._session import LoglevelOption, VenueOption, full, run
+from .._terminal import cell, draw, fail, say
 from ..brokers import __brokers__
 from ..data.feed import open_feed
 from ..service._registry import find_registry
@@ -22,7 +22,6 @@ from ._ems import ExecMode
 from ._messages import Order, Status
 
 app = typer.Typer()
-console = Console()
 
 (_broker,) = __brokers__
 
@@ -99,7 +98,7 @@ async def _order(
             exec_mode='dark' if dark else 'live',
             oid=str(uuid4()),
             symbol=fqme,
-            account=account or _only(accounts, live),
+            account=_choose(account, accounts, live),
             price=price,
             size=size,
             brokers=[_broker],
@@ -117,9 +116,11 @@ async def _follow(stream: TradesStream, oid: str, rests: bool) -> None:
             case 'error':
                 fail(detail['reason'])
             case 'fill':
-                print('fill', detail['size'], 'at', detail['price'], flush=True)
+                say('fill', detail['size'], 'at', detail['price'])
+            case 'pending' if 'reason' in detail:
+                say('pending', oid, detail['reason'])
             case _:
-                print(msg.resp, oid, flush=True)
+                say(msg.resp, oid)
         if msg.resp in ('closed', 'canceled'):
             return
         if rests and msg.resp in ('open', 'dark_open'):
@@ -141,7 +142,7 @@ def cancel(
 
 async def _cancel(prefix: str, live: bool) -> None:
     async with open_ems(_broker, _mode(live)) as (client, stream, _, accounts, dialogs):
-        _only(accounts, live)
+        _check(accounts, live)
         found = [oid for oid in dialogs if oid.startswith(prefix)]
         if len(found) != 1:
             fail(f'{len(found)} open orders begin with {prefix!r}')
@@ -163,20 +164,13 @@ def orders(
 
 async def _orders(live: bool) -> None:
     async with open_ems(_broker, _mode(live)) as (_, _, _, accounts, dialogs):
-        _only(accounts, live)
+        _check(accounts, live)
     table = Table('order', 'account', 'market', 'state', 'action', 'size', 'price')
     for status in dialogs.values():
         if (it := status.req) is not None:
-            table.add_row(
-                it.oid,
-                it.account,
-                it.symbol,
-                status.resp,
-                it.action,
-                str(it.size),
-                str(it.price),
-            )
-    console.print(table)
+            row = (it.oid, it.account, it.symbol, status.resp, it.action)
+            table.add_row(*map(cell, (*row, it.size, it.price)))
+    draw(table)
 
 
 @app.command()
@@ -193,25 +187,34 @@ def positions(
 
 async def _positions(live: bool) -> None:
     async with open_ems(_broker, _mode(live)) as (_, _, pps, accounts, _):
-        _only(accounts, live)
+        _check(accounts, live)
     table = Table('account', 'market', 'size', 'average price')
     for by_fqme in pps.values():
         for it in by_fqme.values():
             if not it.size:
                 continue
-            table.add_row(it.account, it.symbol, str(it.size), f'{it.avg_price:.8g}')
-    console.print(table)
+            row = (it.account, it.symbol, it.size, f'{it.avg_price:.8g}')
+            table.add_row(*map(cell, row))
+    draw(table)
 
 
 def _mode(live: bool) -> ExecMode:
     return 'live' if live else 'paper'
 
 
-def _only(accounts: list[str], live: bool) -> str:
-    """
-    The account that needs no naming.
-    """
+def _check(accounts: list[str], live: bool) -> None:
     if live and accounts == ['paper']:
         upper = _broker.upper()
         fail(f'no credentials: set {upper}_API_KEY and {upper}_API_SECRET')
-    return accounts[0]
+
+
+def _choose(account: str | None, accounts: list[str], live: bool) -> str:
+    """
+    The account that was named, with or without the broker; or the only one.
+    """
+    _check(accounts, live)
+    named = [account, f'{_broker}.{account}'] if account else accounts
+    match [it for it in accounts if it in named]:
+        case [it]:
+            return it
+    fail(f'which account? type --account, and one of {", ".join(accounts)}')

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tractor
 import trio
@@ -83,32 +83,24 @@ async def register_with_sampler(ctx: tractor.Context, period_s: float) -> None:
 
 def samplerd_init(
     loglevel: str | None = None,
-    **start_actor_kwargs: object,
-) -> dict[str, object]:
+    **start_actor_kwargs: Any,
+) -> tuple[None, dict[str, Any], Callable[..., Any]]:
     """
-    The arguments with which `samplerd` is started.
+    What it takes to run `samplerd`: no backend, the arguments of `start_actor()` and
+    the lifetime fixture.
     """
-    return {
-        **start_actor_kwargs,
-        'name': 'samplerd',
-        'enable_modules': [__name__, 'minipiker.service._liveness'],
-        'loglevel': 'critical',
-    }
+    kwargs = {'name': 'samplerd', 'enable_modules': [__name__]}
+    return None, start_actor_kwargs | kwargs, _setup_persistent_samplerd
 
 
-async def spawn_samplerd(
-    loglevel: str | None = None,
-    **start_actor_kwargs: object,
-) -> bool:
+async def spawn_samplerd(loglevel: str | None = None) -> bool:
     """
     Start `samplerd`. Runs in `pikerd`.
     """
-    kwargs = samplerd_init(loglevel, **start_actor_kwargs)
-    portal = await Services.actor_n.start_actor(**kwargs)
-    await Services.start_service_task(
-        'samplerd', portal, _setup_persistent_samplerd, loglevel=loglevel
+    _, kwargs, fixture = samplerd_init(loglevel)
+    return await Services.start_service(
+        kwargs, ['minipiker.service._liveness'], fixture, loglevel=loglevel
     )
-    return True
 
 
 def maybe_spawn_samplerd(

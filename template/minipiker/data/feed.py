@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from functools import partial
+from math import inf
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from .._tractor import collapse, context, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..log import get_logger
-from ._daemon import open_datad
+from ..service._liveness import ServiceDied
+from ._daemon import maybe_spawn_datad
 from .validate import (
     FeedInit,
     FeedInitializationError,
@@ -39,6 +41,10 @@ Quote = dict[str, Any]
 
 _max_lag: int = 2**15
 """Quotes that a subscriber may be behind."""
+_max_failures: int = 5
+"""How often in a row to try and get a feed back whose `datad` died."""
+_stable: float = 10
+"""A feed that has lasted this long begins to count anew, s."""
 
 
 class FeedLagged(RuntimeError):
@@ -84,7 +90,7 @@ class _FeedsBus:
         async with self._locks[mkt.bs_fqme]:
             if mkt.bs_fqme not in self.feeds:
                 await self.nursery.start(
-                    allocate_persistent_feed, self, mod, mkt.bs_fqme
+                    allocate_persistent_feed, self, mod, mkt.bs_fqme, symbol
                 )
             return self.feeds[mkt.bs_fqme]
 
@@ -114,16 +120,18 @@ async def allocate_persistent_feed(
     bus: _FeedsBus,
     mod: ModuleType,
     bs_fqme: str,
+    symbol: str,
     task_status: TaskStatus[None],
 ) -> None:
     """
     Run the backend's `stream_quotes()` for one market, and hand each quote to the
     market's subscribers.
 
-    The endpoint is called as piker calls it. An error of its ends this market's
-    subscriptions, not the daemon; the next subscriber starts it anew.
+    The endpoint is called as piker calls it: with `symbol`, the name that the first
+    subscriber used, in whatever form but without the broker. An error of its ends
+    this market's subscriptions, not the daemon; the next subscriber starts it anew.
     """
-    send_chan, recv_chan = trio.open_memory_channel[dict[str, Quote]](64)
+    send_chan, recv_chan = trio.open_memory_channel[dict[str, Quote]](616)
     feed_is_live = trio.Event()
     feed: LiveMkt | None = None
     started = False
@@ -133,11 +141,11 @@ async def allocate_persistent_feed(
                 partial(
                     mod.stream_quotes,
                     send_chan=send_chan,
-                    symbols=[bs_fqme],
+                    symbols=[symbol],
                     feed_is_live=feed_is_live,
                 )
             )
-            init = validate_backend(mod, [bs_fqme], init_msgs)
+            init = validate_backend(mod, [symbol], init_msgs)
             validate_quote(init, first_quote, first=True)
             feed = bus.feeds[bs_fqme] = LiveMkt(init, first_quote)
             task_status.started()
@@ -186,25 +194,41 @@ async def open_feed_bus(
     brokername: str,
     symbols: list[str],
     loglevel: str | None = None,
+    last_ids: dict[str, int] | None = None,
 ) -> None:
     """
     RPC endpoint of `datad`: subscribe to the quotes of `symbols`.
 
     Starts with a list of `{'mkt', 'quote'}`, a market and its latest quote per
-    symbol; streams `{bs_fqme: quote}`.
+    symbol; streams `{bs_fqme: quote}`. The trades that came after `last_ids`, which a
+    subscriber has by bs_fqme, are streamed first.
     """
+    servicename = tractor.current_actor().name
+    assert 'datad' in servicename
+    assert brokername in servicename
     bus = get_feed_bus(brokername)
     mod = get_brokermod(brokername)
-    feeds = [await bus.get_feed(mod, symbol) for symbol in symbols]
+    feeds = [
+        await bus.get_feed(mod, symbol.removesuffix(f'.{brokername}'))
+        for symbol in symbols
+    ]
     sub, quotes = trio.open_memory_channel[dict[str, Quote]](_max_lag)
+    missed: list[tuple[str, int, int]] = []
     for feed in feeds:
         feed.subs.add(sub)
+        # the subscriber is to be sent every trade after this one
+        key, newest = feed.mkt.bs_fqme, feed.quote.get('trade_id')
+        if newest is not None and last_ids and key in last_ids:
+            missed.append((key, last_ids[key], newest))
     try:
         await ctx.started(
             [{'mkt': feed.mkt.to_dict(), 'quote': feed.quote} for feed in feeds]
         )
         async with ctx.open_stream() as stream:
             sender = CreditSender(stream)
+            for key, last_id, newest in missed:
+                async for msg in mod.replay_trades(key, last_id, newest):
+                    await sender.send(msg)
             async for msg in quotes:
                 await sender.send(msg)
         for feed in feeds:
@@ -224,22 +248,25 @@ class Feed:
 
     def __init__(
         self,
-        mkts: dict[str, MktPair],
-        quotes: dict[str, Quote],
-        stream: CreditReceiver,
+        inits: list[dict[str, Any]],
+        quotes: trio.MemoryReceiveChannel[dict[str, Quote]],
     ) -> None:
-        self.mkts = mkts
+        mkts = [MktPair.from_msg(init['mkt']) for init in inits]
+        self.mkts: dict[str, MktPair] = {mkt.fqme: mkt for mkt in mkts}
         """The markets by fqme."""
-        self.quotes = quotes
+        self.quotes: dict[str, Quote] = {
+            mkt.fqme: init['quote'] for mkt, init in zip(mkts, inits, strict=True)
+        }
         """The latest quote of each when the feed was opened, by fqme."""
-        self._stream = stream
-        self._fqmes = {mkt.bs_fqme: fqme for fqme, mkt in mkts.items()}
+        self._unread = quotes
+        self._fqmes = {mkt.bs_fqme: mkt.fqme for mkt in mkts}
 
     async def receive(self) -> dict[str, Quote]:
         """
-        The next quotes by fqme. In order, none left out.
+        The next quotes by fqme. In order, and none left out that can be had: a trade
+        before which some are missing has their number, as `missed`.
         """
-        msg: dict[str, Quote] = await self._stream.receive()
+        msg = await self._unread.receive()
         return {self._fqmes[key]: quote for key, quote in msg.items()}
 
     def __aiter__(self) -> AsyncIterator[dict[str, Quote]]:
@@ -247,6 +274,82 @@ class Feed:
 
     async def __anext__(self) -> dict[str, Quote]:
         return await self.receive()
+
+
+class Subscription:
+    """
+    What keeps a feed going: a stream of quotes from `datad`, and another when that
+    dies, which goes on where the first was cut off.
+    """
+
+    def __init__(self, brokername: str, fqmes: list[str], loglevel: str | None) -> None:
+        self._brokername = brokername
+        self._fqmes = fqmes
+        self._loglevel = loglevel
+        self._send, self._unread = trio.open_memory_channel[dict[str, Quote]](1)
+        self._last_ids: dict[str, int] = {}
+        """The last trade of each market whose trades are numbered, by bs_fqme."""
+        self.left = trio.Event()
+        """Set by the consumer."""
+
+    async def run(self, task_status: TaskStatus[Feed]) -> None:
+        feed: Feed | None = None
+        failures = 0
+        while True:
+            since = trio.current_time()
+            try:
+                async with (
+                    maybe_spawn_datad(self._brokername, self._loglevel) as portal,
+                    portal.open_context(
+                        open_feed_bus,
+                        brokername=self._brokername,
+                        symbols=self._fqmes,
+                        loglevel=self._loglevel,
+                        last_ids=self._last_ids,
+                    ) as (ctx, inits),
+                    ctx.open_stream() as stream,
+                ):
+                    if feed is None:
+                        feed = Feed(inits, self._unread)
+                        for mkt in feed.mkts.values():
+                            self._note(mkt.bs_fqme, feed.quotes[mkt.fqme])
+                        task_status.started(feed)
+                    async with open_nursery() as tn:
+                        tn.start_soon(self._receive, CreditReceiver(stream))
+                        await self.left.wait()
+                        tn.cancel_scope.cancel()
+                    await ctx.cancel()
+                return
+            except ServiceDied as died:
+                if trio.current_time() - since > _stable:
+                    failures = 0
+                failures += 1
+                if feed is None or failures > _max_failures:
+                    raise
+                log.warning('%s; going on with another one', died)
+                await trio.sleep(0.1 * (2 ** (failures - 1) - 1))
+
+    async def _receive(self, stream: CreditReceiver) -> None:
+        async for msg in stream:
+            for key, quote in msg.items():
+                self._note(key, quote)
+            await self._send.send(msg)
+        raise ConnectionError(f'datad.{self._brokername} ended the feed')
+
+    def _note(self, key: str, quote: Quote) -> None:
+        """
+        Take note of how far a market has got, and let its next trade tell of those
+        that could not be fetched.
+        """
+        if (trade_id := quote.get('trade_id')) is None:
+            return
+        last_id = self._last_ids.get(key, inf)
+        self._last_ids[key] = trade_id
+        for tick in quote['ticks'][:1]:
+            missed = tick.get('trade_id', 0) - last_id - 1
+            if missed > 0:
+                tick.setdefault('missed', missed)
+                log.warning('%s: %d trades could not be fetched', key, missed)
 
 
 @acm
@@ -258,29 +361,17 @@ async def open_feed(
     Subscribe to live quotes of `fqmes`, all of one broker; spawn its `datad` if
     need be.
 
-    Raises `ServiceDied` when that `datad` dies, and a `tractor.RemoteActorError`
-    for what the backend raised.
+    When that `datad` dies another takes its place, which also delivers the trades of
+    the time in between. Raises `ServiceDied` where that cannot be done,
+    `ConnectionError` where `datad` is ended on purpose, and a
+    `tractor.RemoteActorError` for what the backend raised.
     """
     brokers = {unpack_fqme(fqme)[0] for fqme in fqmes}
     if len(brokers) != 1:
         raise ValueError(f'one broker per feed, not {sorted(brokers)}: {fqmes}')
     (brokername,) = brokers
-    async with (
-        open_datad(brokername, loglevel) as portal,
-        portal.open_context(
-            open_feed_bus,
-            brokername=brokername,
-            symbols=fqmes,
-            loglevel=loglevel,
-        ) as (ctx, inits),
-        ctx.open_stream() as stream,
-    ):
-        mkts = [MktPair.from_msg(init['mkt']) for init in inits]
-        yield Feed(
-            mkts={mkt.fqme: mkt for mkt in mkts},
-            quotes={
-                mkt.fqme: init['quote'] for mkt, init in zip(mkts, inits, strict=True)
-            },
-            stream=CreditReceiver(stream),
-        )
-        await ctx.cancel()
+    async with open_nursery() as tn:
+        subscription = Subscription(brokername, fqmes, loglevel)
+        feed: Feed = await tn.start(subscription.run)
+        yield feed
+        subscription.left.set()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager as acm
 from typing import Any
 
 from ..brokers import get_brokermod
-from ._daemon import open_datad
+from ._daemon import maybe_spawn_datad
 
 Search = Callable[[str], Awaitable[dict[str, Any]]]
 
@@ -25,7 +25,7 @@ async def open_search(
     """
     endpoint = get_brokermod(brokername).open_symbol_search
     async with (
-        open_datad(brokername, loglevel) as portal,
+        maybe_spawn_datad(brokername, loglevel) as portal,
         portal.open_context(endpoint) as (ctx, _),
         ctx.open_stream() as stream,
     ):

@@ -15,7 +15,7 @@ from .._tractor import context
 from ..accounting import unpack_fqme
 from ..brokers import DataUnavailable, NoData, get_brokermod
 from ..log import get_logger
-from ._daemon import open_datad
+from ._daemon import maybe_spawn_datad
 from ._source import def_iohlcv_dtype
 from .validate import BadFrame, validate_frame
 
@@ -38,7 +38,7 @@ async def manage_history(
     `None` after the last.
     """
     mod = get_brokermod(brokername)
-    mkt, _ = await mod.get_mkt_info(fqme)
+    mkt, _ = await mod.get_mkt_info(fqme.removesuffix(f'.{brokername}'))
     await ctx.started(mkt.fqme)
     async with (
         ctx.open_stream() as stream,
@@ -104,7 +104,7 @@ async def load_history(
     brokername, *_ = unpack_fqme(fqme)
     frames: list[np.ndarray] = []
     async with (
-        open_datad(brokername, loglevel) as portal,
+        maybe_spawn_datad(brokername, loglevel) as portal,
         portal.open_context(
             manage_history,
             brokername=brokername,

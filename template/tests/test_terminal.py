@@ -1,0 +1,107 @@
+"""
+What a venue says is text to a terminal, whatever it is made of.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from minipiker._terminal import plain
+from minipiker.log import get_console_log
+from minipiker.testing import open_process, run_minipiker
+
+pytestmark = pytest.mark.disturbs_venue
+
+hostile = '\x1b]0;owned\x07\x1b[2j\r[/][link=http:x]:smile:\u202e\u2066\x9b2j\u200b'
+"""Sets the title, clears the screen, overwrites the line; markup; turns text round."""
+seen = r'\x1b]0;owned\x07\x1b[2j\r[/][link=http:x]:smile:\u202e\u2066\x9b2j\u200b'
+
+
+def test_what_is_plain_stays_as_it_is() -> None:
+    for text in ('BTC-USDT 60 000.0 é 日本 😀 \\', ''):
+        assert plain(text) == text
+    assert plain(hostile) == seen
+    assert plain('a\nb\udc80') == r'a\nb\udc80'
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """
+    A venue that lists a hostile market, and says its name when it is asked for more.
+    """
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    monkeypatch.setenv('COLUMNS', '300')
+    recording = tmp_path / 'recording.csv'
+    with recording.open('w', newline='') as file:
+        write = csv.writer(file).writerow
+        write(['timestamp', 'instrument', 'price', 'amount', 'side'])
+        write([1_700_000_000_000, f'{hostile}-USDT', 100, 1, 'buy'])
+        write([1_700_000_060_000, f'{hostile}-USDT', 101, 1, 'buy'])
+    args = ('simvenue', '--until-eof', f'--replay={recording}')
+    with open_process(*args) as (_, url):
+        yield url
+
+
+def test_the_name_of_a_market(url: str, broker: str) -> None:
+    found = run_minipiker('search', 'owned', '--venue', url)
+    assert (found.returncode, found.stderr) == (0, '')
+    assert found.stdout == f'{seen}usdt.spot.{broker}\n'
+
+    chart = run_minipiker('history', f'{hostile}usdt', '--count', '1', '--venue', url)
+    assert (chart.returncode, chart.stderr) == (0, '')
+    assert is_harmless(chart.stdout)
+    assert r'\x1b]0;owned' in chart.stdout
+
+
+def test_an_error(url: str) -> None:
+    failed = run_minipiker('history', f'{hostile}usdt', '--timeframe=7', '--venue', url)
+    assert failed.returncode == 1
+    assert re.fullmatch(r'error: .+\n', failed.stderr)
+    unknown = run_minipiker('quotes', f'{hostile}', '--venue', url)
+    assert unknown.returncode == 1
+    assert re.fullmatch(r'error: .+\n', unknown.stderr)
+    assert seen in unknown.stderr
+    assert is_harmless(failed.stderr + unknown.stderr)
+
+
+def test_a_table_on_a_terminal(url: str) -> None:
+    """
+    Which is where there are colours, and links.
+    """
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, '-m', 'minipiker', 'quotes', f'{hostile}usdt', '--venue', url],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, 'TERM': 'xterm-256color'},
+    ) as process:
+        os.close(theirs)
+        shown = ''
+        while seen not in shown:
+            shown += os.read(ours, 10_000).decode()
+        process.terminate()
+        process.wait(timeout=60)
+    os.close(ours)
+    assert is_harmless(re.sub(r'\x1b\[[\d;?]*[A-Za-z]', '', shown))
+
+
+def test_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    log = get_console_log('warning', 'test')
+    log.warning('the venue said: %s', hostile)
+    logging.getLogger('some library').warning('it said: %s', hostile)
+    err = capsys.readouterr().err
+    assert is_harmless(err)
+
+
+def is_harmless(shown: str) -> bool:
+    return all(line == plain(line) for line in re.split(r'\r?\n', shown))
