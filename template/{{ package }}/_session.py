@@ -20,7 +20,7 @@ import trio
 from ._config import NAME, Limits
 from ._connection import Connection, open_connection
 from ._errors import AuthError, ConnectionLost, NotConnected, Overrun, Throttled
-from ._pacer import Pacer, Pool
+from ._pacer import Caller, Pacer, Pool
 from ._piker import BrokerError, Struct, get_logger, open_nursery
 
 T = TypeVar('T')
@@ -76,7 +76,18 @@ class Reconnected(Struct, frozen=True):
     """
 
 
-class ChannelStream(trio.abc.ReceiveChannel[M | Reconnected], Generic[M]):
+class Interrupted(Struct, frozen=True):
+    """
+    There is no connection for now; it is tried again.
+    """
+
+    reason: str
+
+
+Mark = Interrupted | Reconnected
+
+
+class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
     """
     What a consumer reads: the messages of some channels, in order and complete, but
     for the gaps that a `Reconnected` marks.
@@ -85,12 +96,10 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Reconnected], Generic[M]):
     def __init__(self, channels: tuple[str, ...], max_unread: int) -> None:
         self.channels = channels
         self._max_unread = max_unread
-        self._send, self._receive = trio.open_memory_channel[M | Reconnected](
-            max_unread
-        )
+        self._send, self._receive = trio.open_memory_channel[M | Mark](max_unread)
         self._error: BrokerError | None = None
 
-    def push(self, msg: M | Reconnected) -> None:
+    def push(self, msg: M | Mark) -> None:
         try:
             self._send.send_nowait(msg)
         except trio.WouldBlock:
@@ -106,7 +115,7 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Reconnected], Generic[M]):
         self._error = self._error or error
         self._send.close()
 
-    async def receive(self) -> M | Reconnected:
+    async def receive(self) -> M | Mark:
         """
         The next message. Raises `Overrun` where it is missing, and `BrokerError` where
         there will be none.
@@ -119,36 +128,6 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Reconnected], Generic[M]):
 
     async def aclose(self) -> None:
         await self._receive.aclose()
-
-
-class Caller:
-    """
-    Makes requests on one connection, at the pace that the venue allows.
-    """
-
-    def __init__(self, connection: Connection, venue: Venue, pacer: Pacer) -> None:
-        self._connection = connection
-        self._venue = venue
-        self._pacer = pacer
-        self.given_up = trio.Event()
-
-    async def call(self, method: str, result: type[T], /, **params: object) -> T:
-        """
-        Make a request, and return its result; params that are None are left out.
-
-        Raises `ConnectionLost`, or what the venue's refusal stands for.
-        """
-        pool, cost = self._venue.cost(method)
-        await self._pacer.spend(pool, cost)
-        try:
-            return await self._connection.call(
-                method,
-                result,
-                {name: it for name, it in params.items() if it is not None},
-            )
-        except Throttled as err:
-            self._pacer.block(pool, err.pause)
-            raise
 
 
 class Session:
@@ -314,7 +293,7 @@ class Session:
                     self._on_notification,
                     self._venue.mk_error,
                 ) as connection:
-                    caller = Caller(connection, self._venue, self._pacer)
+                    caller = Caller(connection, self._venue.cost, self._pacer)
                     holds = await self._venue.greet(caller)
                     await self._resubscribe(caller)
                     was_connected = True
@@ -336,6 +315,8 @@ class Session:
                     raise error
                 raise BrokerError(f'no connection to {self._url}: {error}') from error
             self._last_error = error
+            for stream in self._consumers():
+                stream.push(Interrupted(str(error)))
             # pauses grow for as long as no connection lasts
             if trio.current_time() - since > self._limits.stable:
                 pause = self._limits.min_backoff

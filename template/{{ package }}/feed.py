@@ -16,7 +16,7 @@ import trio
 from ._bars import Frame, build_seconds, mk_bars, mk_frame, mk_ms
 from ._config import NAME
 from ._piker import DataUnavailable, FeedInit, MktPair, open_cached_client
-from ._session import Reconnected
+from ._session import Mark, Reconnected
 from ._ticks import mk_first_quote, mk_l1_ticks, mk_quote, mk_trade_ticks
 from ._trades import Tape
 from .api import Client
@@ -75,7 +75,7 @@ def mk_channels(instrument: str) -> tuple[str, str]:
 
 async def stream_ticks(
     tape: Tape[Trade],
-    msgs: AsyncIterable[Message | Reconnected],
+    msgs: AsyncIterable[Message | Mark],
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """
     The ticks of each message of a market's channels. Trades that the stream left out,
