@@ -1,12 +1,12 @@
-"""Clients of Deribit that nobody here wrote work on the simulator: only the URL is new."""
+"""Clients that nobody here wrote work on the simulator: only the URL is new."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -310,14 +310,24 @@ asyncio.run(main())
 
 
 def test_deribridge(venue: Venue, uv: str, tmp_path: Path) -> None:
-    pythons = [shutil.which('python3.12'), *glob('/*/.pyenv/versions/3.12.*/bin/python')]
+    pyenv = Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv')) / 'versions'
+    pythons = [shutil.which('python3.12'), *pyenv.glob('3.12.*/bin/python')]
     works = [it for it in pythons if it and not subprocess.call([it, '-c', ''])]
     if not works:
         pytest.skip('deribridge needs Python 3.12, and there is none')
     (tmp_path / 'client.py').write_text(DERIBRIDGE)
-    options = ['--no-project', '-q', '--python', works[0], '--with', 'deribridge==0.1.0']
+    options = ['--no-project', '-q', '--with', 'deribridge==0.1.0']
     done = subprocess.run(
-        [uv, 'run', *options, 'python', tmp_path / 'client.py', venue.url],
+        [
+            uv,
+            'run',
+            '--python',
+            works[0],
+            *options,
+            'python',
+            tmp_path / 'client.py',
+            venue.url,
+        ],
         env={**outside(), 'no_proxy': '127.0.0.1'},
         capture_output=True,
         text=True,
