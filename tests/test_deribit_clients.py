@@ -22,7 +22,7 @@ from typed_deribit.core.transport.ws import SocketRpcStreamClient
 PERPETUAL = 'BTC-PERPETUAL'
 
 
-def client_of(venue: Venue, secret: str = 'simsecret', hmac: bool = False) -> Deribit:
+def client_of(venue: Venue, secret: str = 'simsecret', hmac: bool = False) -> Any:
     credentials = Credentials('simkey', secret)
     rest = HmacHttpRpcClient if hmac else OAuthHttpRpcClient
     return Deribit(
@@ -188,7 +188,7 @@ def test_user_streams(venue: Venue) -> None:
                     kind='any', currency='any', interval='raw'
                 ) as trades,
                 user.changes_by_instrument(PERPETUAL, interval='raw') as changes,
-                user.portfolio('btc') as portfolios,
+                user.portfolio('BTC') as portfolios,
             ):
                 bought = await client.trading.buy(
                     {'instrument_name': PERPETUAL, 'amount': 10, 'type': 'market'}
@@ -248,7 +248,7 @@ def test_refusals(venue: Venue) -> None:
                 ({'price': 10**7, 'post_only': True, 'reject_post_only': True}, 11054),
             ]:
                 with pytest.raises(ApiError) as refused:
-                    await buy({**order, **change})  # type: ignore[typeddict-item]
+                    await buy({**order, **change})
                 assert refused.value.args[0] == code
             with pytest.raises(ApiError) as refused:
                 await client.trading.cancel('nothing')
