@@ -116,6 +116,10 @@ class Server:
             defaultdict(dict)
         )
         self._news: list[Any] = []
+        self._open = trio.Event()
+        """Set when connections are accepted again."""
+        self._listening: trio.Nursery
+        self._nursery: trio.Nursery
         engine.listeners.append(self._news.append)
 
     def subscribe(self, subscription: Subscription) -> None:
@@ -177,11 +181,14 @@ class Server:
                 seconds = float('inf') if fault.seconds is None else fault.seconds
                 for session in self.sessions:
                     session.be_silent(seconds)
+            case 'refuse':
+                self._refuse(fault.seconds)
             case _:
                 self.faults.arm(fault)
 
     def behave(self) -> None:
         self.faults.armed.clear()
+        self._open.set()
         for session in self.sessions:
             session.be_silent(0)
 
@@ -190,13 +197,31 @@ class Server:
         Serve until cancelled.
         """
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             nursery.start_soon(self.engine.run, self.flush)
-            await trio.serve_listeners(self._connected, [listener])
+            port = listener.socket.getsockname()[1]
+            while True:
+                async with listener, trio.open_nursery() as self._listening:
+                    await trio.serve_listeners(
+                        self._connected, [listener], handler_nursery=nursery
+                    )
+                await self._open.wait()
+                (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
+
+    def _refuse(self, seconds: float | None) -> None:
+        """
+        Have nobody listen at the port, for that long.
+        """
+        self._open = trio.Event()
+        self._listening.cancel_scope.cancel()
+        if seconds is not None:
+            self._nursery.start_soon(self._listen_again, seconds, self._open)
+
+    async def _listen_again(self, seconds: float, event: trio.Event) -> None:
+        await trio.sleep(seconds)
+        event.set()
 
     async def _connected(self, stream: trio.SocketStream) -> None:
-        if self.faults.take('refuse'):
-            await trio.aclose_forcefully(stream)
-            return
         session = Session(self, stream)
         self.sessions.add(session)
         try:
