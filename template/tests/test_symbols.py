@@ -4,14 +4,16 @@ Naming a market, and searching for one.
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from msgspec.structs import asdict
 
-from minipiker.accounting import Asset, MktPair
+from minipiker.accounting import Asset, MktPair, unpack_fqme
 from minipiker.brokers import SymbolNotFound, open_cached_client
 from minipiker.data.search import open_search
 from minipiker.testing import Tree, open_test_pikerd
@@ -68,7 +70,8 @@ async def test_a_market_is_described_in_full(
         assert tick > 0
     assert pair.bs_fqme == mkt.bs_fqme
     assert pair.bs_mktid == mkt.bs_mktid
-    assert pair.ns_path == f'{mod.__name__}.api:Pair'
+    module, _, name = pair.ns_path.partition(':')
+    assert getattr(import_module(module), name) is type(pair)
     assert None not in asdict(pair).values(), 'TOML has no null'
 
 
@@ -78,7 +81,8 @@ async def test_each_pair_leads_back_to_itself(
     broker: str,
 ) -> None:
     """
-    piker's symbology cache asks this of every pair.
+    piker's symbology cache asks this of every pair, and that the name be one that it
+    can take apart.
     """
     async with shared_tree(), open_cached_client(broker) as client:
         assets = await client.get_assets()
@@ -90,35 +94,63 @@ async def test_each_pair_leads_back_to_itself(
             assert mkt.bs_fqme == bs_fqme == pair.bs_fqme
             assert assets[mkt.src.name] == mkt.src
             assert assets[mkt.dst.name] == mkt.dst
+            assert unpack_fqme(mkt.fqme) == (broker, mkt.key, mkt.venue, mkt.expiry)
 
 
 async def test_a_name_that_is_no_market(shared_tree: Tree, mod: ModuleType) -> None:
     async with shared_tree():
-        with pytest.raises(SymbolNotFound, match='nosuch'):
-            await mod.get_mkt_info('nosuchmarket')
+        for name in ('nosuchmarket', 'no.such.market', 'no-such-market'):
+            with pytest.raises(SymbolNotFound, match=name):
+                await mod.get_mkt_info(name)
 
 
 @pytest.mark.disturbs_venue
 async def test_a_market_that_is_listed_only_now(
-    tmp_path: Path,
-    mod: ModuleType,
-    broker: str,
+    tmp_path: Path, mod: ModuleType
 ) -> None:
-    recording = tmp_path / 'trades.csv'
-    recording.write_text(
-        'timestamp,instrument,price,amount,side\n1700000000000,BTC-USDT,35000,1,buy\n'
-    )
     async with (
-        open_simvenue(replay=recording) as venue,
+        open_simvenue() as venue,
         open_test_pikerd(tmp_path, url=venue.url),
     ):
+        # a copy of one that the backend has already looked up
+        name = next(it.name for it in await venue.markets() if it.kind == 'future')
+        await mod.get_mkt_info(name)
+        later = f'{name[:-1]}{int(name[-1]) + 1}'
         with pytest.raises(SymbolNotFound):
-            await mod.get_mkt_info('dogeusdt')
-        with recording.open('a') as file:
-            file.write('1700000000000,DOGE-USDT,0.1,1,buy\n')
-        await venue.restart()
-        mkt, _ = await mod.get_mkt_info('dogeusdt')
-        assert mkt.fqme == f'dogeusdt.spot.{broker}'
+            await mod.get_mkt_info(later)
+        await venue.list_market(later, like=name)
+        mkt, _ = await mod.get_mkt_info(later)
+        assert mkt.bs_mktid == later
+        assert await mod.get_mkt_info(mkt.fqme) == await mod.get_mkt_info(later)
+
+
+@pytest.mark.disturbs_venue
+@pytest.mark.parametrize('kind', ['future', 'option'])
+async def test_a_market_that_has_expired(
+    tmp_path: Path, mod: ModuleType, kind: str
+) -> None:
+    """
+    Who reads an old ledger still has to know it, by either of its names.
+    """
+    async with open_simvenue(rate=0) as venue:
+        info = next(it for it in await venue.markets() if it.kind == kind)
+        async with open_test_pikerd(tmp_path / 'before', url=venue.url):
+            mkt, _ = await mod.get_mkt_info(info.name)
+        assert info.expiry
+        await venue.set_clock(info.expiry + 60_000)
+        assert info.name not in {it.name for it in await venue.markets()}
+        forget(mod)
+        async with open_test_pikerd(tmp_path / 'after', url=venue.url):
+            for form in (mkt.fqme, info.name):
+                again, _ = await mod.symbols.get_mkt_info.__wrapped__(form)
+                assert again == mkt
+
+
+def forget(mod: ModuleType) -> None:
+    """
+    What an actor that starts only now does not know.
+    """
+    mod.api._listed.__init__()
 
 
 async def test_search_answers_each_pattern_once(
@@ -130,9 +162,51 @@ async def test_search_answers_each_pattern_once(
     symbol = fqme.removesuffix(f'.{broker}').partition('.')[0]
     async with shared_tree(), open_search(broker) as search:
         matches = await search(symbol)
-        assert all(bs_fqme.startswith(symbol[:3]) for bs_fqme in matches)
+        assert all(symbol[:3] in bs_fqme for bs_fqme in matches)
         mkt, _ = await mod.get_mkt_info(fqme)
         assert mkt.bs_fqme in matches
 
         assert await search('no such market') == {}
         assert await search(symbol.upper()) == matches
+
+
+@pytest.mark.disturbs_venue
+async def test_search_by_words(tmp_path: Path, mod: ModuleType, broker: str) -> None:
+    async with (
+        open_simvenue(markets=2000, rate=0) as venue,
+        open_test_pikerd(tmp_path, url=venue.url),
+        open_cached_client(broker) as client,
+    ):
+        forget(mod)
+        markets = await venue.markets()
+        assert len(markets) >= 2000
+        options = [it for it in markets if it.kind == 'option']
+        # a whole name finds that market first, by its parts in any order
+        for option in (options[0], options[len(options) // 2], options[-1]):
+            for pattern in (
+                option.name,
+                option.name.lower(),
+                ' '.join(option.name.split('-')[::-1]),
+            ):
+                best, *_ = (await client.search_symbols(pattern)).values()
+                assert best.bs_mktid == option.name, pattern
+
+        found = await client.search_symbols(pattern='btc perp')
+        assert found
+        assert all('btc' in name and 'perp' in name for name in found)
+        perps = {it.name for it in markets if it.kind == 'perpetual'}
+        assert {pair.bs_mktid for pair in found.values()} <= perps
+        # one that has the words is better than one that has more beside them
+        coins = list(await client.search_symbols('btc', limit=5))
+        assert 'spot' in coins[0] or 'perp' in coins[0]
+        assert await client.search_symbols('btc no-such') == {}
+        assert await client.search_symbols(' ') == {}
+
+        pairs = await client.get_mkt_pairs()
+        assert all(pairs[bs_fqme] is pair for bs_fqme, pair in found.items())
+
+        began = time.perf_counter()
+        for pattern in ('b', 'btc perp', options[-1].name, 'eth 4 c', 'option'):
+            await client.search_symbols(pattern)
+        took = (time.perf_counter() - began) / 5
+        assert took < 0.1, 'it would be felt while typing'
