@@ -50,13 +50,15 @@ def paperboi_init(
     **start_actor_kwargs: Any,
 ) -> tuple[ModuleType, dict[str, Any], Callable[..., Any]]:
     """
-    As `emsd_init()`, for a `paperboi`: with the backend.
+    What it takes to run a `paperboi`: the backend, the arguments of `start_actor()`
+    and the lifetime fixture.
     """
+    mod = get_brokermod(brokername)
     kwargs = {
         'name': f'paperboi.{brokername}',
         'enable_modules': [__name__, 'minipiker.clearing._paper_engine'],
+        **getattr(mod, '_spawn_kwargs', {}),
     }
-    mod = get_brokermod(brokername)
     return mod, start_actor_kwargs | kwargs, _setup_persistent_paperboi
 
 

@@ -40,7 +40,7 @@ from ._messages import (
 
 log = get_logger('clearing.ems')
 
-_max_closed: int = 1024
+_max_over: int = 1024
 """Orders that are remembered when they are over."""
 
 
@@ -59,9 +59,9 @@ class TradesRelay:
         self.clients: set[Client] = set()
         self.dialogs: dict[str, Dialog] = {}
         """Those that are open, by oid."""
-        self._closed: dict[str, Dialog] = {}
-        """Those that the broker has ended last, by oid."""
-        self._old_reqids: deque[int | str] = deque(maxlen=_max_closed)
+        self._over: dict[str, Dialog] = {}
+        """The last ones that the broker has ended, by oid."""
+        self._old_reqids: deque[int | str] = deque(maxlen=_max_over)
         """The last reqids of orders that are over."""
         self.positions: Positions = {}
         self.accounts: list[str] = []
@@ -202,7 +202,7 @@ class TradesRelay:
             client.push(Error(time_ns(), oid, brokerd_msg={'reason': error_text(err)}))
 
     def _submit(self, client: Client, order: Order) -> None:
-        if ended := self._closed.get(order.oid):
+        if ended := self._over.get(order.oid):
             if ended.status.time_ns >= client.since:
                 raise ValueError('the order is over')
             self._catch_up(client, ended)
@@ -370,9 +370,9 @@ class TradesRelay:
             brokerd_msg=to_builtins(msg),
         )
         if dialog.is_over:
-            self._closed[dialog.status.oid] = dialog
-            if len(self._closed) > _max_closed:
-                del self._closed[next(iter(self._closed))]
+            self._over[dialog.status.oid] = dialog
+            if len(self._over) > _max_over:
+                del self._over[next(iter(self._over))]
 
     def _on_fill(self, msg: BrokerdFill) -> None:
         if (dialog := self._find(msg)) is None:
