@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from minipiker.clearing import OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
+from minipiker.clearing._paperboi import paperboi_init
 from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
 from minipiker.service import ServiceDied, Services, find_service
 from minipiker.service._liveness import actor_info
@@ -219,3 +221,21 @@ if __name__ == '__main__':
         order = mk_order(f'btcusdt.spot.{broker}', 'buy', 1_000_000, 0.1)
         await client.send(order)
         assert (await responses(stream, order.oid))[-1] == 'closed'
+
+
+def test_the_engine_is_spawned_as_the_backend_asks(
+    mod: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mod, '_spawn_kwargs', {'debug_mode': False}, raising=False)
+    found, kwargs, _ = paperboi_init(mod.name, rpc_module_paths=[])
+    assert found is mod
+    assert kwargs == {
+        'name': f'paperboi.{mod.name}',
+        'enable_modules': [
+            'minipiker.clearing._paperboi',
+            'minipiker.clearing._paper_engine',
+        ],
+        'debug_mode': False,
+        'rpc_module_paths': [],
+    }
