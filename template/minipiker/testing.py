@@ -18,10 +18,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from decimal import Decimal
 from types import ModuleType
 from typing import Any, NamedTuple
 
