@@ -45,7 +45,8 @@ from .messages import (
     volumes,
 )
 from .refusals import Reason, Refusal
-from .server import Server, Session, Subscription
+from .server import Server
+from .session import Session, Subscription
 
 URL = 'ws://{host}/ws/api/v2'
 TRAITS: dict[str, Any] = {

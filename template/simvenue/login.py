@@ -17,7 +17,8 @@ from .jsonrpc import method
 from .logins import Logins
 from .messages import Row
 from .refusals import Refusal
-from .server import Server, Session
+from .server import Server
+from .session import Session
 from .transport import HttpRequest
 
 _LIFETIME = 900

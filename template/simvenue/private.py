@@ -25,7 +25,7 @@ from .private_messages import (
     position_row,
 )
 from .refusals import Refusal
-from .server import Session, Subscription
+from .session import Session, Subscription
 from .source import Direction
 
 _TIMES: dict[str, TimeInForce] = {
