@@ -186,7 +186,9 @@ class Session:
         """
         Run a task that ends with the connection.
         """
-        self._nursery.start_soon(function, *args)
+        # nothing begins on one that is being cut off
+        if not self._nursery.cancel_scope.cancel_called:
+            self._nursery.start_soon(function, *args)
 
     def abort(self) -> None:
         """
