@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simulator import Venue, run
 
 from piker_new.questions import Answer, questions
 from piker_new.render import render
 
 ROOT = Path(__file__).parents[1]
+
+pytest_plugins = ['checkouts', 'sdks']
 
 # Whole projects, whose suites are not this one's.
 collect_ignore = ['golden']
@@ -68,6 +71,15 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob('*'))
         if path.is_file()
     }
+
+
+def copy_template(folder: Path) -> Path:
+    """What copier needs of this repository, and nothing of git."""
+    for path in (ROOT / 'copier.yml', *ROOT.glob('*.jinja')):
+        folder.mkdir(exist_ok=True)
+        shutil.copy2(path, folder)
+    shutil.copytree(ROOT / 'template', folder / 'template')
+    return folder
 
 
 def run_piker_new(
@@ -126,6 +138,13 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, uv: str) -> MakeProje
 def project(make_project: MakeProject) -> Path:
     """The default project."""
     return make_project()
+
+
+@pytest.fixture(scope='session')
+def venue(project: Path) -> Iterator[Venue]:
+    """The default project's simulator."""
+    with run(project) as it:
+        yield it
 
 
 def outside() -> dict[str, str]:

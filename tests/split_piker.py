@@ -2,8 +2,8 @@
 
 Such a piker is not to be had where this is written. So an older checkout is split as
 the authors of piker say that they have: a pair of `_daemon` modules, with a list of a
-backend's modules for each; feeds, charts and searches by a `datad`; and a `brokerd` that
-`open_brokerd_dialog()` alone boots, not for a backend that cannot trade.
+backend's modules for each; feeds, charts and searches by a `datad`; and a `brokerd`
+that `open_brokerd_dialog()` alone boots, not for a backend that cannot trade.
 """
 
 from __future__ import annotations

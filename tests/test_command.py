@@ -46,18 +46,34 @@ def test_answers_without_heavy_imports(command: str) -> None:
     assert not {'typer', 'yaml', 'jinja2', 'copier', 'rich', 'argparse'} & {*loaded}
 
 
-def test_says_what_was_made_and_what_is_next(tmp_path: Path) -> None:
-    made = run_piker_new('backend', 'deribit2', cwd=tmp_path)
+@pytest.mark.parametrize(
+    ('on_path', 'running', 'named'),
+    [
+        (True, None, 'uv'),
+        (True, '/opt/uv 1/uv', 'uv'),
+        (False, '/opt/uv 1/uv', "'/opt/uv 1/uv'"),
+        (False, None, 'uv'),
+    ],
+)
+def test_says_what_was_made_and_what_is_next(
+    on_path: bool, running: str | None, named: str, tmp_path: Path
+) -> None:
+    (tmp_path / 'bin').mkdir()
+    if on_path:
+        (tmp_path / 'bin' / 'uv').touch(mode=0o755)
+    environ = {key: value for key, value in os.environ.items() if key != 'UV'}
+    environ |= {'PATH': str(tmp_path / 'bin')} | ({'UV': running} if running else {})
+    made = run_piker_new('backend', 'deribit2', cwd=tmp_path, env=environ)
     assert made.returncode == 0
     assert made.stderr == ''
     assert made.stdout == (
         'Created deribit2\n'
         '\n'
         '  cd deribit2\n'
-        '  uv run pytest\n'
-        '  uv run -m minipiker quotes btcusdt\n'
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ['deribit2']
+        f'  {named} run pytest\n'
+        f'  {named} run -m minipiker quotes btcusdt\n'
+    ) + ('' if on_path or running else '\nThey need uv: https://docs.astral.sh/uv/\n')
+    assert {path.name for path in tmp_path.iterdir()} == {'bin', 'deribit2'}
 
 
 def on_a_terminal(*arguments: str, **environ: str) -> str:
@@ -103,10 +119,9 @@ def test_colours_are_for_terminals(tmp_path: Path) -> None:
         (['deribit2', '--description', 'two\nlines'], 'not plain text'),
         (['deribit2', '--author', 'O"Brien'], 'not plain text'),
         (['deribit2', '.'], 'the folder you are in'),
-        (['deribit2', 'no/such/folder'], 'does not exist'),
         (['deribit2', 'full'], 'not empty'),
         (['deribit2', 'full/file'], 'not a folder'),
-        (['deribit2', 'full/file/below'], 'does not exist'),
+        (['deribit2', 'full/file/below'], 'not a folder'),
         (['deribit2', 'dangling'], 'not a folder'),
     ],
     ids=str,

@@ -1,23 +1,12 @@
-"""What is published: the wheel, and the two commands at the top of the README."""
+"""What is published: the wheel."""
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from conftest import ROOT, Render, outside, tree
-
-
-def test_the_check_runs_the_second_command_of_the_readme() -> None:
-    readme = (ROOT / 'README.md').read_text()
-    commands = re.findall(r'^\$ (.+)$', readme, re.MULTILINE)
-    assert 'piker-new backend deribit2' in commands[0]
-    check = (ROOT / '.ci' / 'run').read_text().splitlines()
-    assert check[-1] == commands[1]
-    assert os.access(ROOT / '.ci' / 'run', os.X_OK)
 
 
 def test_a_wheel_generates_without_git_or_a_checkout(

@@ -1,4 +1,4 @@
-"""A backend in a checkout of piker: what is written there, and what is refused."""
+"""A backend in a checkout of piker: what is written there, all of it or nothing."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from resource import RLIMIT_FSIZE, setrlimit
 
 import pytest
+from checkouts import CONFIG, visible
 from conftest import (
-    ROOT,
     Answers,
     combinations,
+    copy_template,
     git,
-    outside,
     run_piker_new,
     spell,
     tree,
@@ -26,52 +26,6 @@ from conftest import (
 
 from piker_new.piker_tree import add_broker, add_section
 from piker_new.refusal import Refusal
-
-REGISTRY = """\
-# Broker clients.
-__all__ = ['get_brokermod']
-
-__brokers__: list[str] = [
-    'binance',
-    'ib',  # the big one
-    'kraken'
-
-    # broken but used to work
-    # 'questrade',
-]
-"""
-
-# What tells a linter that names below `piker` are of this checkout.
-MODULES = [
-    '_cacheables.py',
-    'accounting/__init__.py',
-    'clearing/__init__.py',
-    'clearing/_messages.py',
-    'config.py',
-    'data/__init__.py',
-    'data/_source.py',
-    'data/_symcache.py',
-    'data/feed.py',
-    'data/validate.py',
-    'log.py',
-    'service.py',
-    'types.py',
-]
-
-CONFIG = """\
-################
-# ---- CEXY ----
-################
-[binance]
-accounts.paper = 'paper'
-
-
-[ib]
-hosts = [
-    '127.0.0.1',
-]
-"""
-
 
 STANZA = """\
 
@@ -83,34 +37,6 @@ accounts.main = 'main'
 main.api_key = ''
 main.api_secret = ''
 """
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """The places of a piker checkout that a backend is written to."""
-    folder = tmp_path / 'piker checkout'
-    files = {
-        'piker/__init__.py': '',
-        **{f'piker/{path}': '' for path in MODULES},
-        'piker/brokers/__init__.py': REGISTRY,
-        'config/brokers.toml': CONFIG,
-        'tests/conftest.py': '',
-    }
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(content)
-    git(folder, 'init', '-q')
-    git(folder, 'add', '.')
-    git(folder, 'commit', '-qm', 'As it stands')
-    return folder
-
-
-def visible(checkout: Path) -> dict[str, bytes]:
-    return {
-        path: content
-        for path, content in tree(checkout).items()
-        if not path.startswith('.git/')
-    }
 
 
 def test_backend_into_a_checkout(checkout: Path) -> None:
@@ -146,11 +72,7 @@ def test_same_bytes_as_copier_copy(
     answers: Answers, checkout: Path, tmp_path: Path
 ) -> None:
     """What copier leaves to be done by hand is all that differs."""
-    source = tmp_path / 'source'
-    source.mkdir()
-    for name in ('copier.yml', 'names.jinja'):
-        shutil.copy2(ROOT / name, source)
-    shutil.copytree(ROOT / 'template', source / 'template')
+    source = copy_template(tmp_path / 'source')
     data = [f'--data={name}={answer}' for name, answer in answers.items()]
     copy = [sys.executable, '-m', 'copier', 'copy', '--defaults', *data]
     theirs = tmp_path / 'theirs'
@@ -158,8 +80,10 @@ def test_same_bytes_as_copier_copy(
         [*copy, source, theirs], capture_output=True, text=True, check=True
     )
     assert {path.name for path in theirs.iterdir()} == {'piker', 'tests'}
-    for line in ("'deribit2',", '[deribit2]'):
-        assert line in (copied.stdout + copied.stderr)
+    said = copied.stdout + copied.stderr
+    assert "    'deribit2',\n" in said
+    section = STANZA if answers['trading'] else STANZA.partition('\naccounts')[0]
+    assert textwrap.indent(section.strip('\n'), ' ' * 4) in said
 
     options = [
         f'--data={name}={answer}'
@@ -195,202 +119,6 @@ def test_same_bytes_as_copier_copy(
         text = content.decode()
         assert 'minipiker' not in text, path
         assert 'simvenue' not in text, path
-
-
-def test_adopted_modules_are_the_same_byte_for_byte(
-    checkout: Path, tmp_path: Path
-) -> None:
-    project = tmp_path / 'deribit2'
-    assert run_piker_new('backend', 'deribit2', project).returncode == 0
-    ours = project / 'piker_deribit2'
-    (ours / 'venues.py').write_text('"""Of the author\'s own."""\n')
-    suite = project / 'tests' / 'on_piker.py'
-    for path in (ours / 'api.py', suite):
-        path.write_text(path.read_text() + '\n# changed\n')
-    (ours / 'feed.py').rename(ours / 'quotes.py')
-
-    made = run_piker_new('adopt', project, '--into', checkout)
-    assert (made.returncode, made.stderr) == (0, '')
-    package = tree(checkout / 'piker' / 'brokers' / 'deribit2')
-    modules = tree(ours)
-    assert package.keys() == modules.keys()
-    assert {path for path in package if package[path] != modules[path]} == {'_piker.py'}
-    assert b'minipiker' not in package['_piker.py']
-    assert visible(checkout)['tests/test_deribit2.py'] == suite.read_bytes()
-
-    again = run_piker_new('adopt', project, '--into', checkout)
-    assert 'nothing was changed' in again.stdout
-
-
-def test_a_module_that_cannot_be_read_is_named(checkout: Path, tmp_path: Path) -> None:
-    project = tmp_path / 'deribit2'
-    assert run_piker_new('backend', 'deribit2', project).returncode == 0
-    lost = project / 'piker_deribit2' / 'venues.py'
-    lost.symlink_to('nowhere.py')
-    before = visible(checkout)
-    refused = run_piker_new('adopt', project, '--into', checkout)
-    assert (refused.returncode, refused.stdout) == (1, '')
-    assert refused.stderr.startswith(f"error: cannot read or write '{lost}': ")
-    assert len(refused.stderr.splitlines()) == 3
-    assert visible(checkout) == before
-
-
-# A host of the generated project's making, by the names that piker has; but without
-# those that may move there and that a backend has no use for on piker.
-HOST = """\
-import minipiker
-import piker_deribit2._piker as seam
-
-MOVED = ['Services', 'get_console_log', 'get_feed_bus', 'maybe_spawn_daemon']
-
-
-def __getattr__(name: str) -> object:
-    if name.startswith('__') or name in MOVED:
-        raise AttributeError(name)
-    return getattr(seam, name, object)
-"""
-
-OLDER = {
-    'piker/brokers/_daemon.py': [
-        '_setup_persistent_brokerd',
-        'broker_init',
-        'spawn_brokerd',
-        'maybe_spawn_brokerd',
-    ],
-}
-NEWER = {
-    **OLDER,
-    'piker/data/_daemon.py': [
-        '_setup_persistent_datad',
-        'datad_init',
-        'spawn_datad',
-        'maybe_spawn_datad',
-    ],
-}
-
-
-@pytest.mark.parametrize('daemons', [OLDER, NEWER], ids=['one daemon', 'datad too'])
-def test_daemons_are_the_hosts(
-    daemons: dict[str, list[str]], checkout: Path, project: Path
-) -> None:
-    """Whether it has one daemon for everything, or a datad and a brokerd."""
-    made = run_piker_new('backend', 'deribit2', '--into', checkout)
-    assert made.returncode == 0, made.stderr
-    for path in ('__init__.py', 'brokers/__init__.py', *MODULES):
-        (checkout / 'piker' / path).write_text(HOST)
-    for path, names in daemons.items():
-        functions = [f'def {name}(): ...\n' for name in names]
-        (checkout / path).write_text(''.join(functions))
-
-    theirs = {
-        f'{path[:-3].replace("/", ".")}:{name}'
-        for path, names in daemons.items()
-        for name in names
-    }
-    script = """
-from importlib import import_module
-
-mod = import_module('piker.brokers.deribit2')
-_daemon = import_module('piker.brokers.deribit2._daemon')
-for name in mod.__enable_modules__:
-    import_module(f'{mod.__name__}.{name}')
-assert mod._datad_mods + mod._brokerd_mods == mod.__enable_modules__
-for kind in ('datad', 'brokerd'):
-    for name in ('_setup_persistent_{}', '{}_init', 'spawn_{}', 'maybe_spawn_{}'):
-        function = getattr(_daemon, name.format(kind))
-        print(f'{function.__module__}:{function.__name__}')
-"""
-    ran = subprocess.run(
-        [project / '.venv' / 'bin' / 'python', '-c', script],
-        cwd=checkout,
-        env={**outside(), 'PYTHONPATH': f'{checkout}:{project}'},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert {*ran.stdout.split()} == theirs
-
-
-def dirty(checkout: Path) -> None:
-    (checkout / 'tests' / 'conftest.py').write_text('# mine\n')
-
-
-def untracked(checkout: Path) -> None:
-    (checkout / 'mine.py').write_text('')
-
-
-def with_that_backend(checkout: Path) -> None:
-    (checkout / 'piker' / 'brokers' / 'deribit2').mkdir()
-    (checkout / 'piker' / 'brokers' / 'deribit2' / '__init__.py').write_text('')
-    git(checkout, 'add', '.')
-    git(checkout, 'commit', '-qm', 'A deribit2 of its own')
-
-
-def with_that_module(checkout: Path) -> None:
-    (checkout / 'piker' / 'brokers' / 'deribit2.py').write_text('')
-    git(checkout, 'add', '.')
-    git(checkout, 'commit', '-qm', 'A deribit2 of its own')
-
-
-def no_piker(checkout: Path) -> None:
-    git(checkout, 'rm', '-q', 'piker/brokers/__init__.py')
-    git(checkout, 'commit', '-qm', 'Something else')
-
-
-def no_git(checkout: Path) -> None:
-    (checkout / '.git').rename(checkout.parent / 'elsewhere')
-
-
-def no_list(checkout: Path) -> None:
-    (checkout / 'piker' / 'brokers' / '__init__.py').write_text('')
-    git(checkout, 'commit', '-qam', 'Otherwise')
-
-
-@pytest.mark.parametrize(
-    ('spoil', 'what'),
-    [
-        (dirty, 'not committed, such as tests/conftest.py'),
-        (untracked, 'not committed, such as mine.py'),
-        (with_that_backend, 'has a backend deribit2 already'),
-        (with_that_module, 'has a backend deribit2 already'),
-        (no_piker, 'no checkout of piker'),
-        (no_git, 'git says no'),
-        (no_list, 'no list `__brokers__`'),
-    ],
-)
-def test_a_target_that_does_not_do_is_refused(
-    spoil: Callable[[Path], None], what: str, checkout: Path
-) -> None:
-    spoil(checkout)
-    before = visible(checkout)
-    refused = run_piker_new('backend', 'deribit2', '--into', checkout)
-    assert refused.returncode == 2
-    error, note, hint = refused.stderr.splitlines()
-    assert what in error
-    assert note.startswith('note: ')
-    assert hint.startswith('help: ')
-    assert visible(checkout) == before
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'what'),
-    [
-        (['backend', 'deribit2', 'folder', '--into', '.'], 'two places'),
-        (['backend', 'deribit2', '--layout', 'in-tree'], 'nothing to be in-tree of'),
-        (['backend', 'x1', '--layout', 'project', '--into', '.'], 'answered twice'),
-        (['adopt', '.', '--into', '.'], 'no project of piker-new'),
-    ],
-    ids=str,
-)
-def test_arguments_that_contradict_are_refused(
-    arguments: list[str], what: str, tmp_path: Path
-) -> None:
-    refused = run_piker_new(*arguments, cwd=tmp_path)
-    assert refused.returncode == 2
-    assert len(refused.stderr.splitlines()) == 3
-    assert what in refused.stderr.splitlines()[0]
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_or_nothing(checkout: Path) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Answers, Render, combinations, run_piker_new, spell, tree
+from conftest import (
+    Answers,
+    Render,
+    combinations,
+    copy_template,
+    run_piker_new,
+    spell,
+    tree,
+)
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -21,9 +28,7 @@ def git(folder: Path, *arguments: str) -> None:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as it stands, published: a git repository with a commit."""
     folder = tmp_path_factory.mktemp('repository')
-    for name in ('copier.yml', 'names.jinja'):
-        shutil.copy2(ROOT / name, folder)
-    shutil.copytree(ROOT / 'template', folder / 'template')
+    copy_template(folder)
     git(folder, 'init', '-q')
     git(folder, 'add', '.')
     git(folder, 'commit', '-qm', 'As it stands')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -11,7 +12,16 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from conftest import Answers, MakeProject, Render, combinations, outside, spell, tree
+from conftest import (
+    ROOT,
+    Answers,
+    MakeProject,
+    Render,
+    combinations,
+    outside,
+    spell,
+    tree,
+)
 
 COMBINATIONS = list(combinations())
 
@@ -50,6 +60,18 @@ def lint(project: Path, *arguments: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_templates_parse_as_python() -> None:
+    """So that an editor opens them as such: statements stand in comments."""
+    templates = [
+        path
+        for path in (ROOT / 'template').rglob('*.jinja')
+        if re.search(r'\.py\b', path.name)
+    ]
+    assert len(templates) > 10
+    for path in templates:
+        ast.parse(path.read_text(), path)
 
 
 @pytest.mark.parametrize('answers', ON_RELEASE, ids=spell)
@@ -150,6 +172,14 @@ def test_metadata(answers: Answers, rendered: Render) -> None:
     assert metadata['tool']['hatch']['build']['targets']['wheel']['packages'] == [
         'piker_my_venue'
     ]
+
+
+@pytest.mark.parametrize('answers', COMBINATIONS, ids=spell)
+def test_a_backend_says_its_name_once(answers: Answers, rendered: Render) -> None:
+    package = rendered({**answers, 'backend': 'my_venue'}) / 'piker_my_venue'
+    said = {path: text.count(b'my_venue') for path, text in tree(package).items()}
+    said['__init__.py'] -= 1  # the description
+    assert {path: times for path, times in said.items() if times} == {'_config.py': 1}
 
 
 def test_only_the_backend_is_in_the_wheel(

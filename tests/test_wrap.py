@@ -1,304 +1,24 @@
-"""What `--wrap` writes of a vendor's client, from real SDKs and from a nasty one."""
+"""What `--wrap` reads of a vendor's client, from real SDKs and from a nasty one."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import re
-import shutil
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
-from conftest import ROOT, Render, outside, run_piker_new, tree
+from sdks import SDKS, header, methods, note
 
-from piker_new.refusal import Refusal
-from piker_new.render import render
-from piker_new.wrap import Wrapped, wrap
-
-SDKS = {
-    'ib': 'ib_async:IB',
-    'kraken': 'kraken.spot:SpotWSClient',
-    'binance': 'binance:AsyncClient',
-    'nasty': 'nasty_sdk:Client',
-}
+from piker_new.wrap import Wrapped
 
 # What the SDKs import warns of what they import in turn.
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning')
 
-NASTY = '''
-from __future__ import annotations
 
-import asyncio
-import enum
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Optional, TypeVar
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-T = TypeVar('T')
-
-
-class Side(enum.Enum):
-    BUY = 1
-
-
-class list_(list):
-    pass
-
-
-class Page(Generic[T]):
-    pass
-
-
-@dataclass
-class Event:
-    """Named as the type that the written module has of its own."""
-
-
-class Signal:
-    def connect(self, listener): ...
-    def emit(self, *args): ...
-
-
-class Base:
-    async def inherited(self, event: Event) -> Page:
-        """Of the base."""
-
-    async def _private(self): ...
-
-
-class Client(Base):
-    ticked = Signal()
-
-    def __init__(self, on_tick_callback=None):
-        raise AssertionError('an instance was made')
-        self.traded: Signal = Signal()
-        self._hidden = Signal()
-
-    async def list(self, l: int, timeout: float = 1e-05) -> list[str]:
-        """Has the name of a type, \\\\ and "quotes"."""
-
-    async def types(
-        self,
-        a: list[Page[int]],
-        b: Optional[dict] = None,
-        c: str = None,
-        d: Literal['x', 'y'] = 'x',
-        e: Callable[[int], str] | None = None,
-        f: tuple = (),
-        g: Decimal | None = None,
-        h: asyncio.Future = None,
-        i: Side = Side.BUY,
-    ) -> AsyncIterator[bytes]: ...
-
-    async def kinds(self, a, /, b, *, c, **d): ...
-
-    async def stars(self, *a: int, b: int = -1) -> None: ...
-
-    async def degraded(self, a: T, b: Missing, c: any) -> Literal[Side.BUY]:
-        """
-        It\\u2019s `caf\\u00e9`, in a line that is far too long to stay in one
-        piece, though nobody would miss it.
-        """
-
-    def later(self) -> Awaitable[int]: ...
-
-    def future(self) -> asyncio.Future[Event]: ...
-
-    def plain(self) -> int: ...
-
-    def add_trade_callback(self, callback: Callable[[int], None]) -> None: ...
-
-    def add_async_callback(self, callback: Callable[[int], Awaitable[None]]): ...
-
-    def on_fill(self, handler): ...
-
-    def on_message(self, message): ...
-
-    def watch(self, symbol: str, callback): ...
-
-    async def pages(self):
-        yield 1
-
-    @classmethod
-    async def create(cls) -> Client: ...
-
-    def disconnect(self): ...
-'''
-
-
-@pytest.fixture(scope='module')
-def sdks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wrapped]:
-    folder = tmp_path_factory.mktemp('sdks')
-    (folder / 'nasty_sdk.py').write_text(NASTY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        return {name: wrap(spec) for name, spec in SDKS.items()}
-
-
-@pytest.fixture(scope='module')
-def written(sdks: dict[str, Wrapped], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package for each SDK, with the proxy that is generated beside it."""
-    folder = tmp_path_factory.mktemp('written')
-    template = ROOT / 'template' / '{{ package }}'
-    for name, sdk in sdks.items():
-        package = folder / f'piker_{name}'
-        package.mkdir()
-        (package / '__init__.py').touch()
-        for path in ('_asyncio.py', '_events.py', '_proxy.py.jinja'):
-            text = (template / path).read_text().replace('{{ backend }}', name)
-            (package / path.removesuffix('.jinja')).write_text(text)
-        (package / 'sdk.py').write_text(sdk.text)
-    (folder / 'nasty_sdk.py').write_text(NASTY)
-    return folder
-
-
-ACTOR = """
-import tractor
-import trio
-from minipiker._tractor import root_kwargs
-from minipiker.service._registry import free_addr
-from nasty_sdk import Client, Signal
-from piker_nasty.sdk import EventRelay, open_sdk
-from tractor.to_asyncio import run_as_asyncio_guest
-
-
-class Event(Signal):
-    def connect(self, listener):
-        self.emit = listener
-
-
-class Nice(Client):
-    ticked = Event()
-
-    def __init__(self):
-        self.traded = Event()
-        self.said = []
-
-    def later(self):
-        import asyncio
-
-        return asyncio.sleep(0.01, 5)
-
-    def add_trade_callback(self, callback):
-        self.call_back = callback
-
-    async def stars(self, *a, b=-1):
-        self.traded.emit(*a)
-        self.call_back(b)
-
-    def disconnect(self):
-        self.said.append('closed')
-
-
-async def main():
-    async with tractor.open_root_actor(
-        loglevel='critical', **root_kwargs(free_addr())
-    ) as actor:
-        actor._infected_aio = True
-        client, events = Nice(), EventRelay()
-        with trio.fail_after(30), events.subscribe() as stream:
-            async with open_sdk(client, events) as proxy:
-                assert await proxy.later() == 5
-                await proxy.stars(1, 2, b=3)
-                assert await stream.receive() == ('traded', (1, 2))
-                assert await stream.receive() == ('add_trade_callback', (3,))
-                proxy.sdk.ticked.emit()
-                assert await stream.receive() == ('ticked', ())
-    print('called, traded, ticked,', *client.said)
-
-
-run_as_asyncio_guest(main)
-"""
-
-
-def run(*command: str, cwd: Path) -> str:
-    return subprocess.run(
-        [sys.executable, '-m', *command],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-
-
-def methods(sdk: Wrapped) -> dict[str, ast.AsyncFunctionDef]:
-    *_, last = ast.parse(sdk.text).body
-    assert isinstance(last, ast.ClassDef)
-    return {n.name: n for n in last.body if isinstance(n, ast.AsyncFunctionDef)}
-
-
-def header(sdk: Wrapped, method: str) -> str:
-    """The signature of a method, in one line."""
-    node = methods(sdk)[method]
-    return f'({ast.unparse(node.args)}) -> {ast.unparse(node.returns or node)}'
-
-
-def note(sdk: Wrapped, start: str) -> list[str]:
-    (found,) = (each for each in sdk.notes if each.startswith(start))
-    return found.partition(': ')[2].split(', ')
-
-
-def test_is_laid_out_and_typed(written: Path) -> None:
-    style = ('--config', str(ROOT / 'pyproject.toml'))
-    written_here = sorted(map(str, written.glob('*/sdk.py')))
-    assert run('ruff', 'check', *style, *written_here, cwd=written) == (
-        'All checks passed!\n'
-    )
-    assert run('ruff', 'format', *style, '--check', *written_here, cwd=written) == (
-        f'{len(SDKS)} files already formatted\n'
-    )
-
-
-def test_calls_are_checked(written: Path) -> None:
-    (written / 'calls.py').write_text(
-        """\
-from ib_async import IB, Contract
-from piker_ib._proxy import EventRelay
-from piker_ib.sdk import Event, open_sdk
-
-
-async def call(sdk: IB, events: EventRelay[Event]) -> None:
-    async with open_sdk(sdk, events) as proxy:
-        (await proxy.reqPositionsAsync())[0].minTick
-        await proxy.reqContractDetailsAsync('AAPL')
-        await proxy.reqContractDetailsAsync(Contract(), wrong=1)
-        await proxy.requestContractDetailsAsync(Contract())
-        reveal_type(await proxy.reqContractDetailsAsync(Contract()))
-        reveal_type(proxy.sdk.isConnected())
-"""
-    )
-    checked = run(
-        'mypy',
-        '--strict',
-        '--follow-imports=silent',
-        '--ignore-missing-imports',
-        '--no-error-summary',
-        'calls.py',
-        *(f'piker_{name}/sdk.py' for name in SDKS),
-        cwd=written,
-    )
-    said = [line for line in checked.splitlines() if 'defined in' not in line]
-    assert said == [
-        'calls.py:8: error: "Position" has no attribute "minTick"  [attr-defined]',
-        'calls.py:9: error: Argument 1 to "reqContractDetailsAsync" of "IBMethods" has'
-        ' incompatible type "str"; expected "Contract"  [arg-type]',
-        'calls.py:10: error: Unexpected keyword argument "wrong" for'
-        ' "reqContractDetailsAsync" of "IBMethods"  [call-arg]',
-        'calls.py:11: error: "IBMethods" has no attribute'
-        ' "requestContractDetailsAsync"; maybe "reqContractDetailsAsync"?'
-        '  [attr-defined]',
-        'calls.py:12: note: Revealed type is "list[ib_async.contract.ContractDetails]"',
-        'calls.py:13: note: Revealed type is "bool"',
-    ]
-
-
-@pytest.mark.parametrize('name', ['ib', 'kraken', 'binance'])
+@pytest.mark.parametrize('name', ['ib', 'kraken', 'binance', 'redis'])
 def test_has_the_methods_of_the_class(name: str, sdks: dict[str, Wrapped]) -> None:
     """With their own signatures: all of them, or the list says why not."""
     module, _, cls = SDKS[name].partition(':')
@@ -359,6 +79,19 @@ def test_binance(sdks: dict[str, Wrapped]) -> None:
     assert sdk.untyped == ['binance']
 
 
+def test_redis(sdks: dict[str, Wrapped]) -> None:
+    """Plain methods, shared with a client that blocks: overloads tell them apart."""
+    sdk = sdks['redis']
+    assert sdk.methods > 300
+    assert header(sdk, 'get') == (
+        '(self, name: bytes | str | memoryview) -> str | bytes | None'
+    )
+    assert header(sdk, 'ping').endswith(' -> bool')
+    assert header(sdk, 'aclose').endswith(' -> None')
+    assert 'pipeline' in note(sdk, 'plain methods')
+    assert sdk.untyped == []
+
+
 def test_nasty_signatures(sdks: dict[str, Wrapped]) -> None:
     sdk = sdks['nasty']
     assert {name: header(sdk, name) for name in methods(sdk)} == {
@@ -368,13 +101,20 @@ def test_nasty_signatures(sdks: dict[str, Wrapped]) -> None:
             " c: str | None=None, d: Literal['x', 'y']='x',"
             ' e: Callable[[int], str] | None=None, f: tuple[Any, ...]=...,'
             ' g: Decimal | None=None, h: Future[Any] | None=None,'
-            ' i: Side=...) -> AsyncIterator[bytes]'
+            ' i: Side=..., j: int | builtins.list[str | None] | None=None)'
+            ' -> AsyncIterator[bytes]'
         ),
         'kinds': '(self, a: Any, /, b: Any, *, c: Any, **d: Any) -> Any',
         'stars': '(self, *a: int, b: int=-1) -> None',
         'degraded': '(self, a: Any, b: Any, c: Any) -> Any',
         'later': '(self) -> int',
         'future': '(self) -> Event_',
+        'either': '(self, key: str, wait: bool=...) -> bytes',
+        'of_both': '(self, key: str | int) -> str | int',
+        'maybe': '(self, now: bool) -> int | None',
+        'untold': '(self) -> Any',
+        'said_wrong': '(self) -> Any',
+        'now_or_later': '(self, now: Any) -> Any',
         'inherited': '(self, event: Event_) -> Page[Any]',
     }
 
@@ -389,12 +129,13 @@ def test_nasty_notes(sdks: dict[str, Wrapped]) -> None:
         'coroutines of the class, to be called before there is a client: create',
         'callbacks of the constructor, to be given what calls `events.emit`:'
         ' on_tick_callback',
-        'plain methods, of `proxy.sdk`; not from trio if they block: plain, disconnect',
+        'plain methods, of `proxy.sdk`; not from trio if they block: plain, in_threads,'
+        ' endless, disconnect',
         'Any, for want of a better type: degraded(a), as ~T has no meaning outside of'
         ' the class; degraded(b), as Missing cannot be evaluated; degraded(c), as'
         ' <built-in function any> has no meaning outside of the class; degraded(), as'
         ' a Literal of an enum',
-        'Any, as the SDK does not say: 5 parameters and results',
+        'Any, as the SDK does not say: 9 parameters and results',
     ]
     for each in sdk.notes:  # in the file, too, and printed
         words = ' '.join(each.split())
@@ -424,111 +165,3 @@ def test_says_the_same_every_time(sdks: dict[str, Wrapped]) -> None:
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
     assert again.stdout == sdks['ib'].text
-
-
-@pytest.mark.parametrize(
-    ('spec', 'what'),
-    [
-        ('ib_async', 'names no class'),
-        ('ib async:IB', 'names no class'),
-        ('ib_async:', 'names no class'),
-        ('no_such_sdk:Client', 'cannot be imported'),
-        ('broken_sdk:Client', 'cannot be imported'),
-        ('quitting_sdk:Client', 'cannot be imported'),
-        ('', 'names no class'),
-        ('ib_async:NoSuchClass', 'is not there'),
-        ('ib_async:Order', 'no coroutine methods'),
-        ('not_sdk:value', 'is not a class'),
-        ('not_sdk:Empty', 'no coroutine methods'),
-    ],
-)
-def test_refuses_what_is_no_client(
-    spec: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / 'not_sdk.py').write_text('class Empty:\n    pass\n\n\nvalue = 1\n')
-    (tmp_path / 'broken_sdk.py').write_text('raise OSError("no\\nlicence")\n')
-    (tmp_path / 'quitting_sdk.py').write_text('raise SystemExit\n')
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(Refusal, match=what) as refused:
-        wrap(spec)
-    assert refused.value.status == 2
-    error, note, instead = str(refused.value).splitlines()
-    assert what in error
-    assert note.startswith('note: ')
-    assert instead.startswith('help: ')
-    # what would do, among much that would not
-    if 'ib_async' in spec and 'names no' not in error:
-        assert instead == 'help: ib_async has Client, IB, IBC, Watchdog'
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'what'),
-    [
-        (['--client', 'trio', '--wrap', 'ib_async:IB'], 'a client on trio'),
-        (['--wrap', 'ib_async:IB', '--into', '.'], 'a project of its own'),
-        (['--wrap', 'ib_async:Order'], 'no coroutine'),
-    ],
-)
-def test_refusals_leave_nothing(
-    arguments: list[str], what: str, tmp_path: Path
-) -> None:
-    refused = run_piker_new('backend', 'deribit2', *arguments, cwd=tmp_path)
-    assert refused.returncode == 2
-    error, note, instead = refused.stderr.splitlines()
-    assert what in error
-    assert note.startswith('note: ')
-    assert instead.startswith('help: ')
-    assert not [*tmp_path.iterdir()]
-
-
-def test_all_or_nothing(tmp_path: Path) -> None:
-    def fail(project: Path) -> None:
-        assert (project / 'pyproject.toml').exists()
-        raise ValueError('no room')
-
-    with pytest.raises(ValueError, match='no room'):
-        render({'backend': 'deribit2'}, tmp_path / 'new', ask=False, finish=fail)
-    assert not [*tmp_path.iterdir()]
-
-
-def test_is_added_to_the_project(
-    sdks: dict[str, Wrapped], rendered: Render, tmp_path: Path
-) -> None:
-    """The rest of it stays as it is, and with it the suite."""
-    made = run_piker_new('backend', 'deribit2', '--wrap', SDKS['binance'], cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
-    assert made.stdout.endswith(f'\n\n{sdks["binance"].summary()}\n')
-
-    ours = tree(tmp_path / 'deribit2')
-    theirs = tree(rendered({'backend': 'deribit2', 'client': 'asyncio'}))
-    changed = {name for name in ours if ours[name] != theirs.get(name)}
-    assert changed == {'pyproject.toml', 'piker_deribit2/sdk.py'}
-    assert theirs.keys() < ours.keys()
-    assert ours['piker_deribit2/sdk.py'].decode() == sdks['binance'].text
-
-    before = theirs['pyproject.toml'].decode().splitlines()
-    after = ours['pyproject.toml'].decode().splitlines()
-    assert [line for line in after if line not in before] == [
-        f'    "{sdks["binance"].requirement}",',
-        'module = ["piker.*", "plotext.*", "tractor.*", "trio_asyncio.*",'
-        ' "trio_websocket.*", "binance.*"]',
-    ]
-
-
-def test_calls_and_events_pass(
-    written: Path, project: Path, sdks: dict[str, Wrapped]
-) -> None:
-    """In an actor, between the two loops, with a client that is there."""
-    package = written / 'piker_nasty'
-    shutil.copy(project / 'piker_deribit2' / '_piker.py', package)
-    (written / 'actor.py').write_text(ACTOR)
-    done = subprocess.run(
-        [project / '.venv' / 'bin' / 'python', '-W', 'ignore', 'actor.py'],
-        cwd=written,
-        env={**outside(), 'PYTHONPATH': str(project)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ('called, traded, ticked, closed\n', '')

@@ -1,5 +1,6 @@
 """The command `piker-new`: what needs no import is answered without any."""
 
+import os
 import sys
 
 from . import __version__
@@ -24,15 +25,39 @@ Commands:
 
 def main() -> None:
     """Run the command line of this process."""
+    try:
+        try:
+            _run()
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # What could not be printed would be tried again as the process exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print('error: cannot print:', error.strerror, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _run() -> None:
     match sys.argv[1:]:
         case ['--version']:
             print('piker-new', __version__)
         case ['--help']:
             print(HELP, end='')
         case _:
-            from .cli import run
+            from .signals import exit_if_signalled, exit_on_signals
 
-            run()
+            exit_on_signals()
+            try:
+                from .cli import run
+
+                run()
+            except BaseException:
+                # Where it was, the exit may have become another error: of an import.
+                exit_if_signalled()
+                raise
 
 
 if __name__ == '__main__':

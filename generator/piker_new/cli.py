@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from inspect import Parameter, signature
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -16,10 +18,14 @@ from . import __doc__ as about
 from . import __version__
 from .questions import Answer, Question, parse_pair, questions
 from .refusal import Refusal
-from .render import check_destination, exit_if_signalled, exit_on_signals, render
+from .render import check_cwd, check_destination, render
 
 # Without markup typer does not import rich, which is half of its start-up time.
-app = typer.Typer(help=about.partition(': ')[2].capitalize(), rich_markup_mode=None)
+app = typer.Typer(
+    help=about.partition(': ')[2].capitalize(),
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -69,6 +75,7 @@ def backend(
     **options: Answer | None,
 ) -> None:
     """Generate a backend."""
+    check_cwd()
     answers: dict[str, Answer] = {'backend': questions()['backend'].parse(name)}
     given = [parse_pair(pair) for pair in data or ()]
     given += [
@@ -85,6 +92,12 @@ def backend(
                 f'note: as {answers[key]} and as {answer}\n'
                 'help: leave out one of the two'
             )
+    if ask and not (sys.stdin and sys.stdin.isatty() and sys.stdout):
+        raise Refusal(
+            '--ask needs a terminal\n'
+            'note: the standard input is none\n'
+            'help: leave it out, and answer with options'
+        )
     if wrap is not None and answers.get('client') == 'trio':
         raise Refusal(
             'there is nothing to wrap for a client on trio\n'
@@ -122,16 +135,16 @@ def backend(
     else:
         sdk = None
     render(answers, dest, ask=ask, finish=sdk.add_to if sdk else None)
-    print(
+    uv = _uv()
+    _tell(
         _paint(f'Created {dest}', sys.stdout, 'green'),
         '',
         f'  cd {shlex.quote(str(dest))}',
-        '  uv run pytest',
-        '  uv run -m minipiker quotes btcusdt',
-        sep='\n',
+        f'  {uv or "uv"} run pytest',
+        f'  {uv or "uv"} run -m minipiker quotes btcusdt',
+        *([] if uv else ['', 'They need uv: https://docs.astral.sh/uv/']),
+        *(['', sdk.summary()] if sdk else []),
     )
-    if sdk:
-        print('', sdk.summary(), sep='\n')
 
 
 def adopt(
@@ -143,6 +156,7 @@ def adopt(
     """Copy a backend that has grown in a project into piker."""
     from .piker_tree import read_answers
 
+    check_cwd()
     _add_backend(read_answers(project), into, project=project)
 
 
@@ -157,18 +171,17 @@ def _add_backend(
 
     final = add_backend(answers, checkout, ask=ask, project=project)
     if final is None:
-        print(f'{checkout} has it already; nothing was changed')
+        _tell(f'{checkout} has it already; nothing was changed')
         return
     name = final['backend']
-    print(
-        _paint(f'Created {checkout / "piker" / "brokers" / name}', sys.stdout, 'green'),
+    _tell(
+        _paint(f'Created {checkout / final["package"]}', sys.stdout, 'green'),
         '',
         f'  cd {shlex.quote(str(checkout))}',
         f'  {name.upper()}_URL=... pytest tests/test_{name}.py',
         '',
         *([f'It needs {final["needs"]} beside piker.'] if final['needs'] else []),
         'To undo it: git checkout . && git clean -fd',
-        sep='\n',
     )
 
 
@@ -205,21 +218,38 @@ app.command()(backend)
 app.command()(adopt)
 
 
-def _paint(text: str, stream: TextIO, colour: str) -> str:
-    plain = os.environ.get('NO_COLOR') or not stream.isatty()
+def _uv() -> str | None:
+    """The uv on the path, or the one that runs this."""
+    if shutil.which('uv'):
+        return 'uv'
+    running = os.environ.get('UV')
+    return shlex.quote(os.path.abspath(running)) if running else None
+
+
+def _paint(text: str, stream: TextIO | None, colour: str) -> str:
+    plain = os.environ.get('NO_COLOR') or not (stream and stream.isatty())
     return text if plain else typer.style(text, fg=colour, bold=True)
 
 
+def _tell(*lines: str) -> None:
+    """Print what was done: it is done, even where nobody can read of it."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
+    try:
+        print(*lines, sep='\n', flush=True)
+    except OSError as error:
+        # what is left of it would fail again as the process exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f'warning: cannot print: {error.strerror}', file=sys.stderr)
+
+
 def run() -> None:
-    """Run the command line; refusals are printed, signals exit with 128 + n."""
-    exit_on_signals()
+    """Run the command line; refusals are printed."""
     try:
         app()
     except Refusal as refusal:
-        label = _paint('error:', sys.stderr, 'red')
-        print(label, refusal, file=sys.stderr)
+        if sys.stderr:
+            label = _paint('error:', sys.stderr, 'red')
+            print(label, refusal, file=sys.stderr)
         raise SystemExit(refusal.status) from None
-    except BaseException:
-        # Where it was, the exit may have become another error: of an import, say.
-        exit_if_signalled()
-        raise

@@ -14,22 +14,12 @@ from typing import Any
 
 import yaml
 
-from .questions import Answer, questions
+from .questions import Answer, jinja, questions
 from .refusal import Refusal
 from .render import render
 
 _REGISTRY = Path('piker', 'brokers', '__init__.py')
 _CONFIG = Path('config', 'brokers.toml')
-
-# To be filled in, in the manner of the sections that piker has.
-_URL = """\
-url = ''
-"""
-_ACCOUNT = """
-accounts.main = 'main'
-main.api_key = ''
-main.api_secret = ''
-"""
 
 
 def check_checkout(checkout: Path) -> None:
@@ -92,7 +82,6 @@ def add_backend(
     whatever is raised, nothing has changed.
     """
     check_checkout(checkout)
-    name = str(answers['backend'])
     # named before it is there: a signal may come as soon as it is
     folder = Path(gettempdir(), f'piker-new-{token_hex(8)}')
     try:
@@ -100,8 +89,8 @@ def add_backend(
         files = folder / 'files'
         final = render({**answers, 'layout': 'in-tree'}, files, ask=ask)
         if project:
-            _adopt(name, project, files)
-        return final if install(name, files, checkout) else None
+            _adopt(project, files, final)
+        return final if install(files, checkout, final) else None
     except OSError as error:
         raise Refusal(
             f"cannot read or write '{error.filename or checkout}': "
@@ -114,14 +103,14 @@ def add_backend(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _adopt(name: str, project: Path, files: Path) -> None:
+def _adopt(project: Path, files: Path, answers: Mapping[str, Any]) -> None:
     """Replace what was rendered by what `project` has, all but the seam to the host."""
-    package = files / 'piker' / 'brokers' / name
+    package = files / answers['package']
     seam = (package / '_piker.py').read_bytes()
     shutil.rmtree(package)
     try:
         shutil.copytree(
-            project / f'piker_{name}',
+            project / f'piker_{answers["backend"]}',
             package,
             ignore=shutil.ignore_patterns('__pycache__'),
         )
@@ -131,7 +120,8 @@ def _adopt(name: str, project: Path, files: Path) -> None:
     (package / '_piker.py').write_bytes(seam)
     suite = project / 'tests' / 'on_piker.py'
     if suite.is_file():
-        shutil.copyfile(suite, files / 'tests' / f'test_{name}.py')
+        (rendered,) = (files / 'tests').iterdir()
+        shutil.copyfile(suite, rendered)
 
 
 def read_answers(project: Path) -> dict[str, Answer]:
@@ -151,8 +141,8 @@ def read_answers(project: Path) -> dict[str, Answer]:
     return answers
 
 
-def install(name: str, files: Path, checkout: Path) -> bool:
-    """Move the tree `files` of the backend `name` into `checkout`, and name it there.
+def install(files: Path, checkout: Path, answers: Mapping[str, Any]) -> bool:
+    """Move `files`, rendered from `answers`, into `checkout`, and name them there.
 
     Returns whether there was anything to do. Raises `Refusal` for a backend that is
     there already and another one, and OSError; then nothing has changed.
@@ -162,8 +152,8 @@ def install(name: str, files: Path, checkout: Path) -> bool:
         for path in files.rglob('*')
         if path.is_file()
     }
-    package = Path('piker', 'brokers', name)
-    section = partial(add_section, trading=package / 'broker.py' in new)
+    name, package = answers['backend'], Path(answers['package'])
+    section = partial(add_section, trading=answers['trading'])
     edits = {
         path: after
         for path, edit in ((_REGISTRY, add_broker), (_CONFIG, section))
@@ -301,4 +291,5 @@ def add_section(source: str, name: str, *, trading: bool = False) -> str:
     if name in tomlkit.parse(source):
         return source
     lines = source if source.endswith('\n') or not source else source + '\n'
-    return f'{lines}\n\n[{name}]\n{_URL}{_ACCOUNT if trading else ""}'
+    section = jinja().get_template('brokers.toml.jinja')
+    return f'{lines}\n\n{section.render(backend=name, trading=trading)}'

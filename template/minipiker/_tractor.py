@@ -2,18 +2,16 @@
 The actor runtime's seam: what tractor's release (0.1.0a5) and its git main
 (0.1.0a6) name or return differently, under one name each.
 
-Nothing else in this project asks which of the two is installed.
+Nothing else in this project, but for the gate, asks which of the two is installed.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
-from contextlib import contextmanager as cm
-from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -144,50 +142,12 @@ async def unregister_actor(uid: tuple[str, str]) -> None:
             await registry.run_from_ns('self', 'unregister_actor', uid=uid)
 
 
-_on_spawn: ContextVar[Callable[[trio.Process], object]] = ContextVar('_on_spawn')
-_open_process = trio.lowlevel.open_process
-
-
-@cm
-def tell_of_spawns(tell: Callable[[trio.Process], object]) -> Iterator[None]:
-    """
-    Call `tell` with each process that an actor is started in from within the block.
-
-    For a child that dies before it has connected the runtime waits for ever, and lets
-    nobody have its process until then.
-    """
-    token = _on_spawn.set(tell)
-    try:
-        yield
-    finally:
-        _on_spawn.reset(token)
-
-
-@wraps(_open_process)
-async def _open_process_and_tell(*args: Any, **kwargs: Any) -> trio.Process:
-    process = await _open_process(*args, **kwargs)
-    if tell := _on_spawn.get(None):
-        tell(process)
-    return process
-
-
-# both runtimes look it up here
-trio.lowlevel.open_process = _open_process_and_tell
-
-
 def actor_process(nursery: Any, portal: tractor.Portal) -> trio.Process:
     """
     The process of a child that `nursery` (a `tractor.ActorNursery`) started.
     """
     proc: trio.Process = nursery._children[actor_uid(portal)][1]
     return proc
-
-
-def has_living_child(nursery: Any) -> bool:
-    """
-    Whether a process that `nursery` (a `tractor.ActorNursery`) started is still there.
-    """
-    return any(proc.poll() is None for _, proc, _ in nursery._children.values())
 
 
 def context(endpoint: F) -> F:

@@ -62,6 +62,14 @@ class Fill(Struct, frozen=True):
     liquidity: Liquidity
     timestamp: int
 
+    def signed(self, instrument: Instrument) -> tuple[Decimal, Decimal]:
+        """
+        What was bought (sold, where negative), and at which price.
+        """
+        amount = self.amount * instrument.amount_step
+        price = self.price * instrument.tick_size
+        return (amount if self.direction == 'buy' else -amount), price
+
 
 class Position(Struct):
     """
@@ -268,3 +276,15 @@ class AccountNews(Struct, frozen=True):
     """Those in which its position is another."""
     currencies: list[str]
     """Those of which it has more or less."""
+
+
+class Delivery(Struct, frozen=True):
+    """
+    The end of a position, when its instrument expires.
+    """
+
+    account: str
+    market: str
+    price: Decimal
+    payoff: Decimal
+    timestamp: int

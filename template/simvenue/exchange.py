@@ -5,14 +5,12 @@ The exchange: what becomes of orders.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from .accounts import Account, AccountNews, Fill, Liquidity, fee_of
+from .accounts import Account, AccountNews, Delivery, Fill, Liquidity, fee_of
 from .events import Trades
 from .instruments import Instrument
 from .market import Market, Trade
@@ -23,18 +21,6 @@ from .source import Direction
 
 if TYPE_CHECKING:
     from .engine import Engine
-
-
-class Delivery(Struct, frozen=True):
-    """
-    The end of a position, when its instrument expires.
-    """
-
-    account: str
-    market: str
-    price: Decimal
-    payoff: Decimal
-    timestamp: int
 
 
 class Exchange:
@@ -61,7 +47,7 @@ class Exchange:
             if account := accounts.get(key):
                 instrument = engine.recall(fill.market, fill.timestamp)
                 account.fills.append(fill)
-                account.trade(instrument, *_signed(instrument, fill), fill.fee)
+                account.trade(instrument, *fill.signed(instrument), fill.fee)
         for delivery in journal.take('delivery', Delivery):
             if account := accounts.get(delivery.account):
                 self._deliver(account, delivery)
@@ -132,7 +118,7 @@ class Exchange:
             cancel_on_disconnect=cancel_on_disconnect,
         )
         if post_only and slide:
-            self._slide(market, order)
+            order.price = market.book.beyond(order.direction, order.price)
         matches = self._match(account, market, order, order)
         self._count += 1
         self._priority += 1
@@ -156,7 +142,7 @@ class Exchange:
         """
         account = self.accounts[order.account]
         market = self._engine.market(order.market)
-        self._require_open(order)
+        order.require_open()
         if price is None and order.price is not None:
             price = market.prices.value(order.price)
         steps, ticks = self._check(market, amount, price)
@@ -167,7 +153,7 @@ class Exchange:
         if post_only is not None:
             edited.post_only = post_only
         if edited.post_only and slide:
-            self._slide(market, edited)
+            edited.price = market.book.beyond(edited.direction, edited.price)
         matches = self._match(account, market, edited, order)
         if self._engine.traits['edit'] == 'replace':
             return self._replace(order, edited)
@@ -200,7 +186,7 @@ class Exchange:
         Raises `Refusal` where it is no longer open.
         """
         self._engine.market(order.market)
-        self._require_open(order)
+        order.require_open()
         self._end(order, reason)
         self._report()
 
@@ -241,10 +227,6 @@ class Exchange:
 
     # what is refused
 
-    def _require_open(self, order: Order) -> None:
-        if order.state != 'open':
-            raise Refusal('not_open', order.state)
-
     def _check(
         self, market: Market, amount: float, price: float | None
     ) -> tuple[int, int | None]:
@@ -271,16 +253,6 @@ class Exchange:
                 used = []
         if client_id and used:
             raise Refusal('client_id_used', client_id)
-
-    def _slide(self, market: Market, order: Order) -> None:
-        """
-        To the best price at which it does not trade.
-        """
-        best = market.book.levels(opposite(order.direction), 1)
-        if best and order.price is not None:
-            beyond = market.book.beside(best[0][0], order.direction)
-            better = min if order.direction == 'buy' else max
-            order.price = better(order.price, beyond)
 
     def _match(
         self,
@@ -431,7 +403,7 @@ class Exchange:
             liquidity=liquidity,
             timestamp=trade.timestamp,
         )
-        profit = account.trade(instrument, *_signed(instrument, fill), fill.fee)
+        profit = account.trade(instrument, *fill.signed(instrument), fill.fee)
         fill = replace(fill, profit=profit)
         account.fills.append(fill)
         self._engine.journal.append('fill', (account.key, fill))
@@ -478,25 +450,3 @@ class Exchange:
         held = [it.name for it in traded if it.has_positions]
         names = list(dict.fromkeys(currencies))
         self._engine.tell(AccountNews(account, fills, orders, held, names))
-
-
-class Known(dict[str, Instrument]):
-    """
-    Instruments by name, looked up as they are needed.
-    """
-
-    def __init__(self, find: Callable[[str], Instrument]) -> None:
-        super().__init__()
-        self._find = find
-
-    def __missing__(self, name: str) -> Instrument:
-        return self._find(name)
-
-
-def _signed(instrument: Instrument, fill: Fill) -> tuple[Decimal, Decimal]:
-    """
-    What was bought (sold, where negative), and at which price.
-    """
-    amount = fill.amount * instrument.amount_step
-    price = fill.price * instrument.tick_size
-    return (amount if fill.direction == 'buy' else -amount), price

@@ -232,3 +232,16 @@ def _strikes(product: Product, number: int, index: float) -> list[int]:
         for strike in range(middle - number // 2, middle - number // 2 + number)
         if strike > 0
     ]
+
+
+class Known(dict[str, Instrument]):
+    """
+    Instruments by name, looked up as they are needed.
+    """
+
+    def __init__(self, find: Callable[[str], Instrument]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, name: str) -> Instrument:
+        return self._find(name)

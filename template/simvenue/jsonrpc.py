@@ -49,13 +49,13 @@ class Method:
             )
         )
 
-    def __call__(self, session: Any, params: Mapping[str, Any], *, strict: bool) -> Any:
+    def __call__(self, session: Any, params: Mapping[str, Any]) -> Any:
         """
-        With `strict=False` numbers may be texts. Raises `Refusal`.
+        Numbers may be texts. Raises `Refusal`.
         """
         given = {key: value for key, value in params.items() if value is not None}
         try:
-            checked = msgspec.convert(given, self._params, strict=strict)
+            checked = msgspec.convert(given, self._params, strict=False)
         except msgspec.ValidationError as err:
             reason, _, param = str(err).partition(' - at `$.')
             if 'missing required field' in reason:
@@ -167,18 +167,16 @@ class JsonRpc:
         return Call(
             self.operations.get(name, ''),
             market if isinstance(market, str) else '',
-            partial(self._act, session, name, params, id_ is not None),
+            partial(self._act, session, name, params),
             partial(self._reply, arrived, id_),
             partial(self._refuse, session, arrived, id_),
         )
 
-    def _act(
-        self, session: Session, name: str, params: dict[str, Any], strict: bool
-    ) -> Any:
+    def _act(self, session: Session, name: str, params: dict[str, Any]) -> Any:
         if name not in self._methods:
             raise Refusal('unknown_operation', name)
         self.admit(session, name, params)
-        return self._methods[name](session, params, strict=strict)
+        return self._methods[name](session, params)
 
     def _envelope(self, arrived: int, id_: Any, **content: Any) -> dict[str, Any]:
         now = time.time_ns() // 1000

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from .instruments import Instrument, step_at
+from .refusals import Refusal
 from .source import Direction, Noise, Print
 
 OrderType = Literal['limit', 'market']
@@ -112,6 +113,13 @@ class Order(Struct, kw_only=True, eq=False):
     def left(self) -> int:
         return self.amount - self.filled
 
+    def require_open(self) -> None:
+        """
+        Raises `Refusal`.
+        """
+        if self.state != 'open':
+            raise Refusal('not_open', self.state)
+
     @property
     def limit(self) -> int:
         """
@@ -189,12 +197,16 @@ class Book:
                 yield Offer(price, amount)
             price -= _sign(side) * self._step(price - (side == 'buy'))
 
-    def beside(self, price: int, side: Direction) -> int:
+    def beyond(self, side: Direction, price: int | None) -> int | None:
         """
-        The best price for that side which does not meet `price`.
+        That price, or the best one for that side at which nobody trades with it.
         """
-        step = self._step(price - (side == 'buy'))
-        return max(step, price - _sign(side) * step)
+        best = self.levels(opposite(side), 1)
+        if price is None or not best:
+            return price
+        step = self._step(best[0][0] - (side == 'buy'))
+        free = max(step, best[0][0] - _sign(side) * step)
+        return min(price, free) if side == 'buy' else max(price, free)
 
     def _step(self, price: int) -> int:
         return step_at(self._grid, price)

@@ -17,11 +17,14 @@ from msgspec import Struct
 from .engine import Engine
 from .faults import MESSAGE, STREAM, Fault, Faults, alter, spoil
 from .refusals import Refusal
-from .transport import Gone, HttpConnection, HttpRequest, WebSocket, frame
+from .transport import Gone, HttpConnection, HttpRequest, Outbox, WebSocket, frame
 
 Status = int
 Fields = Any
 """What becomes a JSON document."""
+
+
+_REPLY = ('malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply')
 
 
 class Call(Struct):
@@ -171,8 +174,9 @@ class Server:
                 for session in list(self.sessions):
                     session.abort()
             case 'silent':
+                seconds = float('inf') if fault.seconds is None else fault.seconds
                 for session in self.sessions:
-                    session.be_silent(fault.seconds)
+                    session.be_silent(seconds)
             case _:
                 self.faults.arm(fault)
 
@@ -211,11 +215,6 @@ class Session:
     One connection.
     """
 
-    _UNREAD = 10_000
-    """Messages that may wait for a client to read them, before it is dropped."""
-    _AT_ONCE = 100
-    """Messages that are sent together."""
-
     def __init__(self, server: Server, stream: trio.SocketStream) -> None:
         self.server = server
         self.path = ''
@@ -230,7 +229,7 @@ class Session:
         self._stream = stream
         self._http = HttpConnection(stream)
         self._nursery: trio.Nursery
-        self._outbox, self._unsent = trio.open_memory_channel[bytes | int](self._UNREAD)
+        self._outbox = Outbox()
         self._held: dict[str, bytes] = {}
         self._due: defaultdict[float, list[Subscription]] = defaultdict(list)
         self._silent_until = 0.0
@@ -274,20 +273,8 @@ class Session:
                 self._answer(self.server.dialect.read(self, message))
 
     async def _write(self, socket: WebSocket) -> None:
-        async for message in self._unsent:
-            messages = [message]
-            while len(messages) < self._AT_ONCE:
-                try:
-                    messages.append(self._unsent.receive_nowait())
-                except trio.WouldBlock:
-                    break
-            for at, it in enumerate(messages):
-                if isinstance(it, int):
-                    await socket.send(b''.join(messages[:at]))  # type: ignore[arg-type]
-                    await socket.close(it)
-                    self.abort()
-                    return
-            await socket.send(b''.join(messages))  # type: ignore[arg-type]
+        await self._outbox.send(socket)
+        self.abort()
 
     @property
     def is_socket(self) -> bool:
@@ -297,7 +284,9 @@ class Session:
         """
         Run a task that ends with the connection.
         """
-        self._nursery.start_soon(function, *args)
+        # nothing begins on one that is being cut off
+        if not self._nursery.cancel_scope.cancel_called:
+            self._nursery.start_soon(function, *args)
 
     def abort(self) -> None:
         """
@@ -311,22 +300,15 @@ class Session:
         """
         self._push(code)
 
-    def be_silent(self, seconds: float | None) -> None:
-        forever = float('inf')
-        self._silent_until = trio.current_time() + (
-            forever if seconds is None else seconds
-        )
+    def be_silent(self, seconds: float) -> None:
+        self._silent_until = trio.current_time() + seconds
 
     @property
     def _silent(self) -> bool:
         return trio.current_time() < self._silent_until
 
     def _push(self, message: bytes | int) -> None:
-        if self._silent:
-            return
-        try:
-            self._outbox.send_nowait(message)
-        except trio.WouldBlock:
+        if not self._silent and not self._outbox.put(message):
             self.abort()
 
     def send(self, fields: Fields) -> None:
@@ -372,9 +354,7 @@ class Session:
             status, fields = call.refuse(refusal)
             body = msgspec.json.encode(fields)
         server.engine.journal.commit()
-        fault = altered or take(
-            'malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply'
-        )
+        fault = altered or take(*_REPLY)
         return status, spoil(fault, body), fault
 
     def _done(self) -> None:

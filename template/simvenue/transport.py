@@ -205,7 +205,14 @@ class WebSocket:
             raise Gone from err
 
     async def close(self, code: int, reason: str = '') -> None:
-        await self.send(self._ws.send(CloseConnection(code=code, reason=reason)))
+        """
+        Say goodbye. Raises `Gone` where the other side was quicker.
+        """
+        try:
+            goodbye = self._ws.send(CloseConnection(code=code, reason=reason))
+        except LocalProtocolError as err:
+            raise Gone from err
+        await self.send(goodbye)
 
 
 def frame(message: bytes) -> bytes:
@@ -218,3 +225,47 @@ def frame(message: bytes) -> bytes:
     if size < 2**16:
         return b'\x81\x7e' + size.to_bytes(2, 'big') + message
     return b'\x81\x7f' + size.to_bytes(8, 'big') + message
+
+
+class Outbox:
+    """
+    What waits to be sent on a socket: frames, and the code of its end.
+    """
+
+    _UNREAD = 10_000
+    """Messages that may wait for a client to read them, before it is dropped."""
+    _AT_ONCE = 100
+    """Messages that are sent together."""
+
+    def __init__(self) -> None:
+        self._in, self._out = trio.open_memory_channel[bytes | int](self._UNREAD)
+
+    def put(self, message: bytes | int) -> bool:
+        """
+        Returns whether there was room for it.
+        """
+        try:
+            self._in.send_nowait(message)
+        except trio.WouldBlock:
+            return False
+        return True
+
+    async def send(self, socket: WebSocket) -> None:
+        """
+        Send all that is put in, until the end. Raises `Gone`.
+        """
+        async for message in self._out:
+            frames: list[bytes] = []
+            code = message
+            while isinstance(code, bytes):
+                frames.append(code)
+                if len(frames) == self._AT_ONCE:
+                    break
+                try:
+                    code = self._out.receive_nowait()
+                except trio.WouldBlock:
+                    break
+            await socket.send(b''.join(frames))
+            if isinstance(code, int):
+                await socket.close(code)
+                return

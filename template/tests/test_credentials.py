@@ -24,6 +24,7 @@ from minipiker.brokers._daemon import brokerd_init, maybe_spawn_brokerd
 from minipiker.clearing import Order, open_brokerd_dialog, open_ems
 from minipiker.clearing.testing import mk_account, mk_order, wait_for
 from minipiker.data._daemon import maybe_spawn_datad
+from minipiker.data._sampling import open_sample_stream
 from minipiker.data.validate import _eps
 from minipiker.service import ServiceDied, find_service, open_pikerd
 from minipiker.service._liveness import actor_info
@@ -175,6 +176,35 @@ async def test_a_file_that_others_can_read_is_refused(
             assert names == [f'{broker}.main']
 
 
+async def test_only_brokerd_inherits_credentials(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: str,
+) -> None:
+    variable = f'{broker.upper()}_API_SECRET'
+    monkeypatch.setenv(f'{broker.upper()}_API_KEY', key)
+    monkeypatch.setenv(variable, secret)
+    async with (
+        open_simvenue(venue_env) as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+        open_sample_stream(1),
+        open_ems(f'btcusdt.spot.{broker}', 'paper'),
+        open_ems(f'btcusdt.spot.{broker}', 'live') as (_, _, _, accounts, _),
+        maybe_spawn_datad(broker),
+    ):
+        assert accounts == [f'{broker}.main']
+        pids = {it: task.process.pid for it, task in services.service_tasks.items()}
+        pids['the venue'] = venue.pid
+        assert len(pids) == 6, 'datad, brokerd, emsd, paperboi, samplerd and the venue'
+        holders = {
+            name
+            for name, pid in pids.items()
+            if variable in psutil.Process(pid).environ()
+        }
+        # main's write their titles over it
+        assert holders <= {f'brokerd.{broker}'}
+
+
 async def test_each_daemon_refuses_the_others_functions(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -193,8 +223,8 @@ async def test_each_daemon_refuses_the_others_functions(
     ):
         assert brokerd
         exposed = set((await brokerd.run(actor_info))['enable_modules'])
-        assert {name for name in exposed if not name.startswith('tractor.')} == {
-            'minipiker.brokers._daemon',
+        assert exposed == {
+        'minipiker.brokers._daemon',
             'minipiker.service._liveness',
             mod.__name__,
             *(f'{mod.__name__}.{name}' for name in mod._brokerd_mods),

@@ -98,6 +98,41 @@ async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
         assert services.service_tasks[info['name']].process.pid == info['pid']
 
 
+@pytest.mark.parametrize('how', ['killed', 'cancelled'])
+async def test_a_dead_daemon_leaves_nothing_in_pikerd(
+    tmp_path: Path,
+    broker: str,
+    how: str,
+) -> None:
+    def count() -> tuple[int, int]:
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        return tasks, psutil.Process().num_fds()
+
+    name = f'datad.{broker}'
+    counts: list[tuple[int, int]] = []
+    async with (
+        open_simvenue() as venue,
+        open_test_pikerd(tmp_path, url=venue.url) as services,
+    ):
+        for _ in range(4):
+            service: Any = None
+            with suppress(ServiceDied):
+                async with maybe_spawn_datad(broker):
+                    service = services.service_tasks[name]
+                    if how == 'killed':
+                        service.process.kill()
+                        await trio.sleep_forever()
+            await services.cancel_service(name)
+            await service.complete.wait()
+            with trio.fail_after(_soon):
+                # what was under way then comes to its end by and by
+                while counts and any(
+                    now > first for now, first in zip(count(), counts[0], strict=True)
+                ):
+                    await trio.lowlevel.checkpoint()
+            counts.append(count())
+
+
 @pytest.mark.parametrize(
     ('by', '_watch'),
     [

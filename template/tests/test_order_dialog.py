@@ -218,6 +218,21 @@ async def test_somebody_elses_order(open_live: OpenLive, mod: ModuleType) -> Non
         assert (there.order_id, there.state) == (placed.order_id, 'cancelled')
 
 
+@pytest.mark.parametrize('topic', ['orders', 'fills'])
+async def test_what_never_comes_is_asked_for(
+    topic: str,
+    open_live: OpenLive,
+    mod: ModuleType,
+) -> None:
+    async with open_live() as live, open_dialog(live, mod) as dialog:
+        await dialog.send('buy', 0.7)
+        await dialog.until('open')
+        await live.venue.misbehave('skip', topic=topic)
+        await live.trade_at(0.7)
+        *_, status = await dialog.until('closed')
+        assert status['filled'] == live.market.size(100)
+
+
 KINDS = {'': 0.9, 'lose_reply': 0.7, 'lose_request': 0.5}
 
 
@@ -246,8 +261,6 @@ async def trade_with(
     await dialog.send('buy', 0.9 * times, 200, oid=changed)
     while (await dialog.until('open'))[-1]['remaining'] != size(100):
         pass
-    if kind:  # an event that never comes is asked for
-        await venue.misbehave('skip', topic='orders')
     await dialog.live.trade_at(0.9 * times, 1000)
     await dialog.until('closed')
 

@@ -4,6 +4,8 @@ Naming a market, and searching for one.
 
 from __future__ import annotations
 
+import re
+import time
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -12,9 +14,8 @@ from types import ModuleType
 import pytest
 from msgspec.structs import asdict
 
-from minipiker.accounting import Asset, MktPair
+from minipiker.accounting import Asset, MktPair, unpack_fqme
 from minipiker.brokers import SymbolNotFound, open_cached_client
-from minipiker.data.feed import open_feed
 from minipiker.data.search import open_search
 from minipiker.testing import OpenSimVenue, Tree, open_test_pikerd
 
@@ -80,7 +81,8 @@ async def test_each_pair_leads_back_to_itself(
     broker: str,
 ) -> None:
     """
-    piker's symbology cache asks this of every pair.
+    piker's symbology cache asks this of every pair, and that the name be one that it
+    can take apart.
     """
     async with shared_tree(), open_cached_client(broker) as client:
         assets = await client.get_assets()
@@ -92,31 +94,66 @@ async def test_each_pair_leads_back_to_itself(
             assert mkt.bs_fqme == bs_fqme == pair.bs_fqme
             assert assets[mkt.src.name] == mkt.src
             assert assets[mkt.dst.name] == mkt.dst
+            assert unpack_fqme(mkt.fqme) == (broker, mkt.key, mkt.venue, mkt.expiry)
 
 
 async def test_a_name_that_is_no_market(shared_tree: Tree, mod: ModuleType) -> None:
     async with shared_tree():
-        with pytest.raises(SymbolNotFound, match='nosuch'):
-            await mod.get_mkt_info('nosuchmarket')
+        for name in ('nosuchmarket', 'no.such.market', 'no-such-market'):
+            with pytest.raises(SymbolNotFound, match=name):
+                await mod.get_mkt_info(name)
 
 
 async def test_a_market_that_is_listed_only_now(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
-    broker: str,
+    mod: ModuleType,
 ) -> None:
     async with (
         open_simvenue() as venue,
         open_test_pikerd(tmp_path, url=venue.url),
     ):
-        name = (await venue.markets())[0].name
-        await venue.delist(name)
-        with pytest.raises(Exception, match='SymbolNotFound'):
-            async with open_feed([f'{name}.{broker}']):
-                pass
-        await venue.list_market(name)
-        async with open_feed([f'{name}.{broker}']) as feed:
-            await feed.receive()
+        # a copy of one that the backend has already looked up
+        name = next(it.name for it in await venue.markets() if it.kind == 'future')
+        await mod.get_mkt_info(name)
+        later = f'{name[:-1]}{int(name[-1]) + 1}'
+        with pytest.raises(SymbolNotFound):
+            await mod.get_mkt_info(later)
+        await venue.list_market(later, like=name)
+        mkt, _ = await mod.get_mkt_info(later)
+        assert mkt.bs_mktid == later
+        assert await mod.get_mkt_info(mkt.fqme) == await mod.get_mkt_info(later)
+
+
+@pytest.mark.parametrize('kind', ['future', 'option'])
+async def test_a_market_that_has_expired(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    mod: ModuleType,
+    kind: str,
+) -> None:
+    """
+    Who reads an old ledger still has to know it, by either of its names.
+    """
+    async with open_simvenue(rate=0) as venue:
+        info = next(it for it in await venue.markets() if it.kind == kind)
+        async with open_test_pikerd(tmp_path / 'before', url=venue.url):
+            mkt, _ = await mod.get_mkt_info(info.name)
+        assert info.expiry
+        await venue.set_clock(info.expiry + 60_000)
+        assert info.name not in {it.name for it in await venue.markets()}
+        forget(mod)
+        async with open_test_pikerd(tmp_path / 'after', url=venue.url):
+            for form in (mkt.fqme, info.name):
+                again, _ = await mod.symbols.get_mkt_info.__wrapped__(form)
+                assert again == mkt
+
+
+def forget(mod: ModuleType) -> None:
+    """
+    What an actor that starts only now does not know.
+    """
+    mod.api._listed.__init__()
 
 
 async def test_search_answers_each_pattern_once(
@@ -131,3 +168,50 @@ async def test_search_answers_each_pattern_once(
         assert mkt.bs_fqme in matches
         assert await search(mkt.bs_fqme.upper()) == matches
         assert await search('no such market') == {}
+
+
+async def test_search_by_words(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    mod: ModuleType,
+    broker: str,
+) -> None:
+    async with (
+        open_simvenue(markets=2000, rate=0) as venue,
+        open_test_pikerd(tmp_path, url=venue.url),
+        open_cached_client(broker) as client,
+    ):
+        forget(mod)
+        markets = await venue.markets()
+        assert len(markets) >= 2000
+        options = [it for it in markets if it.kind == 'option']
+        # a whole name finds that market first, by its parts in any order
+        for option in (options[0], options[len(options) // 2], options[-1]):
+            for pattern in (
+                option.name,
+                option.name.lower(),
+                ' '.join(re.split(r'\W', option.name)[::-1]),
+            ):
+                best, *_ = (await client.search_symbols(pattern)).values()
+                assert best.bs_mktid == option.name, pattern
+
+        perp = next(it for it in markets if it.kind == 'perpetual')
+        base = perp.base.lower()
+        found = await client.search_symbols(pattern=f'{base} perp')
+        assert perp.name in {pair.bs_mktid for pair in found.values()}
+        perps = {it.name for it in markets if it.kind == 'perpetual'}
+        assert {pair.bs_mktid for pair in found.values()} <= perps
+        # one that has the words is better than one that has more beside them
+        best, *_ = (await client.search_symbols(base, limit=5)).values()
+        assert best.bs_mktid not in {it.name for it in options}
+        assert await client.search_symbols(f'{base} no-such') == {}
+        assert await client.search_symbols(' ') == {}
+
+        pairs = await client.get_mkt_pairs()
+        assert all(pairs[bs_fqme] is pair for bs_fqme, pair in found.items())
+
+        began = time.perf_counter()
+        for pattern in (base[0], f'{base} perp', options[-1].name, 'option'):
+            await client.search_symbols(pattern)
+        took = (time.perf_counter() - began) / 4
+        assert took < 0.1, 'it would be felt while typing'

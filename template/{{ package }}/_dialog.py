@@ -213,16 +213,15 @@ class AccountDialog:
     ) -> None:
         side: Side = 'buy' if msg.action == 'buy' else 'sell'
         while not flow.cancel_called:
-            deadline = self._api.now() + _valid_for
             try:
                 reply = await self._api.place(
-                    mkt, side, msg.size, msg.price, reqid, deadline
+                    mkt, side, msg.size, msg.price, reqid, _valid_for
                 )
             except OrderExpired as err:
                 log.warning('order %s: placing it again: %s', reqid, err)
             except ConnectionLost as err:
                 log.warning('order %s: asking for what became of it: %s', reqid, err)
-                if await self._was_placed(reqid, flow, mkt, deadline):
+                if await self._was_placed(reqid, flow, mkt):
                     return
             except Throttled:
                 raise
@@ -239,17 +238,12 @@ class AccountDialog:
         if not await self._flows.look_up(reqid, flow, mkt):
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
 
-    async def _was_placed(
-        self,
-        reqid: str,
-        flow: Flow,
-        mkt: MktPair,
-        deadline: float,
-    ) -> bool:
+    async def _was_placed(self, reqid: str, flow: Flow, mkt: MktPair) -> bool:
         """
         Whether an attempt whose reply was lost was carried out. If not, it never will
         be, or is refused then.
         """
+        deadline = trio.current_time() + _valid_for + _margin
         if await self._flows.look_up(reqid, flow, mkt):
             return True
         if self._api.traits.client_ids == 'ever':
@@ -259,7 +253,7 @@ class AccountDialog:
                 'the connection broke before the venue answered; it has no such order '
                 'yet, but may still come to it, so the order is not placed again'
             )
-        await trio.sleep(max(0, deadline + _margin - self._api.now()))
+        await trio.sleep_until(deadline)
         return await self._flows.look_up(reqid, flow, mkt)
 
     async def _edit(
@@ -279,9 +273,8 @@ class AccountDialog:
                 return
             with self._flows.editing(reqid, flow):
                 try:
-                    deadline = self._api.now() + _valid_for
                     size = msg.size - flow.replaced
-                    reply = await self._api.edit(order, size, msg.price, deadline)
+                    reply = await self._api.edit(order, size, msg.price, _valid_for)
                 except OrderExpired as err:
                     log.warning('order %s: changing it again: %s', reqid, err)
                 except ConnectionLost as err:

@@ -17,11 +17,13 @@ from typing import Literal
 import trio
 from msgspec.structs import replace
 
+from ._channels import Disconnected, Reconnected
 from ._config import NAME
 from ._orders import (
     Flow,
     OrderApi,
     Reply,
+    StatusName,
     VenueFill,
     VenueOrder,
     VenuePosition,
@@ -39,7 +41,7 @@ from ._piker import (
     SymbolNotFound,
     get_logger,
 )
-from ._session import Reconnected, insist
+from ._session import insist
 
 log = get_logger(f'{NAME}.orders')
 
@@ -49,7 +51,7 @@ _first_overlap: float = 3600
 """... and after a start, when only the ledger tells, from so many."""
 _doubt: float = 1
 """How long the rest of a story may be under way before the venue is asked for it..."""
-_probe: float = 60
+_probe: float = 10
 """... and how often, where there seems to be no rest."""
 _max_ended: int = 1024
 """Orders that are remembered when they are over."""
@@ -74,6 +76,8 @@ class Flows:
         self._books = books
         self._emit = emit
         self._replaces = api.traits.edit == 'replace'
+        self._trouble = ''
+        """Why the venue is out of reach, while it is."""
         self.positions: dict[str, BrokerdPosition] = {}
         """By fqme."""
         self._flows: dict[str, Flow] = {}
@@ -101,7 +105,10 @@ class Flows:
         """
         The flow of an order, be it a new one.
         """
-        return self._flows.setdefault(reqid, Flow())
+        flow = self._flows.setdefault(reqid, Flow())
+        if self._trouble:
+            self._emit_status(reqid, flow, 'pending', flow.size, self._trouble)
+        return flow
 
     def forget(self, reqid: str) -> None:
         """
@@ -135,8 +142,22 @@ class Flows:
                     await self._on_fills([event])
                 case VenuePosition():
                     await self._on_position(event)
+                case Disconnected(reason=reason):
+                    self._tell_trouble(reason)
                 case Reconnected():
                     await self.reconcile()
+                    self._tell_trouble('')
+
+    def _tell_trouble(self, reason: str) -> None:
+        """
+        Say of all orders that the venue is out of reach, or that it no longer is.
+        """
+        told, self._trouble = self._trouble, reason
+        for reqid, flow in self._flows.items():
+            if reason:
+                self._emit_status(reqid, flow, 'pending', flow.size, reason)
+            elif told and flow.is_open:
+                self.emit_open(reqid, flow)
 
     async def watch(self) -> None:
         """
@@ -411,7 +432,7 @@ class Flows:
         self,
         reqid: str,
         flow: Flow,
-        status: Literal['open', 'canceled', 'closed'],
+        status: StatusName,
         size: float,
         reason: str = '',
     ) -> None:

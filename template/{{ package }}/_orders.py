@@ -14,6 +14,7 @@ import pendulum
 from msgspec import field
 
 from . import _piker
+from ._channels import Disconnected, Reconnected
 from ._config import NAME, Traits
 from ._piker import (
     BrokerdError,
@@ -25,10 +26,10 @@ from ._piker import (
     Status,
     Struct,
 )
-from ._session import Reconnected
 
 Side = Literal['buy', 'sell']
 OrderState = Literal['open', 'filled', 'canceled']
+StatusName = Literal['pending', 'open', 'canceled', 'closed']
 
 
 class VenueOrder(Struct, frozen=True):
@@ -99,7 +100,7 @@ class Reply(Struct, frozen=True):
     fills: list[VenueFill]
 
 
-Event = VenueOrder | VenueFill | VenuePosition | Reconnected
+Event = VenueOrder | VenueFill | VenuePosition | Disconnected | Reconnected
 
 
 class OrderApi(Protocol):
@@ -120,11 +121,6 @@ class OrderApi(Protocol):
         What the venue tells of the account, unasked.
         """
 
-    def now(self) -> float:
-        """
-        The venue's clock, in epoch s.
-        """
-
     async def place(
         self,
         mkt: MktPair,
@@ -132,11 +128,11 @@ class OrderApi(Protocol):
         size: float,
         price: float,
         client_id: str,
-        valid_until: float,
+        valid_for: float,
     ) -> Reply:
         """
-        Place a limit order, of which the venue may hear until `valid_until` (its own
-        clock) and no later.
+        Place a limit order. Where venues can be told so, it is not carried out later
+        than `valid_for` seconds after it was sent.
         """
 
     async def edit(
@@ -144,7 +140,7 @@ class OrderApi(Protocol):
         order: VenueOrder,
         size: float,
         price: float,
-        valid_until: float,
+        valid_for: float,
     ) -> Reply:
         """
         Give an open order another size, in total, and another price. Where that makes
@@ -291,7 +287,7 @@ def check_order(mkt: MktPair, msg: BrokerdOrder, price_tick: Decimal) -> None:
 
 def mk_status(
     reqid: str,
-    status: Literal['open', 'canceled', 'closed'],
+    status: StatusName,
     account: str,
     *,
     price: float | None,

@@ -12,19 +12,19 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager as acm
 from functools import partial
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 import trio
 
+from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import NAME, Limits
 from ._connection import Connection, open_connection
-from ._errors import AuthError, ConnectionLost, NotConnected, Overrun, Throttled
+from ._errors import AuthError, ConnectionLost, NotConnected, Throttled
 from ._pacer import Pacer, Pool
-from ._piker import BrokerError, Struct, get_logger, open_nursery
+from ._piker import BrokerError, get_logger, open_nursery
 
 T = TypeVar('T')
-M = TypeVar('M')
 
 log = get_logger(f'{NAME}.session')
 
@@ -62,66 +62,12 @@ class Venue(Protocol):
         as a heartbeat, which is answered here.
         """
 
-    def mk_error(self, method: str, code: int, message: str, data: Any) -> BrokerError:
-        """
-        What a refusal stands for.
-        """
+    @property
+    def mk_error(self) -> Callable[[str, int, str, Any], BrokerError]:
+        """What a refusal stands for: of a method, by a code, a message and data."""
 
     def cost(self, method: str) -> tuple[str, float]:
-        """
-        The pool from which a request is paid, and how much.
-        """
-
-
-class Reconnected(Struct, frozen=True):
-    """
-    The connection is a new one: what the channel said in between is missing.
-    """
-
-
-class ChannelStream(trio.abc.ReceiveChannel[M | Reconnected], Generic[M]):
-    """
-    What a consumer reads: the messages of some channels, in order and complete, but
-    for the gaps that a `Reconnected` marks.
-    """
-
-    def __init__(self, channels: tuple[str, ...], max_unread: int) -> None:
-        self.channels = channels
-        self._max_unread = max_unread
-        self._send, self._receive = trio.open_memory_channel[M | Reconnected](
-            max_unread
-        )
-        self._error: BrokerError | None = None
-
-    def push(self, msg: M | Reconnected) -> None:
-        try:
-            self._send.send_nowait(msg)
-        except trio.WouldBlock:
-            names = ', '.join(self.channels)
-            self.fail(Overrun(f'{names}: more than {self._max_unread} messages unread'))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # nobody reads it any more
-
-    def fail(self, error: BrokerError) -> None:
-        """
-        Raise `error` in the consumer, after what it has not read yet.
-        """
-        self._error = self._error or error
-        self._send.close()
-
-    async def receive(self) -> M | Reconnected:
-        """
-        The next message. Raises `Overrun` where it is missing, and `BrokerError` where
-        there will be none.
-        """
-        try:
-            return await self._receive.receive()
-        except trio.EndOfChannel:
-            assert self._error
-            raise self._error from self._error.__cause__
-
-    async def aclose(self) -> None:
-        await self._receive.aclose()
+        """The pool from which a request is paid, and how much."""
 
 
 class Caller:
@@ -137,18 +83,17 @@ class Caller:
 
     async def call(self, method: str, result: type[T], /, **params: object) -> T:
         """
-        Make a request, and return its result; params that are None are left out.
+        Make a request, and return its result. Params that are None are left out, and
+        one that is a function is called when the request's turn has come.
 
         Raises `ConnectionLost`, or what the venue's refusal stands for.
         """
         pool, cost = self._venue.cost(method)
         await self._pacer.spend(pool, cost)
+        given = {name: it for name, it in params.items() if it is not None}
+        given |= {name: it() for name, it in given.items() if callable(it)}
         try:
-            return await self._connection.call(
-                method,
-                result,
-                {name: it for name, it in params.items() if it is not None},
-            )
+            return await self._connection.call(method, result, given)
         except Throttled as err:
             self._pacer.block(pool, err.pause)
             raise
@@ -167,8 +112,11 @@ class Session:
         self._pacer = Pacer(venue.pools)
         self._caller: Caller | None = None
         """While there is a connection."""
-        self._connected = trio.Event()
+        self.connected = trio.Event()
         self._last_error: Exception | None = None
+        """Why there is no connection."""
+        self._is_out = False
+        """Whether consumers have been told so."""
         self._bug: Exception | None = None
         self.closed = False
         self._streams: dict[str, list[ChannelStream[Any]]] = {}
@@ -224,7 +172,7 @@ class Session:
         with trio.move_on_after(self._limits.patience):
             while self._caller is None:
                 self._check()
-                await self._connected.wait()
+                await self.connected.wait()
             self._check()
             return self._caller
         raise NotConnected(
@@ -321,8 +269,9 @@ class Session:
                     holds = await self._venue.greet(caller)
                     await self._resubscribe(caller)
                     was_connected = True
+                    self._last_error, self._is_out = None, False
                     self._caller = caller
-                    self._connected.set()
+                    self.connected.set()
                     await self._stay(caller, holds)
             except* Exception as errors:
                 error = _gravest(errors)
@@ -338,6 +287,11 @@ class Session:
                 ):
                     raise error
                 raise BrokerError(f'no connection to {self._url}: {error}') from error
+            if self._last_error and not self._is_out:
+                # most connections are made again at once, and nobody need know
+                self._is_out = True
+                for stream in self._consumers():
+                    stream.push(Disconnected(str(error) or repr(error)))
             self._last_error = error
             # pauses grow for as long as no connection lasts
             if trio.current_time() - since > self._limits.stable:
@@ -383,12 +337,12 @@ class Session:
         if caller is self._caller:
             self._caller = None
             # nobody waits for one that is set
-            if self._connected.is_set():
-                self._connected = trio.Event()
+            if self.connected.is_set():
+                self.connected = trio.Event()
 
     def _fail(self, error: Exception) -> None:
         self._bug = error
-        self._connected.set()
+        self.connected.set()
         for stream in self._consumers():
             broken = BrokerError(f'{NAME} broke: {error!r}')
             broken.__cause__ = error
@@ -400,10 +354,7 @@ class Session:
         """
         self.closed = True
         self._caller = None
-        self._connected.set()
-
-    async def wait_connected(self) -> None:
-        await self._connected.wait()
+        self.connected.set()
 
 
 @acm
@@ -415,7 +366,7 @@ async def open_session(url: str, venue: Venue) -> AsyncIterator[Session]:
     session = Session(url, venue)
     async with open_nursery() as tn:
         tn.start_soon(session.run)
-        await session.wait_connected()
+        await session.connected.wait()
         try:
             yield session
         finally:

@@ -47,6 +47,41 @@ async def page_through(get_page: GetPage[T], start: int) -> AsyncIterator[list[T
     log.error('after %d pages, up to %d, the venue has more', _max_pages, start)
 
 
+class Timed(Protocol):
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def timestamp(self) -> int: ...
+
+
+Event = TypeVar('Event', bound=Timed)
+
+
+async def merge_pages(
+    get_pages: Callable[[int], Awaitable[list[tuple[list[Event], bool]]]],
+    start_ms: int,
+) -> AsyncIterator[list[Event]]:
+    """
+    Several histories as one, ascending by time, each event once. `get_pages()` returns
+    for each the first page from a time on, and whether there are more.
+    """
+
+    async def get_page(start_ms: int) -> tuple[list[Event], int | None]:
+        pages = await get_pages(start_ms)
+        found = {it.key: it for page, _ in pages for it in page}
+        events = sorted(found.values(), key=lambda it: it.timestamp)
+        ends = [page[-1].timestamp for page, has_more in pages if page and has_more]
+        if not ends:
+            return events, None
+        # of its last ms a page may lack some, but for one that is full of that alone
+        end = max(min(ends), start_ms + 1)
+        return [it for it in events if it.timestamp < end], end
+
+    async for page in page_through(get_page, start_ms):
+        yield page
+
+
 class PublicTrade(Protocol):
     @property
     def trade_id(self) -> str: ...

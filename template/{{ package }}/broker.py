@@ -13,6 +13,7 @@ import tractor
 from msgspec import convert
 from msgspec.structs import asdict
 
+from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import Credentials
 from ._dialog import control_orders
 from ._errors import OrderRejected
@@ -26,7 +27,6 @@ from ._orders import (
     VenuePosition,
 )
 from ._piker import MktPair, context
-from ._session import ChannelStream, Reconnected
 from .api import CURRENCIES, Client, get_client
 from .messages import Changes, Message, Order, OrderReply, Pair, Position, UserTrade
 from .symbols import cache_contract
@@ -65,9 +65,6 @@ class Orders:
         self.traits = client.traits
         self.events = read_events(msgs)
 
-    def now(self) -> float:
-        return self._client.now_ms() / 1000
-
     async def place(
         self,
         mkt: MktPair,
@@ -75,7 +72,7 @@ class Orders:
         size: float,
         price: float,
         client_id: str,
-        valid_until: float,
+        valid_for: float,
     ) -> Reply:
         reply = await self._client.place(
             side,
@@ -83,7 +80,7 @@ class Orders:
             size,
             price=price,
             label=client_id,
-            valid_until=int(valid_until * 1000),
+            valid_for=valid_for,
         )
         return mk_reply(reply)
 
@@ -92,10 +89,10 @@ class Orders:
         order: VenueOrder,
         size: float,
         price: float,
-        valid_until: float,
+        valid_for: float,
     ) -> Reply:
         reply = await self._client.edit(
-            order.order_id, size, price, valid_until=int(valid_until * 1000)
+            order.order_id, size, price, valid_for=valid_for
         )
         return mk_reply(reply)
 
@@ -155,7 +152,7 @@ async def read_events(msgs: ChannelStream[Message]) -> AsyncIterator[Event]:
     """
     async for msg in msgs:
         match msg:
-            case Reconnected():
+            case Disconnected() | Reconnected():
                 yield msg
             case Changes():
                 for trade in msg.trades:

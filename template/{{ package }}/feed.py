@@ -14,9 +14,9 @@ import numpy as np
 import trio
 
 from ._bars import Frame, build_seconds, mk_bars, mk_frame, mk_ms
+from ._channels import Mark, Reconnected
 from ._config import NAME
 from ._piker import DataUnavailable, FeedInit, MktPair, open_cached_client
-from ._session import Reconnected
 from ._ticks import mk_first_quote, mk_l1_ticks, mk_quote, mk_trade_ticks
 from ._trades import Tape
 from .api import Client
@@ -47,20 +47,14 @@ async def stream_quotes(
     async with send_chan, open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
         instrument = pair.instrument_name
-        # not `.raw`, for which a client has to log in
-        channels = f'trades.{instrument}.100ms', f'quote.{instrument}'
-        async with client.open_channel(*channels) as msgs:
+        async with client.open_channel(*mk_channels(instrument)) as msgs:
             ticker = await client.get_ticker(instrument)
             tape = mk_tape(client, instrument)
             # what comes after the newest is streamed, or else fetched
             await tape.begin()
             first_quote = mk_first_quote(
                 mkt,
-                mk_l1_ticks(
-                    ticker.timestamp,
-                    bid=(ticker.best_bid_price, ticker.best_bid_amount),
-                    ask=(ticker.best_ask_price, ticker.best_ask_amount),
-                ),
+                mk_quote_ticks(ticker),
                 time_ms=ticker.timestamp,
                 # nobody may have traded in it yet
                 last=ticker.last_price or ticker.mark_price or 0.0,
@@ -72,9 +66,16 @@ async def stream_quotes(
                 await send_chan.send({mkt.bs_fqme: mk_quote(mkt, ticks)})
 
 
+def mk_channels(instrument: str) -> tuple[str, str]:
+    """
+    Those of a market's trades and quotes. Not `.raw`, for which a client has to log in.
+    """
+    return f'trades.{instrument}.100ms', f'quote.{instrument}'
+
+
 async def stream_ticks(
     tape: Tape[Trade],
-    msgs: AsyncIterable[Message | Reconnected],
+    msgs: AsyncIterable[Message | Mark],
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """
     The ticks of each message of a market's channels. Trades that the stream left out,
@@ -83,11 +84,7 @@ async def stream_ticks(
     async for msg in msgs:
         match msg:
             case Quote():
-                if ticks := mk_l1_ticks(
-                    msg.timestamp,
-                    bid=(msg.best_bid_price, msg.best_bid_amount),
-                    ask=(msg.best_ask_price, msg.best_ask_amount),
-                ):
+                if ticks := mk_quote_ticks(msg):
                     yield ticks
             case list():
                 async for run in tape.take(msg):
@@ -95,6 +92,14 @@ async def stream_ticks(
             case Reconnected():
                 async for run in tape.resume():
                     yield mk_trade_ticks(run)
+
+
+def mk_quote_ticks(quote: Quote) -> list[dict[str, Any]]:
+    return mk_l1_ticks(
+        quote.timestamp,
+        bid=(quote.best_bid_price, quote.best_bid_amount),
+        ask=(quote.best_ask_price, quote.best_ask_amount),
+    )
 
 
 async def replay_trades(

@@ -101,7 +101,9 @@ class TransactionLedger:
     def norm_trade(self, tid: str, record: dict[str, Any]) -> Transaction | None:
         if self.account == 'paper':  # the paper engine's records are transactions
             return Transaction(**{**record, 'dt': pendulum.parse(record['dt'])})
-        txn: Transaction | None = self.mod.norm_trade(tid, record, {})
+        txn: Transaction | None = self.mod.norm_trade(
+            tid, record, pairs={}, symcache=None
+        )
         return txn
 
     def iter_newest(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -15,13 +15,12 @@ import tractor
 import trio
 from msgspec import Struct
 
+from .._spawn import tell_of_spawns
 from .._tractor import (
     actor_process,
     actor_uid,
     collapse,
-    has_living_child,
     open_nursery,
-    tell_of_spawns,
     unregister_actor,
     wait_for_actor,
     wait_for_result,
@@ -50,14 +49,51 @@ class Service(Struct, kw_only=True):
     """Set when the process is gone and its name free again."""
 
 
+class Actors:
+    """
+    The actors that `pikerd` starts, in the place of a `tractor.ActorNursery`: that one
+    keeps a task for each of its children until they have all ended, and daemons come
+    and go. So each gets one of its own.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._processes: dict[tuple[str, str], trio.Process] = {}
+
+    async def start_actor(self, name: str, **kwargs: Any) -> tractor.Portal:
+        """
+        As `tractor.ActorNursery.start_actor()`.
+        """
+        portal: tractor.Portal = await self._nursery.start(self._hold, name, kwargs)
+        return portal
+
+    def take_process(self, portal: tractor.Portal) -> trio.Process:
+        """
+        The process of an actor that was just started.
+        """
+        return self._processes.pop(actor_uid(portal))
+
+    async def _hold(
+        self,
+        name: str,
+        kwargs: dict[str, Any],
+        task_status: TaskStatus[tractor.Portal],
+    ) -> None:
+        async with tractor.open_nursery() as actor_n:
+            portal = await actor_n.start_actor(name, **kwargs)
+            process = actor_process(actor_n, portal)
+            self._processes[actor_uid(portal)] = process
+            task_status.started(portal)
+            await process.wait()
+
+
 class Services:
     """
     The services of this process. State of the actor `pikerd` alone, hence on the
     class: everywhere else `actor_n` does not exist.
     """
 
-    actor_n: ClassVar[Any]
-    """The `tractor.ActorNursery` that all daemon-actors are children of."""
+    actor_n: ClassVar[Actors]
     service_n: ClassVar[trio.Nursery]
     service_tasks: ClassVar[dict[str, Service]] = {}
     locks: ClassVar[defaultdict[str, trio.Lock]] = defaultdict(trio.Lock)
@@ -69,14 +105,14 @@ class Services:
         """
         Let this actor have daemons of its own, which end with the block.
         """
-        async with tractor.open_nursery() as cls.actor_n:
+        async with open_nursery() as actor_tn:
+            cls.actor_n = Actors(actor_tn)
             async with open_nursery() as cls.service_n:
                 yield
                 await cls.wait_for_spawns()
                 cls.service_n.cancel_scope.cancel()
-            if has_living_child(cls.actor_n):
-                # it was being started just then, and is in nobody's care
-                await cls.actor_n.cancel()
+            # what was being started just then is in nobody's care
+            actor_tn.cancel_scope.cancel()
 
     @classmethod
     async def start_once(
@@ -202,7 +238,7 @@ class Services:
     ) -> None:
         service = Service(
             portal=portal,
-            process=actor_process(cls.actor_n, portal),
+            process=cls.actor_n.take_process(portal),
             cancel_scope=trio.CancelScope(),
             complete=trio.Event(),
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 import tractor
 
 from .. import config
+from .._gate import get_key
 from .._tractor import Addr, find_actor
 from ..brokers import __brokers__
 
@@ -47,13 +48,15 @@ def _addr_file() -> Path:
 @cm
 def publish_registry(addr: Addr) -> Iterator[None]:
     """
-    Let other processes find this project's `pikerd` while the block runs.
+    Let other processes find this project's `pikerd` while the block runs, and get in:
+    those of the same user, who alone can read the file.
     """
     host, port = addr
     file = _addr_file()
-    content = f'{host} {port} {os.getpid()}'
+    content = f'{host} {port} {os.getpid()} {get_key().hex()}'
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f'.{file.name}.{os.getpid()}')
+    aside.touch(mode=0o600)
     aside.write_text(content)
     aside.replace(file)  # in one step: nobody reads half of it
     try:
@@ -73,7 +76,7 @@ def find_registry() -> Addr | None:
     except OSError:
         return None
     try:
-        host, port, pid = content.split()
+        host, port, pid, _ = content.split()
         os.kill(int(pid), 0)
         with socket.create_connection((host, int(port)), timeout=1):
             return host, int(port)
@@ -88,3 +91,16 @@ def _remove(file: Path, content: str) -> None:
     with suppress(FileNotFoundError):
         if file.read_text() == content:  # and not that of the next one
             file.unlink()
+
+
+def find_key(addr: Addr) -> bytes:
+    """
+    What the `pikerd` at `addr` lets one in by.
+    """
+    try:
+        host, port, _, key = _addr_file().read_text().split()
+    except (OSError, ValueError):
+        raise ConnectionError('there is no pikerd, or none of this user') from None
+    if (host, int(port)) != addr:
+        raise ConnectionError(f'the pikerd of this user is not at {addr}')
+    return bytes.fromhex(key)

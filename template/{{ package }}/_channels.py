@@ -1,0 +1,74 @@
+"""
+What consumers of the venue's channels read.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import trio
+
+from ._errors import Overrun
+from ._piker import BrokerError, Struct
+
+M = TypeVar('M')
+
+
+class Disconnected(Struct, frozen=True):
+    """
+    The venue is out of reach; there will be a `Reconnected`.
+    """
+
+    reason: str
+
+
+class Reconnected(Struct, frozen=True):
+    """
+    The connection is a new one: what the channel said in between is missing.
+    """
+
+
+Mark = Disconnected | Reconnected
+
+
+class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
+    """
+    What a consumer reads: the messages of some channels, in order and complete, but
+    for the gaps that a `Reconnected` marks.
+    """
+
+    def __init__(self, channels: tuple[str, ...], max_unread: int) -> None:
+        self.channels = channels
+        self._max_unread = max_unread
+        self._send, self._receive = trio.open_memory_channel[M | Mark](max_unread)
+        self._error: BrokerError | None = None
+
+    def push(self, msg: M | Mark) -> None:
+        try:
+            self._send.send_nowait(msg)
+        except trio.WouldBlock:
+            names = ', '.join(self.channels)
+            self.fail(Overrun(f'{names}: more than {self._max_unread} messages unread'))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # nobody reads it any more
+
+    def fail(self, error: BrokerError) -> None:
+        """
+        Raise `error` in the consumer, after what it has not read yet.
+        """
+        self._error = self._error or error
+        self._send.close()
+
+    async def receive(self) -> M | Mark:
+        """
+        The next message. Raises `Overrun` where it is missing, and `BrokerError` where
+        there will be none.
+        """
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            assert self._error
+            raise self._error from self._error.__cause__
+
+    async def aclose(self) -> None:
+        await self._receive.aclose()

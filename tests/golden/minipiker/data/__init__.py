@@ -1,3 +1,0 @@
-"""
-Market data: live feeds, history, symbol search, and the actors that serve them.
-"""

@@ -1,0 +1,250 @@
+"""
+The backend's workbench: see it stream, search, load history and run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from typing import Annotated, Any
+
+import pendulum
+import trio
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from simvenue.process import wait_for_eof
+
+from ._session import LoglevelOption, VenueOption, full, run
+from ._terminal import cell, console, draw, fail, plain, say
+from ._tractor import open_nursery, registry_addr
+from .brokers import __brokers__
+from .clearing import cli as clearing_cli
+from .data._daemon import maybe_spawn_datad
+from .data._sampling import maybe_spawn_samplerd, open_sample_stream
+from .data.feed import Feed, open_feed
+from .data.search import open_search
+from .data.tsp import load_history
+from .service import find_service, maybe_open_pikerd
+from .service._daemon import list_services
+from .service._liveness import ActorInfo, actor_info
+
+app = typer.Typer(
+    help='Run deribit2 on a small piker, against a simulated venue.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(clearing_cli.app)
+
+(_broker,) = __brokers__
+
+
+@app.command()
+def pikerd(
+    until_eof: Annotated[
+        bool, typer.Option('--until-eof', help='End when stdin does, too.')
+    ] = False,
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'info',
+) -> None:
+    """
+    Run the root of the actor tree, for the other commands to join, until Ctrl-C.
+    """
+    run(partial(_pikerd, until_eof), venue, loglevel)
+
+
+async def _pikerd(until_eof: bool) -> None:
+    async with maybe_open_pikerd() as root:
+        if root is not None:
+            fail('a pikerd is running already')
+    host, port = registry_addr()
+    say(f'pikerd of {_broker} at {host}:{port}, pid {os.getpid()}')
+    wait = wait_for_eof if until_eof else trio.sleep_forever
+    await wait()
+
+
+@app.command()
+def quotes(
+    symbols: Annotated[list[str], typer.Argument(help='Such as btcusdt, ethusdt.perp')],
+    count: Annotated[int, typer.Option(help='End after so many quotes; 0: never')] = 0,
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'warning',
+) -> None:
+    """
+    Show live quotes: a table on a terminal, a line a trade elsewhere.
+    """
+    run(partial(_quotes, [full(s) for s in symbols], count), venue, loglevel)
+
+
+async def _quotes(fqmes: list[str], count: int) -> None:
+    async with open_feed(fqmes) as feed:
+        if not console.is_terminal:
+            await _print_trades(feed, count)
+            return
+        rows = {fqme: dict(quote) for fqme, quote in feed.quotes.items()}
+        for row in rows.values():
+            _update_row(row, row)
+        seen = 0
+
+        async def redraw() -> None:
+            async with open_sample_stream(0.25) as steps:
+                async for _ in steps:
+                    live.update(_quotes_table(feed, rows, seen), refresh=True)
+
+        table = _quotes_table(feed, rows, 0)
+        with Live(table, console=console, auto_refresh=False) as live:
+            async with open_nursery() as tn:
+                tn.start_soon(redraw)
+                async for msg in feed:
+                    for fqme, quote in msg.items():
+                        _update_row(rows[fqme], quote)
+                        seen += 1
+                    if count and seen >= count:
+                        break
+                tn.cancel_scope.cancel()
+
+
+async def _print_trades(feed: Feed, count: int) -> None:
+    seen = 0
+    async for msg in feed:
+        for fqme, quote in msg.items():
+            for tick in quote['ticks']:
+                if tick['type'] == 'trade':
+                    when = pendulum.from_timestamp(tick['time']).isoformat()
+                    say(when, fqme, tick['price'], tick['size'])
+            seen += 1
+        if count and seen >= count:
+            return
+
+
+def _update_row(row: dict[str, Any], quote: dict[str, Any]) -> None:
+    for tick in quote['ticks']:
+        match tick:
+            case {'type': 'trade', 'price': price, 'size': size}:
+                row |= {'last': price, 'size': size}
+                row['trades'] = row.get('trades', 0) + 1
+            case {'type': 'bid' | 'ask' as side, 'price': price, 'size': size}:
+                row |= {side: price, f'{side[0]}size': size}
+    row['broker_ts'] = quote['broker_ts']
+
+
+def _quotes_table(feed: Feed, rows: dict[str, dict[str, Any]], seen: int) -> Table:
+    table = Table(caption=f'{seen} quotes · Ctrl-C to end')
+    table.add_column('market')
+    for column in ('last', 'size', 'bid size', 'bid', 'ask', 'ask size'):
+        table.add_column(column, justify='right')
+    table.add_column('trades', justify='right')
+    table.add_column('age', justify='right')
+    for fqme, row in rows.items():
+        mkt = feed.mkts[fqme]
+        prices, sizes = mkt.price_tick_digits, mkt.size_tick_digits
+        table.add_row(
+            cell(fqme),
+            _number(row.get('last'), prices, 'bold'),
+            _number(row.get('size'), sizes),
+            _number(row.get('bsize'), sizes),
+            _number(row.get('bid'), prices, 'green'),
+            _number(row.get('ask'), prices, 'red'),
+            _number(row.get('asize'), sizes),
+            cell(row.get('trades', 0)),
+            cell(f'{max(0.0, time.time() - row["broker_ts"]):.1f} s'),
+        )
+    return table
+
+
+def _number(value: float | None, digits: int, style: str = '') -> Text:
+    return cell('' if value is None else f'{value:,.{digits}f}', style)
+
+
+@app.command()
+def search(
+    pattern: Annotated[str, typer.Argument(help='Part of a symbol')],
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'warning',
+) -> None:
+    """
+    List the markets that match a pattern.
+    """
+    run(partial(_search, pattern), venue, loglevel)
+
+
+async def _search(pattern: str) -> None:
+    async with open_search(_broker) as find:
+        matches = await find(pattern)
+    if not matches:
+        fail(f'no market matches {pattern!r}')
+    for bs_fqme in matches:
+        say(f'{bs_fqme}.{_broker}')
+
+
+@app.command()
+def history(
+    symbol: Annotated[str, typer.Argument(help='Such as btcusdt')],
+    timeframe: Annotated[int, typer.Option(help='Seconds a bar')] = 60,
+    count: Annotated[int, typer.Option(min=1, help='Bars')] = 120,
+    venue: VenueOption = None,
+    loglevel: LoglevelOption = 'warning',
+) -> None:
+    """
+    Draw a market's latest bars.
+    """
+    run(partial(_history, full(symbol), timeframe, count), venue, loglevel)
+
+
+async def _history(fqme: str, timeframe: int, count: int) -> None:
+    import plotext  # takes a while, and nothing else needs it
+
+    bars = await load_history(fqme, timeframe, count)
+    plotext.date_form('d/m/Y H:M:S')
+    plotext.plotsize(console.width, min(24, console.height))
+    plotext.candlestick(
+        plotext.datetimes_to_string(
+            [pendulum.from_timestamp(epoch) for epoch in bars['time']]
+        ),
+        {
+            name.title(): bars[name].tolist()
+            for name in ('open', 'close', 'high', 'low')
+        },
+    )
+    plotext.title(f'{plain(fqme)}, {bars.size} bars of {timeframe} s')
+    draw(Text.from_ansi(plotext.build()))
+
+
+@app.command()
+def tree(venue: VenueOption = None, loglevel: LoglevelOption = 'warning') -> None:
+    """
+    Show the actor tree: every actor's pid, and the modules that others may call.
+    """
+    run(_tree, venue, loglevel)
+
+
+async def _tree() -> None:
+    async with maybe_open_pikerd() as root:
+        if root is None:  # a tree of our own: show it with the data path up
+            async with maybe_spawn_datad(_broker), maybe_spawn_samplerd():
+                pass
+            info, services = await actor_info(), await list_services()
+        else:
+            info, services = await root.run(actor_info), await root.run(list_services)
+
+        branch = Tree(_describe(info))
+        for name in services:
+            async with find_service(name) as portal:
+                if portal is not None:
+                    branch.add(_describe(await portal.run(actor_info)))
+    draw(branch)
+
+
+def _describe(info: ActorInfo) -> Text:
+    lines = [Text.assemble(cell(info['name'], 'bold'), cell(f' pid {info["pid"]}'))]
+    lines += [cell(name, 'dim') for name in info['enable_modules']]
+    return Text('\n').join(lines)
+
+
+def main() -> None:
+    app(prog_name='python -m minipiker')
