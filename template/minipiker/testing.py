@@ -90,8 +90,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """
     if config.getoption('--venue') and not config.getoption('--symbol'):
         raise pytest.UsageError(
-            '--venue needs a market of that venue that trades often: type --symbol, and '
-            'what `minipiker search` calls it'
+            '--venue needs a market of that venue that trades often: '
+            'type --symbol and its name, as `minipiker search` shows it'
         )
     python: str | None = config.getoption('--piker')
     if not python:
@@ -164,9 +164,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if skipped:
         terminalreporter.section('not run')
     for reason, tests in skipped.items():
-        terminalreporter.line(f'{tests.total()} × {reason}')
+        terminalreporter.line(f'{tests.total()} x {reason}')
         for test, count in tests.items():
-            terminalreporter.line(f'    {test}' + (f' × {count}' if count > 1 else ''))
+            terminalreporter.line(f'    {test}' + (f' x {count}' if count > 1 else ''))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -177,8 +177,10 @@ async def test_a_file_that_others_can_read_is_refused(
 
 
 async def test_only_brokerd_inherits_credentials(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    fqme: str,
     broker: str,
 ) -> None:
     variable = f'{broker.upper()}_API_SECRET'
@@ -188,8 +190,8 @@ async def test_only_brokerd_inherits_credentials(
         open_simvenue(venue_env) as venue,
         open_test_pikerd(tmp_path, url=venue.url) as services,
         open_sample_stream(1),
-        open_ems(f'btcusdt.spot.{broker}', 'paper'),
-        open_ems(f'btcusdt.spot.{broker}', 'live') as (_, _, _, accounts, _),
+        open_ems(fqme, 'paper'),
+        open_ems(fqme, 'live') as (_, _, _, accounts, _),
         maybe_spawn_datad(broker),
     ):
         assert accounts == [f'{broker}.main']

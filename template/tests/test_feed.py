@@ -161,7 +161,7 @@ async def test_a_slow_consumer_misses_nothing(
     mod: ModuleType,
 ) -> None:
     async with (
-        open_market(open_simvenue(rate=1000), tmp_path, mod) as (venue, market),
+        open_market(open_simvenue(rate=1000), tmp_path, mod) as (_, market),
         open_feed([market.fqme]) as feed,
     ):
         fqme = market.fqme
@@ -221,7 +221,7 @@ async def test_times_are_the_venues(
 ) -> None:
     an_hour_ago = int(time.time() - 3600) * 1000
     async with (
-        open_market(open_simvenue(epoch=an_hour_ago), tmp_path, mod) as (venue, market),
+        open_market(open_simvenue(epoch=an_hour_ago), tmp_path, mod) as (_, market),
         open_feed([market.fqme]) as feed,
     ):
         fqme = market.fqme

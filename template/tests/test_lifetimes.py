@@ -100,6 +100,7 @@ async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
 
 @pytest.mark.parametrize('how', ['killed', 'cancelled'])
 async def test_a_dead_daemon_leaves_nothing_in_pikerd(
+    session_venue: Venue,
     tmp_path: Path,
     broker: str,
     how: str,
@@ -110,10 +111,7 @@ async def test_a_dead_daemon_leaves_nothing_in_pikerd(
 
     name = f'datad.{broker}'
     counts: list[tuple[int, int]] = []
-    async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url) as services,
-    ):
+    async with open_test_pikerd(tmp_path, url=session_venue.url) as services:
         for _ in range(4):
             service: Any = None
             with suppress(ServiceDied):

@@ -46,7 +46,9 @@ class Session:
         self.services = services
         self.market = market
 
-    def order(self, action: str, times: float, steps: int = 100, **fields: Any) -> Order:
+    def order(
+        self, action: str, times: float, steps: int = 100, **fields: Any
+    ) -> Order:
         """
         One at so many times the market's price, of so many of the smallest sizes.
         """

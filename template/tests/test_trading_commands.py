@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from minipiker.clearing.testing import mk_account
 from minipiker.cli import app
 from minipiker.testing import (
     Market,
@@ -87,7 +86,8 @@ def test_what_goes_wrong_is_one_line(
     reason: str,
 ) -> None:
     off_tick = market.price(0.5) + float(market.mkt.price_tick) / 4
-    done = run(*command.format(fqme=fqme, size=market.size(1), off_tick=off_tick).split())
+    args = command.format(fqme=fqme, size=market.size(1), off_tick=off_tick)
+    done = run(*args.split())
     assert done.returncode == 1
     assert re.fullmatch(r'error: .+\n', done.stderr), done.stderr
     assert reason in done.stderr
