@@ -37,7 +37,8 @@ import tomli_w
 import trio
 
 import simvenue.process
-from simvenue.process import Controls, SimVenue
+from simvenue.client import Controls
+from simvenue.process import SimVenue
 
 from ._session import full
 from .accounting import MktPair

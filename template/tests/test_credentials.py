@@ -226,7 +226,7 @@ async def test_each_daemon_refuses_the_others_functions(
         assert brokerd
         exposed = set((await brokerd.run(actor_info))['enable_modules'])
         assert exposed == {
-        'minipiker.brokers._daemon',
+            'minipiker.brokers._daemon',
             'minipiker.service._liveness',
             mod.__name__,
             *(f'{mod.__name__}.{name}' for name in mod._brokerd_mods),

@@ -177,10 +177,13 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
                 await session.run(todo)
             books = await live.venue.account('simkey')
             position = sum(
-                fill.amount if fill.side == 'buy' else -fill.amount for fill in books.fills
+                fill.amount if fill.side == 'buy' else -fill.amount
+                for fill in books.fills
             )
             async with open_ems(mod.name, 'live') as (_, stream, pps, _, dialogs):
-                told = sum(pp.size for by_fqme in pps.values() for pp in by_fqme.values())
+                told = sum(
+                    pp.size for by_fqme in pps.values() for pp in by_fqme.values()
+                )
                 # what the last fills come to may be on its way; it is the one market
                 with trio.fail_after(60):
                     while told != pytest.approx(position):

@@ -135,8 +135,9 @@ def test_pikerd_is_killed_as_a_command_takes_its_leave(fqme: str) -> None:
 @pytest.mark.usefixtures('shared_pikerd')
 @pytest.mark.parametrize('command', ['quotes {}', 'search {}', 'tree'])
 def test_who_reads_its_output_has_enough(session_venue: Venue, command: str) -> None:
+    args = command.format(session_venue.symbol).split()
     with subprocess.Popen(
-        [sys.executable, '-m', 'minipiker', *command.format(session_venue.symbol).split()],
+        [sys.executable, '-m', 'minipiker', *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
