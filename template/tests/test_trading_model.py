@@ -73,14 +73,11 @@ class Session:
         Do all steps, and see that each order is what it is at the venue. Then cancel
         what is left and wait for the end of every order.
         """
+        broker = self.live.market.mkt.broker
         while todo or set(self.sent) != set(self.ended):
             try:
                 async with (
-                    open_ems(self.live.market.mkt.broker, 'live') as (
-                        client,
-                        stream,
-                        *_,
-                    ),
+                    open_ems(broker, 'live') as (client, stream, *_),
                     trio.open_nursery() as tn,
                 ):
                     tn.start_soon(self.listen, stream)

@@ -75,7 +75,8 @@ async def open_brokerd_dialog(
 
     Raises `ServiceDied` when the daemon dies.
     """
-    if exec_mode == 'live' and hasattr(brokermod, 'open_trade_dialog'):
+    # one that says it trades and cannot is an error: not to be taken for paper
+    if exec_mode == 'live' and getattr(brokermod, '_brokerd_mods', []):
         async with (
             _open_brokerd(brokermod, portal, loglevel) as brokerd,
             brokerd.open_context(brokermod.open_trade_dialog) as (ctx, first),

@@ -43,7 +43,7 @@ AccountOption = Annotated[
 @app.command()
 def order(
     action: Annotated[Action, typer.Argument()],
-    symbol: Annotated[str, typer.Argument(help='Such as btcusdt, ethusdt.perp')],
+    symbol: Annotated[str, typer.Argument(help='As `search` shows it')],
     size: Annotated[float, typer.Argument(help='How much of the dst asset')],
     price: Annotated[
         float | None,
