@@ -16,6 +16,8 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from minipiker.clearing.cli import _order
+from minipiker.clearing.testing import OpenLive
 from minipiker.cli import app
 from minipiker.testing import (
     Market,
