@@ -20,7 +20,13 @@ from msgspec.structs import replace
 from minipiker.clearing import Order, OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
 from minipiker.clearing._paperboi import paperboi_init
-from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
+from minipiker.clearing.testing import (
+    mk_order,
+    order_of,
+    responses,
+    until_over,
+    wait_for,
+)
 from minipiker.service import ServiceDied, Services, find_service
 from minipiker.service._liveness import actor_info
 from minipiker.testing import (
@@ -267,6 +273,23 @@ if __name__ == '__main__':
         order = mk_order(market.fqme, 'buy', market.price(1.5), size)
         await client.send(order)
         assert (await responses(stream, order.oid))[-1] == 'closed'
+
+
+async def test_a_client_may_send_before_it_reads(
+    shared_tree: Tree,
+    broker: str,
+) -> None:
+    """
+    More than may be under way, in either direction.
+    """
+    fqme = f'btcusdt.spot.{broker}'
+    async with shared_tree(), open_ems(broker, 'paper') as (client, stream, *_):
+        sent = [mk_order(fqme, 'buy', 1_000, 1, account='other') for _ in range(100)]
+        with trio.fail_after(60):
+            for order in sent:
+                await client.send(order)
+            told = await until_over(stream, *(order.oid for order in sent))
+        assert all(it == ['pending', 'error'] for it in told.values())
 
 
 def test_the_engine_is_spawned_as_the_backend_asks(
