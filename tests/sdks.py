@@ -18,6 +18,9 @@ SDKS = {
     'nasty': 'nasty_sdk:Client',
 }
 
+# What is generated of the proxy, and the backend's name for it.
+PROXY = ('_asyncio.py', '_config.py.jinja', '_events.py', '_proxy.py.jinja')
+
 NASTY = '''
 from __future__ import annotations
 
@@ -198,7 +201,7 @@ def written(sdks: dict[str, Wrapped], tmp_path_factory: pytest.TempPathFactory) 
         package = folder / f'piker_{name}'
         package.mkdir()
         (package / '__init__.py').touch()
-        for path in ('_asyncio.py', '_events.py', '_proxy.py.jinja'):
+        for path in PROXY:
             text = (template / path).read_text().replace('{{ backend }}', name)
             (package / path.removesuffix('.jinja')).write_text(text)
         (package / 'sdk.py').write_text(sdk.text)

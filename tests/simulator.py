@@ -78,8 +78,9 @@ class Venue:
 @contextmanager
 def run(project: Path, *options: str) -> Iterator[Venue]:
     """The simulator of a project that has its environment."""
+    python = project / '.venv' / 'bin' / 'python'
     with subprocess.Popen(
-        [project / '.venv' / 'bin' / 'python', '-m', 'simvenue', '--until-eof', *options],
+        [python, '-m', 'simvenue', '--until-eof', *options],
         cwd=project,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

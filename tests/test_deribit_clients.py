@@ -1,12 +1,12 @@
-"""Clients of Deribit that nobody here wrote work on the simulator: only the URL is new."""
+"""Clients that nobody here wrote work on the simulator: only the URL is new."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from typed_deribit.core.transport.ws import SocketRpcStreamClient
 PERPETUAL = 'BTC-PERPETUAL'
 
 
-def client_of(venue: Venue, secret: str = 'simsecret', hmac: bool = False) -> Deribit:
+def client_of(venue: Venue, secret: str = 'simsecret', hmac: bool = False) -> Any:
     credentials = Credentials('simkey', secret)
     rest = HmacHttpRpcClient if hmac else OAuthHttpRpcClient
     return Deribit(
@@ -188,7 +188,7 @@ def test_user_streams(venue: Venue) -> None:
                     kind='any', currency='any', interval='raw'
                 ) as trades,
                 user.changes_by_instrument(PERPETUAL, interval='raw') as changes,
-                user.portfolio('btc') as portfolios,
+                user.portfolio('BTC') as portfolios,
             ):
                 bought = await client.trading.buy(
                     {'instrument_name': PERPETUAL, 'amount': 10, 'type': 'market'}
@@ -239,16 +239,17 @@ def test_refusals(venue: Venue) -> None:
         async with client_of(venue) as client:
             buy = client.trading.buy
             order = {'instrument_name': PERPETUAL, 'amount': 10, 'price': 50_000}
-            for change, code in [
+            refused_orders: list[tuple[dict[str, Any], int]] = [
                 ({'amount': 15}, 10021),
                 ({'price': 50_000.1}, 10043),
                 ({'instrument_name': 'BTC-NOTHING'}, 13020),
                 ({'amount': 1e15}, 10009),
                 ({'valid_until': 1}, 13888),
                 ({'price': 10**7, 'post_only': True, 'reject_post_only': True}, 11054),
-            ]:
+            ]
+            for change, code in refused_orders:
                 with pytest.raises(ApiError) as refused:
-                    await buy({**order, **change})  # type: ignore[typeddict-item]
+                    await buy({**order, **change})
                 assert refused.value.args[0] == code
             with pytest.raises(ApiError) as refused:
                 await client.trading.cancel('nothing')
@@ -310,14 +311,24 @@ asyncio.run(main())
 
 
 def test_deribridge(venue: Venue, uv: str, tmp_path: Path) -> None:
-    pythons = [shutil.which('python3.12'), *glob('/*/.pyenv/versions/3.12.*/bin/python')]
+    pyenv = Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv')) / 'versions'
+    pythons = [shutil.which('python3.12'), *pyenv.glob('3.12.*/bin/python')]
     works = [it for it in pythons if it and not subprocess.call([it, '-c', ''])]
     if not works:
         pytest.skip('deribridge needs Python 3.12, and there is none')
     (tmp_path / 'client.py').write_text(DERIBRIDGE)
-    options = ['--no-project', '-q', '--python', works[0], '--with', 'deribridge==0.1.0']
+    options = ['--no-project', '-q', '--with', 'deribridge==0.1.0']
     done = subprocess.run(
-        [uv, 'run', *options, 'python', tmp_path / 'client.py', venue.url],
+        [
+            uv,
+            'run',
+            '--python',
+            works[0],
+            *options,
+            'python',
+            tmp_path / 'client.py',
+            venue.url,
+        ],
         env={**outside(), 'no_proxy': '127.0.0.1'},
         capture_output=True,
         text=True,

@@ -4,9 +4,11 @@ A simulated exchange: a real server, in a process of its own, on real sockets.
     python -m simvenue --help
 
 It prints the venue's URL, and that of its controls (`simvenue.controls`). What its
-clients say and hear is in one file, `dialect`, and no other module has a word of it:
+clients say and hear is in the first few modules, and no other has a word of it:
 
-dialect         names, messages, errors and logins, as they are on the wire
+dialect         names, errors, public calls and channels, as they are on the wire
+  messages      the shapes of what is said
+  login, private, private_messages   logins, orders and accounts
 engine          the venue behind it: clock, markets, what is listed, what happens
   instruments   products, and what follows from them as time goes by
   market        one market: trades, quote, book, candles
@@ -16,8 +18,9 @@ engine          the venue behind it: clock, markets, what is listed, what happen
   accounts      balances, margins, positions (`exchange`: what becomes of orders)
   events        what the engine tells
   refusals      why something is not done
-  clock, journal  what time it is; what survives a kill
-server          connections, requests, subscriptions
+  clock, journal  what time it is; what survives a kill (`lifetime`: how long it lives)
+server          who is connected, and what they hear
+  session       one connection: requests, streams, and what befalls them
   transport     HTTP and WebSocket on one stream
   jsonrpc       what all dialects of JSON-RPC have in common; `bucket`, `logins`: limits
                 and tokens, for any dialect

@@ -5,7 +5,7 @@ Of the venue's connections
 drop           all are cut off, now
 silent         all hear nothing for `seconds` (default: for ever), and nobody listens to
                them; those made later do
-refuse         new ones are cut off as soon as they are made, for `seconds`
+refuse         nobody listens to new ones, for `seconds`
 slow_reads     what clients send is read `seconds` late, message by message
 
 Of requests, by `operation` and `market`
@@ -72,7 +72,7 @@ STREAM: tuple[str, ...] = get_args(StreamFault)
 MESSAGE: tuple[str, ...] = get_args(MessageFault)
 KINDS = CONNECTION + REQUEST + STREAM + MESSAGE
 
-_LASTING = ('refuse', 'maintenance', 'slow_reads')
+_LASTING = ('maintenance', 'slow_reads')
 """Those that strike again and again."""
 _ALTERING = ('wrong_type', 'unknown_field', 'missing_field')
 _OTHER = {'not': 'what it was'}

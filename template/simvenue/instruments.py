@@ -159,6 +159,16 @@ def step_at(grid: list[tuple[int, int]], price: int) -> int:
     return step
 
 
+def move(grid: list[tuple[int, int]], price: int, steps: int) -> int:
+    """
+    The price that is so many steps higher, or lower.
+    """
+    for _ in range(abs(steps)):
+        # the step is that of the higher one of two neighbours
+        price += step_at(grid, price + 1) if steps > 0 else -step_at(grid, price)
+    return price
+
+
 def _fridays(now: datetime) -> Iterator[datetime]:
     day = now.replace(hour=8, minute=0, second=0, microsecond=0)
     day += timedelta((4 - day.weekday()) % 7)

@@ -275,10 +275,13 @@ class Market:
         Those numbered from `start` to before `stop`.
         """
         self.advance()
+        return [*self._iter_trades(start, stop)]
+
+    def _iter_trades(self, start: int, stop: int) -> Iterator[Trade]:
         start, stop = max(1, start), min(stop, self.next_seq)
         kept = self.next_seq - len(self._recent)
-        recent = islice(self._recent, max(0, start - kept), max(0, stop - kept))
-        return [*self._recompute(start, min(stop, kept)), *recent]
+        yield from self._recompute(start, min(stop, kept))
+        yield from islice(self._recent, max(0, start - kept), max(0, stop - kept))
 
     def seq_at(self, time: int) -> int:
         """
@@ -288,7 +291,8 @@ class Market:
         second = min(max(time // 1000, self.instrument.listed // 1000), self._second)
         earlier = bisect_left(self._extra, time, key=lambda it: it.timestamp)
         seq = 1 + self._source.count(second) + earlier
-        for trade in self.trades(max(1, seq), self.next_seq if time > 0 else 0):
+        # the first few, of what may be many
+        for trade in self._iter_trades(max(1, seq), self.next_seq if time > 0 else 0):
             if trade.timestamp >= time:
                 return trade.seq
         return self.next_seq if time > 0 else 1

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from .instruments import Instrument, step_at
+from .instruments import Instrument, move
 from .refusals import Refusal
 from .source import Direction, Noise, Print
 
@@ -57,14 +57,13 @@ class MarketMaker:
 
     def quote(self) -> Quote:
         last = self._last
-        step = step_at(self._grid, last.price)
-        spread = step * (1 + self.dice(3, 0))
+        spread = 1 + self.dice(3, 0)
         if last.direction == 'buy':
-            ask = max(2 * step, last.price)
-            bid = max(step, ask - spread)
+            ask = max(2, last.price)
+            bid = max(1, move(self._grid, ask, -spread))
         else:
             bid = last.price
-            ask = bid + spread
+            ask = move(self._grid, bid, spread)
         return Quote(bid, 1 + self.dice(2000, 1), ask, 1 + self.dice(2000, 2))
 
     def dice(self, sides: int, number: int) -> int:
@@ -181,12 +180,10 @@ class Book:
         quote = self._market_maker.quote()
         if side == 'sell':
             bid = self.best('buy')
-            price = max(quote.ask, bid.limit + self._step(bid.limit) if bid else 0)
+            price = max(quote.ask, self._beside(bid.limit, side) if bid else 0)
         else:
             ask = self.best('sell')
-            price = min(
-                quote.bid, ask.limit - self._step(ask.limit - 1) if ask else quote.bid
-            )
+            price = min(quote.bid, self._beside(ask.limit, side) if ask else quote.bid)
         for level in range(self._maker_levels):
             if price <= 0:
                 return
@@ -195,7 +192,13 @@ class Book:
                 amount = self._usual_amount(side, quote, level)
             if amount:
                 yield Offer(price, amount)
-            price -= _sign(side) * self._step(price - (side == 'buy'))
+            price = move(self._grid, price, -_sign(side))
+
+    def _beside(self, price: int, side: Direction) -> int:
+        """
+        The best price for that side which does not meet `price`.
+        """
+        return move(self._grid, price, -_sign(side))
 
     def beyond(self, side: Direction, price: int | None) -> int | None:
         """
@@ -204,12 +207,8 @@ class Book:
         best = self.levels(opposite(side), 1)
         if price is None or not best:
             return price
-        step = self._step(best[0][0] - (side == 'buy'))
-        free = max(step, best[0][0] - _sign(side) * step)
+        free = max(1, self._beside(best[0][0], side))
         return min(price, free) if side == 'buy' else max(price, free)
-
-    def _step(self, price: int) -> int:
-        return step_at(self._grid, price)
 
     def _usual_amount(self, side: Direction, quote: Quote, level: int) -> int:
         if level == 0:

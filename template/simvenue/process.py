@@ -17,8 +17,9 @@ from typing import IO
 import trio
 
 from .client import Controls, SimVenueError
+from .lifetime import wait_for_eof
 
-__all__ = ['SimVenue', 'SimVenueError', 'open_simvenue']
+__all__ = ['SimVenue', 'SimVenueError', 'open_simvenue', 'wait_for_eof']
 
 
 class SimVenue(Controls):

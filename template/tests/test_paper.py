@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from minipiker.clearing import Order, OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
+from minipiker.clearing._paperboi import paperboi_init
 from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
 from minipiker.service import ServiceDied, Services, find_service
 from minipiker.service._liveness import actor_info
@@ -266,3 +267,21 @@ if __name__ == '__main__':
         order = mk_order(market.fqme, 'buy', market.price(1.5), size)
         await client.send(order)
         assert (await responses(stream, order.oid))[-1] == 'closed'
+
+
+def test_the_engine_is_spawned_as_the_backend_asks(
+    mod: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mod, '_spawn_kwargs', {'debug_mode': False}, raising=False)
+    found, kwargs, _ = paperboi_init(mod.name, rpc_module_paths=[])
+    assert found is mod
+    assert kwargs == {
+        'name': f'paperboi.{mod.name}',
+        'enable_modules': [
+            'minipiker.clearing._paperboi',
+            'minipiker.clearing._paper_engine',
+        ],
+        'debug_mode': False,
+        'rpc_module_paths': [],
+    }

@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
+from minipiker.clearing.cli import _order
+from minipiker.clearing.testing import OpenLive
 from minipiker.cli import app
 from minipiker.testing import (
     Market,
@@ -187,3 +190,22 @@ def test_live_asks_once(market: Market, fqme: str, broker: str) -> None:
 
     # and on paper there is nothing of all this
     assert oid[:8] not in run('orders').stdout
+
+
+async def test_an_order_opens_one_feed(open_live: OpenLive) -> None:
+    """
+    The command's own, while it lasts: emsd watches no market for an order that the
+    broker has.
+    """
+    async with open_live() as live:
+        market = live.market
+        price, size = market.price(0.7), market.size(10)
+        await _order('buy', market.fqme, size, price, False, True, None)
+
+        emsd, datad = (
+            psutil.Process(live.services.service_tasks[name].process.pid)
+            for name in ('emsd', f'datad.{market.mkt.broker}')
+        )
+        served = {it.laddr for it in datad.net_connections() if not it.raddr}
+        assert served
+        assert not served & {it.raddr for it in emsd.net_connections()}

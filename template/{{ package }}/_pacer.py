@@ -5,14 +5,22 @@ Keeping to the venue's rate limits.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import trio
 
 from ._config import NAME
+from ._connection import Connection
+from ._errors import Throttled
 from ._piker import Struct, get_logger
 
 log = get_logger(f'{NAME}.pacer')
+
+T = TypeVar('T')
+
+Cost = Callable[[str], tuple[str, float]]
+"""The pool from which a request is paid, and how much."""
 
 
 class Pool(Struct, frozen=True):
@@ -61,3 +69,32 @@ class Pacer:
         """
         empty = -pause * self._pools[name].refill
         self._credits[name] = min(self._refill(name), empty)
+
+
+class Caller:
+    """
+    Makes requests on one connection, at the pace that the venue allows.
+    """
+
+    def __init__(self, connection: Connection, cost: Cost, pacer: Pacer) -> None:
+        self._connection = connection
+        self._cost = cost
+        self._pacer = pacer
+        self.given_up = trio.Event()
+
+    async def call(self, method: str, result: type[T], /, **params: object) -> T:
+        """
+        Make a request, and return its result. Params that are None are left out, and
+        one that is a function is called when the request's turn has come.
+
+        Raises `ConnectionLost`, or what the venue's refusal stands for.
+        """
+        pool, cost = self._cost(method)
+        await self._pacer.spend(pool, cost)
+        given = {name: it for name, it in params.items() if it is not None}
+        given |= {name: it() for name, it in given.items() if callable(it)}
+        try:
+            return await self._connection.call(method, result, given)
+        except Throttled as err:
+            self._pacer.block(pool, err.pause)
+            raise

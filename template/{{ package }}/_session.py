@@ -21,7 +21,7 @@ from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import NAME, Limits
 from ._connection import Connection, open_connection
 from ._errors import AuthError, ConnectionLost, NotConnected, Throttled
-from ._pacer import Pacer, Pool
+from ._pacer import Caller, Pacer, Pool
 from ._piker import BrokerError, get_logger, open_nursery
 
 T = TypeVar('T')
@@ -68,35 +68,6 @@ class Venue(Protocol):
 
     def cost(self, method: str) -> tuple[str, float]:
         """The pool from which a request is paid, and how much."""
-
-
-class Caller:
-    """
-    Makes requests on one connection, at the pace that the venue allows.
-    """
-
-    def __init__(self, connection: Connection, venue: Venue, pacer: Pacer) -> None:
-        self._connection = connection
-        self._venue = venue
-        self._pacer = pacer
-        self.given_up = trio.Event()
-
-    async def call(self, method: str, result: type[T], /, **params: object) -> T:
-        """
-        Make a request, and return its result. Params that are None are left out, and
-        one that is a function is called when the request's turn has come.
-
-        Raises `ConnectionLost`, or what the venue's refusal stands for.
-        """
-        pool, cost = self._venue.cost(method)
-        await self._pacer.spend(pool, cost)
-        given = {name: it for name, it in params.items() if it is not None}
-        given |= {name: it() for name, it in given.items() if callable(it)}
-        try:
-            return await self._connection.call(method, result, given)
-        except Throttled as err:
-            self._pacer.block(pool, err.pause)
-            raise
 
 
 class Session:
@@ -265,7 +236,7 @@ class Session:
                     self._on_notification,
                     self._venue.mk_error,
                 ) as connection:
-                    caller = Caller(connection, self._venue, self._pacer)
+                    caller = Caller(connection, self._venue.cost, self._pacer)
                     holds = await self._venue.greet(caller)
                     await self._resubscribe(caller)
                     was_connected = True

@@ -1,0 +1,103 @@
+"""
+The simulated venue's process: how it starts, and that it leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from simvenue.client import SimVenueError
+from simvenue.process import open_simvenue
+
+
+@pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
+def test_ends_quietly(signum: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, '-m', 'simvenue'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith('ws://127.0.0.1:')
+        assert process.stdout.readline().startswith('http://127.0.0.1:')
+        process.send_signal(signum)
+        assert process.communicate(timeout=10) == ('', '')
+    assert process.returncode == 0
+
+
+def test_dies_with_its_parent() -> None:
+    parent = """
+import trio
+from simvenue.process import open_simvenue
+
+async def main():
+    async with open_simvenue() as venue:
+        print(venue.pid, flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+    with subprocess.Popen(
+        [sys.executable, '-c', parent], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        venue = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    venue.wait(timeout=10)
+
+
+async def test_says_why_it_does_not_start() -> None:
+    with pytest.raises(SimVenueError, match=r'nowhere\.csv: No such file'):
+        async with open_simvenue(replay='/nowhere.csv'):
+            pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with subprocess.Popen(
+        [sys.executable, '-m', 'simvenue', '--until-eof'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+def test_says_that_its_port_is_taken(url: str) -> None:
+    port = re.findall(r':(\d+)', url)[0]
+    refused = subprocess.run(
+        [sys.executable, '-m', 'simvenue', '--port', port],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (refused.returncode, refused.stdout) == (1, '')
+    assert re.fullmatch(r'simvenue: .*already in use\n', refused.stderr)
+
+
+def test_ends_quietly_where_nobody_reads_its_url() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with subprocess.Popen(
+        [sys.executable, '-m', 'simvenue'],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(write_end)
+        _, stderr = process.communicate(timeout=60)
+        assert stderr == ''
+    assert process.returncode == 0
