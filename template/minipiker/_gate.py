@@ -17,6 +17,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -49,6 +50,9 @@ _methods: frozenset[str] = frozenset(
 """The methods of an actor that the runtimes call from others."""
 
 _key: bytes = secrets.token_bytes(_size)
+
+_serves_peer: ContextVar[bool] = ContextVar('_serves_peer', default=False)
+"""Whether this task serves a connection that another actor made."""
 
 
 def get_key() -> bytes:
@@ -125,6 +129,7 @@ def _serve(handler: F) -> F:
     @wraps(handler)
     async def serve(*args: Any, **kwargs: Any) -> None:
         stream: trio.SocketStream = args[-1]
+        _serves_peer.set(True)
         try:
             with trio.fail_after(_patience):
                 await greet(stream, dials=False)
@@ -258,6 +263,14 @@ def _guard_release() -> None:
             if channel is only_chan:
                 await actor._cancel_task(cid, channel)
 
+    ship_error = _actor.try_ship_error_to_parent
+
+    async def ship_own_error(channel: Channel, err: BaseException) -> None:
+        # what a peer sends is no error of ours, by which the parent would drop us
+        if not _serves_peer.get():
+            await ship_error(channel, err)
+
+    _actor.try_ship_error_to_parent = ship_own_error
     _actor.Actor.cancel_rpc_tasks = cancel_tasks
     Channel.connect = connect
     _discovery._connect_chan = connect_chan
