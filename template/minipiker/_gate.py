@@ -22,6 +22,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import trio
+from tractor import current_actor
 from tractor._exceptions import ModuleNotExposed
 
 from ._tractor import _is_main, is_context
@@ -172,6 +173,21 @@ async def _refuse(**_: object) -> None:
     raise PermissionError('that method is for the actor itself')
 
 
+def _ship(ship_error: F) -> F:
+    """
+    How the runtime tells of an error. What a peer sent is none of ours: the parent
+    would drop us for it.
+    """
+
+    @wraps(ship_error)
+    async def ship(channel: Any, *args: Any, **kwargs: Any) -> None:
+        parent: Any = current_actor()._parent_chan
+        if not (_serves_peer.get() and channel is parent):
+            await ship_error(channel, *args, **kwargs)
+
+    return cast(F, ship)
+
+
 def _get_endpoint(get_rpc_func: F) -> F:
     """
     The function that another actor asks for by its module's name and its own. Not all
@@ -219,6 +235,7 @@ def _guard_main() -> None:
     from tractor.runtime import _rpc, _runtime
 
     _guard(_runtime.Actor, _rpc)
+    _rpc.try_ship_error_to_remote = _ship(_rpc.try_ship_error_to_remote)
     _server.handle_stream_from_peer = _serve(_server.handle_stream_from_peer)
     from_addr = Channel.from_addr
 
@@ -263,14 +280,7 @@ def _guard_release() -> None:
             if channel is only_chan:
                 await actor._cancel_task(cid, channel)
 
-    ship_error = _actor.try_ship_error_to_parent
-
-    async def ship_own_error(channel: Channel, err: BaseException) -> None:
-        # what a peer sends is no error of ours, by which the parent would drop us
-        if not _serves_peer.get():
-            await ship_error(channel, err)
-
-    _actor.try_ship_error_to_parent = ship_own_error
+    _actor.try_ship_error_to_parent = _ship(_actor.try_ship_error_to_parent)
     _actor.Actor.cancel_rpc_tasks = cancel_tasks
     Channel.connect = connect
     _discovery._connect_chan = connect_chan
