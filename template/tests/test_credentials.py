@@ -193,9 +193,12 @@ async def test_only_brokerd_inherits_credentials(
         open_ems(fqme, 'paper'),
         open_ems(fqme, 'live') as (_, _, _, accounts, _),
         maybe_spawn_datad(broker),
+        find_service(f'paperboi.{broker}') as paperboi,
     ):
+        assert paperboi
         assert accounts == [f'{broker}.main']
         pids = {it: task.process.pid for it, task in services.service_tasks.items()}
+        pids[f'paperboi.{broker}'] = (await paperboi.run(actor_info))['pid']
         pids['the venue'] = venue.pid
         assert len(pids) == 6, 'datad, brokerd, emsd, paperboi, samplerd and the venue'
         holders = {
