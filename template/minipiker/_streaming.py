@@ -76,8 +76,8 @@ class CreditStream:
     async def _read_until(self, is_there: Callable[[], object]) -> None:
         """
         Read the stream until there is what the caller waits for. The two tasks take
-        turns: what one reads may be for the other, and a `trio.Lock` is fair. Whose turn
-        it is must read, or the two hand it to each other for ever.
+        turns: what one reads may be for the other, and a `trio.Lock` is fair. Whose
+        turn it is must read, or the two hand it to each other for ever.
         """
         while not is_there():
             try:

@@ -44,6 +44,7 @@ from ._session import full
 from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
 from .data.feed import open_feed
+from .log import get_logger
 from .service import Services, _liveness, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
@@ -256,6 +257,18 @@ def mod() -> ModuleType:
     The backend.
     """
     return get_brokermod(_broker)
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """
+    pytest's own, which hears of our log even when that has a console.
+    """
+    root = get_logger()
+    caplog.set_level('INFO', root.name)
+    root.addHandler(caplog.handler)
+    yield caplog
+    root.removeHandler(caplog.handler)
 
 
 @pytest.fixture
