@@ -71,7 +71,7 @@ def test_says_what_was_made_and_what_is_next(
         '\n'
         '  cd deribit2\n'
         f'  {named} run pytest\n'
-        f'  {named} run -m minipiker quotes btcusdt\n'
+        f'  {named} run -m minipiker quotes btcusd\n'
     ) + ('' if on_path or running else '\nThey need uv: https://docs.astral.sh/uv/\n')
     assert {path.name for path in tmp_path.iterdir()} == {'bin', 'deribit2'}
 

@@ -239,14 +239,15 @@ def test_refusals(venue: Venue) -> None:
         async with client_of(venue) as client:
             buy = client.trading.buy
             order = {'instrument_name': PERPETUAL, 'amount': 10, 'price': 50_000}
-            for change, code in [
+            refused_orders: list[tuple[dict[str, Any], int]] = [
                 ({'amount': 15}, 10021),
                 ({'price': 50_000.1}, 10043),
                 ({'instrument_name': 'BTC-NOTHING'}, 13020),
                 ({'amount': 1e15}, 10009),
                 ({'valid_until': 1}, 13888),
                 ({'price': 10**7, 'post_only': True, 'reject_post_only': True}, 11054),
-            ]:
+            ]
+            for change, code in refused_orders:
                 with pytest.raises(ApiError) as refused:
                     await buy({**order, **change})
                 assert refused.value.args[0] == code

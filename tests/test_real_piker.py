@@ -7,11 +7,13 @@ the two clients need: trio-websocket; websockets and trio-asyncio.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from conftest import MakeProject, git, outside, run_piker_new, tree
@@ -37,8 +39,8 @@ def project(client: str, make_project: MakeProject) -> Path:
 
 
 @pytest.fixture
-def venue(project: Path) -> Iterator[str]:
-    """The URL of a simulated venue."""
+def venue(project: Path) -> Iterator[dict[str, str]]:
+    """A simulated venue, as the suite on piker is told of it."""
     with subprocess.Popen(
         [project / '.venv' / 'bin' / 'python', '-m', 'simvenue', '--until-eof'],
         cwd=project,
@@ -49,7 +51,10 @@ def venue(project: Path) -> Iterator[str]:
     ) as process:
         assert process.stdout
         try:
-            yield process.stdout.readline().strip()
+            url, controls = (process.stdout.readline().strip() for _ in range(2))
+            with urlopen(f'{controls}/markets') as reply:
+                symbol = json.load(reply)[0]['name']
+            yield {'DERIBIT2_URL': url, 'DERIBIT2_SYMBOL': symbol}
         finally:
             process.terminate()
 
@@ -75,7 +80,9 @@ def run(command: list[str | Path], **options: Any) -> None:
 
 
 @pytest.mark.parametrize('daemons', ['as they are', 'datad and brokerd'])
-def test_in_the_tree(daemons: str, client: str, venue: str, tmp_path: Path) -> None:
+def test_in_the_tree(
+    daemons: str, client: str, venue: dict[str, str], tmp_path: Path
+) -> None:
     checkout = clone(tmp_path / 'piker')
     if daemons == 'datad and brokerd':
         split_piker(checkout)
@@ -89,7 +96,7 @@ def test_in_the_tree(daemons: str, client: str, venue: str, tmp_path: Path) -> N
     run(
         [PYTHON, '-m', 'pytest', *suite],
         cwd=checkout,
-        env={**outside(), 'PYTHONPATH': str(checkout), 'DERIBIT2_URL': venue},
+        env={**outside(), 'PYTHONPATH': str(checkout), **venue},
     )
 
 

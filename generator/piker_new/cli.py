@@ -50,7 +50,7 @@ def _options(
 
 
 def backend(
-    name: Annotated[str, typer.Argument(help='As in FQMEs: btcusdt.spot.<name>')],
+    name: Annotated[str, typer.Argument(help='As in FQMEs: btcusd.perp.<name>')],
     dest: Annotated[
         Path | None, typer.Argument(help='A new folder', show_default='<name>')
     ] = None,
@@ -141,7 +141,7 @@ def backend(
         '',
         f'  cd {shlex.quote(str(dest))}',
         f'  {uv or "uv"} run pytest',
-        f'  {uv or "uv"} run -m minipiker quotes btcusdt',
+        f'  {uv or "uv"} run -m minipiker quotes btcusd',
         *([] if uv else ['', 'They need uv: https://docs.astral.sh/uv/']),
         *(['', sdk.summary()] if sdk else []),
     )

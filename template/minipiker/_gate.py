@@ -17,10 +17,12 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import trio
+from tractor import current_actor
 from tractor._exceptions import ModuleNotExposed
 
 from ._tractor import _is_main, is_context
@@ -49,6 +51,9 @@ _methods: frozenset[str] = frozenset(
 """The methods of an actor that the runtimes call from others."""
 
 _key: bytes = secrets.token_bytes(_size)
+
+_serves_peer: ContextVar[bool] = ContextVar('_serves_peer', default=False)
+"""Whether this task serves a connection that another actor made."""
 
 
 def get_key() -> bytes:
@@ -125,6 +130,7 @@ def _serve(handler: F) -> F:
     @wraps(handler)
     async def serve(*args: Any, **kwargs: Any) -> None:
         stream: trio.SocketStream = args[-1]
+        _serves_peer.set(True)
         try:
             with trio.fail_after(_patience):
                 await greet(stream, dials=False)
@@ -165,6 +171,21 @@ def _invoke(invoke: F) -> F:
 
 async def _refuse(**_: object) -> None:
     raise PermissionError('that method is for the actor itself')
+
+
+def _ship(ship_error: F) -> F:
+    """
+    How the runtime tells of an error. What a peer sent is none of ours: the parent
+    would drop us for it.
+    """
+
+    @wraps(ship_error)
+    async def ship(channel: Any, *args: Any, **kwargs: Any) -> None:
+        parent: Any = current_actor()._parent_chan
+        if not (_serves_peer.get() and channel is parent):
+            await ship_error(channel, *args, **kwargs)
+
+    return cast(F, ship)
 
 
 def _get_endpoint(get_rpc_func: F) -> F:
@@ -214,6 +235,7 @@ def _guard_main() -> None:
     from tractor.runtime import _rpc, _runtime
 
     _guard(_runtime.Actor, _rpc)
+    _rpc.try_ship_error_to_remote = _ship(_rpc.try_ship_error_to_remote)
     _server.handle_stream_from_peer = _serve(_server.handle_stream_from_peer)
     from_addr = Channel.from_addr
 
@@ -258,6 +280,7 @@ def _guard_release() -> None:
             if channel is only_chan:
                 await actor._cancel_task(cid, channel)
 
+    _actor.try_ship_error_to_parent = _ship(_actor.try_ship_error_to_parent)
     _actor.Actor.cancel_rpc_tasks = cancel_tasks
     Channel.connect = connect
     _discovery._connect_chan = connect_chan

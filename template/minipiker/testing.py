@@ -1,9 +1,14 @@
 """
 A pytest plugin: what the backend's suite runs on.
 
-Tests may be `async def`: they run under trio. A test talks to the session's shared
-actor tree (fixture `shared_tree`) or boots one of its own (`open_test_pikerd()`);
-nobody's real configuration is touched, and no test may leave a process behind.
+Tests may be `async def`: they run under trio. Nobody's real configuration is touched,
+and no test may leave a process behind. A test says by its fixtures what it needs
+
+shared_tree    any venue: the session's, and the session's actor tree. With it `fqme`,
+               `market` and `session_venue`
+open_simvenue  a venue that it may disturb; with `open_test_pikerd()` for a tree of its
+               own. Skipped with `--venue`
+credentials    an account at the session's venue
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from contextlib import asynccontextmanager as acm
@@ -21,7 +27,7 @@ from contextlib import contextmanager as cm
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -31,10 +37,14 @@ import tomli_w
 import trio
 
 import simvenue.process
+from simvenue.client import Controls
 from simvenue.process import SimVenue
 
+from ._session import full
 from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
+from .data.feed import open_feed
+from .log import get_logger
 from .service import Services, _liveness, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
@@ -65,8 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         '--symbol',
-        default='btcusdt',
-        help='a market of that venue that trades often',
+        help='a market of the venue that trades often, as minipiker takes it',
     )
     parser.addoption(
         '--piker',
@@ -81,13 +90,16 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """
     With `--piker`, run the suite for piker in the place of this one.
     """
+    if config.getoption('--venue') and not config.getoption('--symbol'):
+        raise pytest.UsageError(
+            '--venue needs a market of that venue that trades often: '
+            'type --symbol and its name, as `minipiker search` shows it'
+        )
     python: str | None = config.getoption('--piker')
     if not python:
         return None
     with ExitStack() as stack:
-        url: str | None = config.getoption('--venue')
-        if url is None:
-            _, url = stack.enter_context(open_process('simvenue', '--until-eof'))
+        venue = stack.enter_context(open_session_venue(config))
         shadow = Path(stack.enter_context(TemporaryDirectory()))
         shadow_piker(python, shadow)
         suite = config.rootpath / 'tests' / 'on_piker.py'
@@ -95,12 +107,13 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         (shadow / 'pytest.ini').write_text('[pytest]\n')
         options = ['-c', 'pytest.ini', '--noconftest', '-p', 'no:cacheprovider', '-v']
         return subprocess.run(
-            [python, '-m', 'pytest', *options, suite],
+            [python, '-m', 'pytest', *options, '-rs', suite],
             cwd=shadow,
             env={
                 **os.environ,
                 'PYTHONPATH': str(shadow),
-                f'{_broker.upper()}_URL': url,
+                f'{_broker.upper()}_URL': venue.url,
+                f'{_broker.upper()}_SYMBOL': venue.symbol,
             },
             stdin=subprocess.DEVNULL,
             check=False,
@@ -140,20 +153,22 @@ def pytest_configure(config: pytest.Config) -> None:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # a shell's background job ignores it, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line(
-        'markers', 'disturbs_venue: needs a simulated venue to itself'
-    )
 
 
-def pytest_collection_modifyitems(
-    config: pytest.Config,
-    items: list[pytest.Item],
-) -> None:
-    if config.getoption('--venue'):
-        skip = pytest.mark.skip(reason='would disturb the venue given by --venue')
-        for item in items:
-            if item.get_closest_marker('disturbs_venue'):
-                item.add_marker(skip)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """
+    Say what was not run, and why.
+    """
+    skipped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for report in terminalreporter.getreports('skipped'):
+        _, _, reason = report.longrepr
+        skipped[reason.removeprefix('Skipped: ')][report.nodeid.split('[')[0]] += 1
+    if skipped:
+        terminalreporter.section('not run')
+    for reason, tests in skipped.items():
+        terminalreporter.line(f'{tests.total()} x {reason}')
+        for test, count in tests.items():
+            terminalreporter.line(f'    {test}' + (f' x {count}' if count > 1 else ''))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -245,6 +260,18 @@ def mod() -> ModuleType:
 
 
 @pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """
+    pytest's own, which hears of our log even when that has a console.
+    """
+    root = get_logger()
+    caplog.set_level('INFO', root.name)
+    root.addHandler(caplog.handler)
+    yield caplog
+    root.removeHandler(caplog.handler)
+
+
+@pytest.fixture
 def open_simvenue(request: pytest.FixtureRequest) -> OpenSimVenue:
     """
     `async with open_simvenue(**options) as venue:`, one that the test may disturb.
@@ -254,17 +281,52 @@ def open_simvenue(request: pytest.FixtureRequest) -> OpenSimVenue:
     return simvenue.process.open_simvenue
 
 
+class Venue(NamedTuple):
+    """
+    The session's: with `--venue` that one, else a simulated one.
+    """
+
+    url: str
+    symbol: str
+    """A market that trades often."""
+
+
+@cm
+def open_session_venue(config: pytest.Config) -> Iterator[Venue]:
+    url: str | None = config.getoption('--venue')
+    symbol: str | None = config.getoption('--symbol')
+    if url and symbol:
+        yield Venue(url, symbol)
+        return
+    with open_process('simvenue', '--until-eof') as (process, url):
+        _shared_pids.add(process.pid)
+        assert process.stdout
+        controls_url = process.stdout.readline().strip()
+        yield Venue(url, symbol or trio.run(_get_first_market, controls_url))
+
+
+async def _get_first_market(controls_url: str) -> str:
+    async with Controls(controls_url) as controls:
+        return (await controls.markets())[0].name
+
+
 @pytest.fixture(scope='session')
-def fqme(request: pytest.FixtureRequest) -> str:
+def session_venue(request: pytest.FixtureRequest) -> Iterator[Venue]:
+    with open_session_venue(request.config) as venue:
+        yield venue
+
+
+@pytest.fixture(scope='session')
+def fqme(session_venue: Venue) -> str:
     """
-    A market that trades often, as a user would type it.
+    A market of the session's venue that trades often, as a user would type it.
     """
-    return f'{request.config.getoption("--symbol")}.{_broker}'
+    return full(session_venue.symbol)
 
 
 class Market(NamedTuple):
     """
-    A market of a simulated venue, with prices and sizes that it takes.
+    A market, with prices and sizes that its venue takes.
     """
 
     name: str
@@ -294,13 +356,28 @@ class Market(NamedTuple):
 
 async def find_market(venue: SimVenue, mod: ModuleType, kind: str = '') -> Market:
     """
-    The first market of the venue, of that kind if any is given.
+    The first market of a simulated venue, of that kind if any is given.
     """
     name = next(it.name for it in await venue.markets() if kind in ('', it.kind))
     info = await venue.market(name)
     assert info.last
     mkt, _ = await mod.get_mkt_info(name)
     return Market(name, mkt, info.last, Decimal(info.min_amount))
+
+
+@pytest.fixture(scope='session')
+def market(shared_pikerd: None, fqme: str) -> Market:
+    """
+    The market `fqme`.
+    """
+    return trio.run(_load_market, fqme)
+
+
+async def _load_market(fqme: str) -> Market:
+    async with maybe_open_pikerd(find_registry()), open_feed([fqme]) as feed:
+        ((full_fqme, mkt),) = feed.mkts.items()
+        last = feed.quotes[full_fqme]['last']
+        return Market(mkt.bs_mktid, mkt, last, mkt.size_tick)
 
 
 def write_brokers_toml(conf_dir: Path, **section: Any) -> None:
@@ -345,18 +422,30 @@ async def run_and_kill(script: str) -> None:
 def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """
     Run `python -m *args`, and yield the process and its first line of output. It is
-    interrupted, and must then end, as the block does.
+    interrupted, and must then end, as the block does. One that does not come up fails
+    with what it has said.
     """
-    with subprocess.Popen(
-        [sys.executable, '-m', *args],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with (
+        TemporaryFile('w+', errors='replace') as stderr,
+        subprocess.Popen(
+            [sys.executable, '-m', *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+
+        def complaints() -> str:
+            stderr.seek(0)
+            return stderr.read()
+
         assert process.stdout
         try:
-            line = process.stdout.readline().strip()
-            assert line, f'{" ".join(args)} did not start'
+            if not (line := process.stdout.readline().strip()):
+                process.wait(timeout=_timeout)
+                last_lines = '\n'.join(complaints().splitlines()[-10:])
+                raise RuntimeError(f'{" ".join(args)} did not start:\n{last_lines}')
             yield process, line
         finally:
             process.send_signal(signal.SIGINT)
@@ -364,24 +453,19 @@ def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
                 process.wait(timeout=60)
             finally:
                 process.kill()
+                # what went wrong in there is for whoever watches us
+                sys.stderr.write(complaints())
 
 
 @pytest.fixture(scope='session')
-def shared_pikerd(request: pytest.FixtureRequest, _isolation: Path) -> Iterator[None]:
+def shared_pikerd(session_venue: Venue, _isolation: Path) -> Iterator[None]:
     """
     The root of the session's tree, in a process of its own. It outlives this one by
     no way of dying.
     """
-    with ExitStack() as stack:
-        url: str | None = request.config.getoption('--venue')
-        if url is None:
-            venue, url = stack.enter_context(open_process('simvenue', '--until-eof'))
-            _shared_pids.add(venue.pid)
-        write_brokers_toml(_isolation, url=url)
-        pikerd, _ = stack.enter_context(
-            open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error')
-        )
-        _shared_pids.add(pikerd.pid)
+    write_brokers_toml(_isolation, url=session_venue.url)
+    with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error') as (root, _):
+        _shared_pids.add(root.pid)
         yield
 
 

@@ -19,7 +19,8 @@ engine          the venue behind it: clock, markets, what is listed, what happen
   events        what the engine tells
   refusals      why something is not done
   clock, journal  what time it is; what survives a kill (`lifetime`: how long it lives)
-server          connections, requests, subscriptions
+server          who is connected, and what they hear
+  session       one connection: requests, streams, and what befalls them
   transport     HTTP and WebSocket on one stream
   jsonrpc       what all dialects of JSON-RPC have in common; `bucket`, `logins`: limits
                 and tokens, for any dialect

@@ -166,8 +166,7 @@ class Exchange:
         return order, self._execute(account, market, order, matches)
 
     def _replace(self, order: Order, edited: Order) -> tuple[Order, list[Fill]]:
-        market = self._engine.market(order.market)
-        left = edited.amount - order.filled
+        market, left = self._engine.market(order.market), edited.amount - order.filled
         self.cancel(order, 'replaced')
         return self.place(
             self.accounts[order.account],
@@ -246,12 +245,10 @@ class Exchange:
 
     def _check_client_id(self, account: Account, client_id: str) -> None:
         used = account.by_client_id.get(client_id, [])
-        match self._engine.traits['client_ids']:
-            case 'open':
-                used = [it for it in used if it.state == 'open']
-            case 'never':
-                used = []
-        if client_id and used:
+        unique = self._engine.traits['client_ids']
+        if unique == 'open':
+            used = [it for it in used if it.state == 'open']
+        if client_id and used and unique != 'never':
             raise Refusal('client_id_used', client_id)
 
     def _match(

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from .refusals import Reason, Refusal
-from .server import Call, Session
+from .session import Call, Session
 from .transport import HttpRequest
 
 

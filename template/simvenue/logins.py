@@ -12,7 +12,7 @@ from msgspec import Struct
 from .accounts import Credentials
 from .clock import Clock
 from .refusals import Refusal
-from .server import Session
+from .session import Session
 
 
 class Token(Struct, eq=False):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
@@ -20,17 +21,19 @@ import trio
 from minipiker._tractor import boxed_type_name
 from minipiker.brokers import BrokerError
 from minipiker.brokers._daemon import brokerd_init, maybe_spawn_brokerd
-from minipiker.clearing import open_brokerd_dialog, open_ems
+from minipiker.clearing import Order, open_brokerd_dialog, open_ems
 from minipiker.clearing.testing import mk_account, mk_order, wait_for
 from minipiker.data._daemon import maybe_spawn_datad
 from minipiker.data._sampling import open_sample_stream
 from minipiker.data.validate import _eps
 from minipiker.service import ServiceDied, find_service, open_pikerd
 from minipiker.service._liveness import actor_info
-from minipiker.testing import open_test_pikerd, write_brokers_toml
-from simvenue.process import open_simvenue
-
-pytestmark = pytest.mark.disturbs_venue
+from minipiker.testing import (
+    OpenSimVenue,
+    find_market,
+    open_test_pikerd,
+    write_brokers_toml,
+)
 
 key, secret = 'key-0f6b3c', 'secret-91d4e7'
 venue_env = {'SIMVENUE_ACCOUNTS': f'{{"{key}": {{"secret": "{secret}"}}}}'}
@@ -41,6 +44,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 async def test_credentials_show_up_nowhere(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     mod: ModuleType,
@@ -57,20 +61,22 @@ async def test_credentials_show_up_nowhere(
             def kill(name: str) -> None:
                 os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
 
-            fqme, account = f'btcusdt.spot.{broker}', f'{broker}.main'
+            account = f'{broker}.main'
             with pytest.raises(ServiceDied) as died:
                 async with open_ems(broker, 'live') as (client, stream, *_):
-                    await client.send(mk_order(fqme, 'buy', 100_000, 0.1, account))
-                    refused = await client.send(
-                        mk_order(fqme, 'buy', 100_000, 1e6, account)
-                    )
+                    market = await find_market(venue, mod)
+
+                    def mk_buy(times: float, steps: int) -> Order:
+                        price, size = market.price(times), market.size(steps)
+                        return mk_order(market.fqme, 'buy', price, size, account)
+
+                    await client.send(mk_buy(1.5, 100))
+                    refused = await client.send(mk_buy(1.5, 10**15))
                     with pytest.raises(AssertionError) as error:
                         await wait_for(stream, refused.oid, 'open')
-                    await venue.fault('malformed')
+                    await venue.misbehave('malformed')
                     kill(f'brokerd.{broker}')
-                    order = await client.send(
-                        mk_order(fqme, 'buy', 40_000, 0.1, account)
-                    )
+                    order = await client.send(mk_buy(0.7, 100))
                     await wait_for(stream, order.oid, 'open')
                     for process in psutil.Process().children(recursive=True):
                         shown += process.cmdline()
@@ -84,7 +90,7 @@ async def test_credentials_show_up_nowhere(
             # nor when they are asked for
             async with find_service(f'brokerd.{broker}') as portal:
                 assert portal
-                module = f'piker_{broker}.broker'
+                module = f'{mod.__name__}.broker'
                 try:
                     with trio.fail_after(4):
                         answer = await portal.run_from_ns(module, 'load_accounts')
@@ -106,7 +112,7 @@ async def test_credentials_show_up_nowhere(
         for file in files_below(tmp_path)
         if file.is_file() and file.name != 'brokers.toml'
     ]
-    assert any(fqme in text for text in shown), 'the ledger'
+    assert any(market.fqme in text for text in shown), 'the ledger'
     for text in shown:
         assert key not in text
         assert secret not in text
@@ -142,6 +148,7 @@ def test_accounts_name_their_credentials(
 
 
 async def test_a_file_that_others_can_read_is_refused(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     mod: ModuleType,
@@ -170,8 +177,10 @@ async def test_a_file_that_others_can_read_is_refused(
 
 
 async def test_only_brokerd_inherits_credentials(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    fqme: str,
     broker: str,
 ) -> None:
     variable = f'{broker.upper()}_API_SECRET'
@@ -181,12 +190,15 @@ async def test_only_brokerd_inherits_credentials(
         open_simvenue(venue_env) as venue,
         open_test_pikerd(tmp_path, url=venue.url) as services,
         open_sample_stream(1),
-        open_ems(f'btcusdt.spot.{broker}', 'paper'),
-        open_ems(f'btcusdt.spot.{broker}', 'live') as (_, _, _, accounts, _),
+        open_ems(fqme, 'paper'),
+        open_ems(fqme, 'live') as (_, _, _, accounts, _),
         maybe_spawn_datad(broker),
+        find_service(f'paperboi.{broker}') as paperboi,
     ):
+        assert paperboi
         assert accounts == [f'{broker}.main']
         pids = {it: task.process.pid for it, task in services.service_tasks.items()}
+        pids[f'paperboi.{broker}'] = (await paperboi.run(actor_info))['pid']
         pids['the venue'] = venue.pid
         assert len(pids) == 6, 'datad, brokerd, emsd, paperboi, samplerd and the venue'
         holders = {
@@ -199,6 +211,7 @@ async def test_only_brokerd_inherits_credentials(
 
 
 async def test_each_daemon_refuses_the_others_functions(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
     mod: ModuleType,
     broker: str,
@@ -239,11 +252,14 @@ async def test_a_backend_that_cannot_trade_gets_no_brokerd(
     broker: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(mod, 'open_trade_dialog')
+    data_only = ModuleType(mod.__name__)
+    names = vars(mod).keys() - {'__getattr__', 'open_trade_dialog'}
+    vars(data_only).update({name: vars(mod)[name] for name in names})
+    monkeypatch.setitem(sys.modules, mod.__name__, data_only)
     async with open_test_pikerd(tmp_path) as services:
         with pytest.raises(BrokerError, match='cannot trade'):
             async with maybe_spawn_brokerd(broker):
                 pass
         assert services.service_tasks == {}
     # its paper account is another matter
-    assert brokerd_init(broker)[0] is mod
+    assert brokerd_init(broker)[0] is data_only

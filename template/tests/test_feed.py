@@ -7,6 +7,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager as acm
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +20,41 @@ import trio
 
 from minipiker.data.feed import Feed, Subscription, open_feed
 from minipiker.data.validate import FeedInit, tick_types, validate_quote
-from minipiker.testing import Tree, open_test_pikerd
-from simvenue.process import open_simvenue
+from minipiker.service import Services
+from minipiker.testing import (
+    Market,
+    OpenSimVenue,
+    Tree,
+    find_market,
+    open_test_pikerd,
+)
+from simvenue.process import SimVenue
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
+
+
+@acm
+async def open_market(
+    venue: AbstractAsyncContextManager[SimVenue],
+    conf_dir: Path,
+    mod: ModuleType,
+) -> AsyncIterator[tuple[SimVenue, Market]]:
+    """
+    A tree of the test's own on a venue of its own, and the first market there.
+    """
+    async with venue as it, open_test_pikerd(conf_dir, url=it.url):
+        yield it, await find_market(it, mod)
+
+
+@pytest.fixture
+def _numbered(mod: ModuleType) -> None:
+    """
+    Where trades have numbers without a gap, what is lost or doubled is seen.
+    """
+    traits = import_module(f'{mod.__name__}.api').TRAITS
+    if traits.trade_numbers != 'contiguous':
+        pytest.skip('the trades of this venue have no numbers')
 
 
 async def next_trades(feed: Feed, fqme: str, count: int) -> list[dict[str, Any]]:
@@ -93,16 +126,20 @@ async def test_the_backend_streams_as_a_host_calls_it(
             tn.cancel_scope.cancel()
 
 
-@pytest.mark.disturbs_venue
-async def test_several_markets_in_one_feed(shared_tree: Tree, broker: str) -> None:
-    names = ['btcusdt', 'ETHUSDT.SPOT', 'btcusdt.perp']
-    async with shared_tree(), open_feed([f'{n}.{broker}' for n in names]) as feed:
-        expected = {
-            f'{n}.{broker}' for n in ('btcusdt.spot', 'ethusdt.spot', 'btcusdt.perp')
-        }
-        assert set(feed.mkts) == set(feed.quotes) == expected
-        while expected:
-            expected -= set(await feed.receive())
+async def test_several_markets_in_one_feed(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    mod: ModuleType,
+) -> None:
+    async with open_market(open_simvenue(), tmp_path, mod) as (venue, _):
+        kinds = {it.kind for it in await venue.markets()}
+        markets = [await find_market(venue, mod, kind) for kind in kinds]
+        names = {it.mkt.bs_fqme.upper(): it.fqme for it in markets}
+        async with open_feed([f'{name}.{mod.name}' for name in names]) as feed:
+            expected = {*names.values()}
+            assert set(feed.mkts) == set(feed.quotes) == expected
+            while expected:
+                expected -= set(await feed.receive())
 
 
 async def test_a_feed_survives_its_first_subscriber(
@@ -117,17 +154,17 @@ async def test_a_feed_survives_its_first_subscriber(
             await third.receive()
 
 
-@pytest.mark.disturbs_venue
+@pytest.mark.usefixtures('_numbered')
 async def test_a_slow_consumer_misses_nothing(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
-    broker: str,
+    mod: ModuleType,
 ) -> None:
     async with (
-        open_simvenue(rate=1000) as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_feed([f'btcusdt.spot.{broker}']) as feed,
+        open_market(open_simvenue(rate=1000), tmp_path, mod) as (_, market),
+        open_feed([market.fqme]) as feed,
     ):
-        (fqme,) = feed.mkts
+        fqme = market.fqme
         trades = await next_trades(feed, fqme, 1)
         with trio.move_on_after(2):  # quotes pile up, far beyond the window
             await trio.sleep_forever()
@@ -137,17 +174,16 @@ async def test_a_slow_consumer_misses_nothing(
         assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
-@pytest.mark.disturbs_venue
 async def test_the_stream_resumes_when_the_venue_restarts(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
-    broker: str,
+    mod: ModuleType,
 ) -> None:
     async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_feed([f'btcusdt.spot.{broker}']) as feed,
+        open_market(open_simvenue(), tmp_path, mod) as (venue, market),
+        open_feed([market.fqme]) as feed,
     ):
-        (fqme,) = feed.mkts
+        fqme = market.fqme
         await next_trades(feed, fqme, 3)
         await venue.kill()
         await venue.restart()
@@ -157,36 +193,38 @@ async def test_the_stream_resumes_when_the_venue_restarts(
             pass
 
 
-@pytest.mark.disturbs_venue
 @pytest.mark.parametrize('kind', ['drop', 'repeat', 'reorder', 'skip'])
+@pytest.mark.usefixtures('_numbered')
 async def test_no_trade_is_lost_or_doubled_when_the_venue_misbehaves(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
-    broker: str,
+    mod: ModuleType,
     kind: str,
 ) -> None:
     async with (
-        open_simvenue(rate=200) as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_feed([f'btcusdt.spot.{broker}']) as feed,
+        open_market(open_simvenue(rate=200), tmp_path, mod) as (venue, market),
+        open_feed([market.fqme]) as feed,
     ):
-        (fqme,) = feed.mkts
+        fqme = market.fqme
         trades = await next_trades(feed, fqme, 5)
-        await venue.fault(kind)
+        await venue.misbehave(kind)
         trades += await next_trades(feed, fqme, 200)
 
         ids = [trade['trade_id'] for trade in trades]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
-@pytest.mark.disturbs_venue
-async def test_times_are_the_venues(tmp_path: Path, broker: str) -> None:
+async def test_times_are_the_venues(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    mod: ModuleType,
+) -> None:
     an_hour_ago = int(time.time() - 3600) * 1000
     async with (
-        open_simvenue(epoch=an_hour_ago) as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_feed([f'btcusdt.spot.{broker}']) as feed,
+        open_market(open_simvenue(epoch=an_hour_ago), tmp_path, mod) as (_, market),
+        open_feed([market.fqme]) as feed,
     ):
-        (fqme,) = feed.mkts
+        fqme = market.fqme
         quotes = [feed.quotes[fqme]]
         seen: set[str] = set()
         while not seen >= {'trade', 'bid', 'ask'}:
@@ -197,90 +235,69 @@ async def test_times_are_the_venues(tmp_path: Path, broker: str) -> None:
             assert abs(time.time() - quote['brokerd_ts']) < 60
 
 
-@pytest.mark.disturbs_venue
 @pytest.mark.parametrize('kind', ['maintenance', 'nested'])
+@pytest.mark.usefixtures('_numbered')
 async def test_a_feed_goes_on_whatever_the_venue_does(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
-    broker: str,
+    mod: ModuleType,
     kind: str,
 ) -> None:
     """
     Also where it does that while we connect again; so do feeds that are opened later.
     """
     async with (
-        open_simvenue(rate=50) as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_feed([f'btcusdt.spot.{broker}']) as feed,
+        open_market(open_simvenue(rate=50), tmp_path, mod) as (venue, market),
+        open_feed([market.fqme]) as feed,
     ):
-        (fqme,) = feed.mkts
+        fqme = market.fqme
         trades = await next_trades(feed, fqme, 5)
-        await venue.fault(kind, count=3)
+        await venue.misbehave(kind, count=3, seconds=1)
+        others = [it.name for it in await venue.markets()][:2]
         with trio.fail_after(60):
             trades += await next_trades(feed, fqme, 100)
-            for symbol in ('btcusdt.spot', 'ethusdt.spot'):
-                async with open_feed([f'{symbol}.{broker}']) as another:
+            for name in others:
+                async with open_feed([f'{name}.{mod.name}']) as another:
                     await another.receive()
 
         ids = [trade['trade_id'] for trade in trades]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
-@pytest.mark.disturbs_venue
-async def test_pages_without_end_do_not_keep_a_feed(
+async def test_a_feed_outlives_its_datad(
+    open_simvenue: OpenSimVenue,
     tmp_path: Path,
-    broker: str,
+    mod: ModuleType,
 ) -> None:
-    async with (
-        open_simvenue(rate=50) as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_feed([f'btcusdt.spot.{broker}']) as feed,
-    ):
-        (fqme,) = feed.mkts
-        trades = await next_trades(feed, fqme, 5)
-        await venue.fault('endless', method='public/get_trades', count=10**9)
-        await venue.fault('drop')
-        with trio.fail_after(60):
-            trades += await next_trades(feed, fqme, 100)
-
-        ids = [trade['trade_id'] for trade in trades]
-        assert ids == list(range(ids[0], ids[0] + len(ids)))
-        # and no later than they happen
-        assert abs(time.time() - trades[-1]['time']) < 60
-
-
-@pytest.mark.disturbs_venue
-async def test_a_feed_outlives_its_datad(tmp_path: Path, broker: str) -> None:
     """
     The trades of the time in between are delivered, each once and in order, also to a
     subscriber that had not seen any.
     """
-    name, price = f'datad.{broker}', 64_000
     async with (
-        open_simvenue(rate=0) as venue,
-        open_test_pikerd(tmp_path, url=venue.url) as services,
-        open_feed([f'btcusdt.{broker}']) as feed,
+        open_market(open_simvenue(rate=0), tmp_path, mod) as (venue, market),
+        open_feed([market.fqme]) as feed,
     ):
-        (fqme,) = feed.mkts
-        for _ in range(2):
-            os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
-            for _ in range(3):
-                price += 1
-                await venue.call(
-                    'sim/trade', instrument_name='BTC-USDT', price=price, amount=1
-                )
-            trades = await next_trades(feed, fqme, 3)
-            assert [it['price'] for it in trades] == [price - 2, price - 1, price]
+        expected = [market.price(1 + n / 100) for n in range(1, 7)]
+        for prices in expected[:3], expected[3:]:
+            datad = Services.service_tasks[f'datad.{mod.name}']
+            os.kill(datad.process.pid, signal.SIGKILL)
+            for price in prices:
+                await venue.print_trade(market.name, price, market.size(1))
+            trades = await next_trades(feed, market.fqme, 3)
+            assert [it['price'] for it in trades] == prices
             assert not any('missed' in it for it in trades)
 
 
+@pytest.mark.usefixtures('_numbered')
 async def test_a_replay_that_is_too_long_says_what_is_missing(
     shared_tree: Tree,
     mod: ModuleType,
     fqme: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(import_module(f'{mod.__name__}.feed'), '_max_missed', 5)
-    monkeypatch.setattr(import_module(f'{mod.__name__}.feed'), '_page', 2)
+    trades_module = import_module(f'{mod.__name__}._trades')
+    monkeypatch.setattr(trades_module, '_max_pages', 5)
+    monkeypatch.setattr(trades_module, '_page', 1)
     async with shared_tree(), open_feed([fqme]) as feed:
         ((full_fqme, mkt),) = feed.mkts.items()
         trades = await next_trades(feed, full_fqme, 20)
@@ -298,7 +315,7 @@ def test_what_could_not_be_fetched_is_told() -> None:
     subscription = Subscription('x', [], None)
     for trade_id, missed in ((5, 0), (6, 0), (9, 2)):
         tick = {'type': 'trade', 'trade_id': trade_id}
-        subscription._note('btcusdt', {'trade_id': trade_id, 'ticks': [tick]})
+        subscription._note('x.y', {'trade_id': trade_id, 'ticks': [tick]})
         assert tick.get('missed', 0) == missed
 
 

@@ -23,8 +23,10 @@ from msgspec import convert
 from minipiker.accounting import Asset, MktPair
 from minipiker.accounting._ledger import Transaction, open_trade_ledger
 from minipiker.accounting._pos import Position, open_account
+from minipiker.clearing import open_ems
 from minipiker.clearing._messages import BrokerdOrder
 from minipiker.clearing._paper_engine import PaperBoi, PaperMarket
+from minipiker.clearing.testing import OpenLive, responses
 
 
 @pytest.fixture(autouse=True)
@@ -233,20 +235,28 @@ def test_records_are_found_from_either_end(mod: ModuleType) -> None:
         assert ledger.find('2000') is None
 
 
-def test_the_venues_records_become_transactions(mod: ModuleType, broker: str) -> None:
-    record = {
-        'fqme': f'btcusdt.spot.{broker}',
-        'instrument_name': 'BTC-USDT',
-        'direction': 'sell',
-        'amount': 0.5,
-        'price': 60_000.0,
-        'fee': 15.0,
-        'timestamp': 1_700_000_000_500,
+async def test_the_venues_records_become_transactions(
+    open_live: OpenLive,
+    mod: ModuleType,
+) -> None:
+    async with open_live() as live:
+        async with open_ems(mod.name, 'live') as (client, stream, *_):
+            order = await client.send(live.order('sell', 0.5))
+            assert (await responses(stream, order.oid))[-1] == 'closed'
+        await live.services.cancel_service(f'brokerd.{mod.name}')
+        async with open_account(mod, live.account) as account:
+            records = dict(account.ledger.iter_records())
+        fills = (await live.venue.account('simkey')).fills
+
+    txns = [mod.norm_trade(tid, record, {}) for tid, record in records.items()]
+    assert {txn.tid for txn in txns} == records.keys()
+    assert {(txn.fqme, txn.bs_mktid) for txn in txns} == {
+        (live.market.fqme, live.market.name)
     }
-    txn = mod.norm_trade('7', record, {})
-    assert (txn.tid, txn.fqme, txn.bs_mktid) == ('7', record['fqme'], 'BTC-USDT')
-    assert (txn.size, txn.price, txn.cost) == (-0.5, 60_000.0, 15.0)
-    assert txn.dt.timestamp() == 1_700_000_000.5
+    assert sorted((txn.size, txn.price, txn.dt.timestamp()) for txn in txns) == sorted(
+        (-fill.amount, fill.price, fill.timestamp / 1000) for fill in fills
+    )
+    assert all(txn.cost >= 0 for txn in txns)
     assert mod.norm_trade('8', {'kind': 'deposit'}, {}) is None
 
 

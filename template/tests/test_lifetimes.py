@@ -24,12 +24,12 @@ from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
 from minipiker.service._liveness import actor_info
 from minipiker.service._registry import find_registry
 from minipiker.testing import (
+    Venue,
     descendants,
     open_process,
     open_test_pikerd,
     run_and_kill,
 )
-from simvenue.process import open_simvenue
 
 _soon: float = 10
 """Seconds; the promise is 1, on an idle machine."""
@@ -47,14 +47,12 @@ def _watch(request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize('_watch', ['native', 'looking'], indirect=True)
 @pytest.mark.usefixtures('_watch')
 async def test_a_killed_datad_is_noticed_and_replaced(
+    session_venue: Venue,
     tmp_path: Path,
     broker: str,
 ) -> None:
     name = f'datad.{broker}'
-    async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url) as services,
-    ):
+    async with open_test_pikerd(tmp_path, url=session_venue.url) as services:
         with pytest.raises(ServiceDied, match=name):
             async with maybe_spawn_datad(broker) as p:
                 pid = (await p.run(actor_info))['pid']
@@ -76,12 +74,12 @@ async def test_a_killed_datad_is_noticed_and_replaced(
 
 
 async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
+    session_venue: Venue,
     tmp_path: Path,
     broker: str,
 ) -> None:
     async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url) as services,
+        open_test_pikerd(tmp_path, url=session_venue.url) as services,
         open_nursery() as tn,
     ):
         before = descendants()
@@ -102,6 +100,7 @@ async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
 
 @pytest.mark.parametrize('how', ['killed', 'cancelled'])
 async def test_a_dead_daemon_leaves_nothing_in_pikerd(
+    session_venue: Venue,
     tmp_path: Path,
     broker: str,
     how: str,
@@ -112,10 +111,7 @@ async def test_a_dead_daemon_leaves_nothing_in_pikerd(
 
     name = f'datad.{broker}'
     counts: list[tuple[int, int]] = []
-    async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url) as services,
-    ):
+    async with open_test_pikerd(tmp_path, url=session_venue.url) as services:
         for _ in range(4):
             service: Any = None
             with suppress(ServiceDied):
@@ -146,12 +142,12 @@ async def test_a_dead_daemon_leaves_nothing_in_pikerd(
     ],
     indirect=['_watch'],
 )
-@pytest.mark.usefixtures('_watch')
+@pytest.mark.usefixtures('_watch', 'open_simvenue')
 def test_nothing_is_left_when_the_root_ends(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
-    broker: str,
+    fqme: str,
     by: signal.Signals,
 ) -> None:
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
@@ -162,7 +158,7 @@ def test_nothing_is_left_when_the_root_ends(
         async def client() -> None:
             async with (
                 maybe_open_pikerd(find_registry()),
-                open_feed([f'btcusdt.{broker}']) as feed,
+                open_feed([fqme]) as feed,
             ):
                 await feed.receive()
                 pikerd = psutil.Process(root.pid)
@@ -181,7 +177,8 @@ def test_nothing_is_left_when_the_root_ends(
         status = -by if by is signal.SIGKILL else 128 + by
         assert root.wait(timeout=60) == status
 
-    assert len(tree) == len(addrs) == 3, 'pikerd, datad and the venue'
+    assert len(tree) == 3, 'pikerd, datad and the venue'
+    assert len(addrs) == 4, 'one of each, and the controls of the venue'
     _, alive = psutil.wait_procs(tree, timeout=5)
     assert not alive
     for addr in addrs:
@@ -228,14 +225,14 @@ async def test_whoever_wanted_it_is_gone_when_a_daemon_is_up(
 
 async def test_a_killed_client_leaves_no_subscription(
     monkeypatch: pytest.MonkeyPatch,
+    session_venue: Venue,
     tmp_path: Path,
-    broker: str,
+    fqme: str,
 ) -> None:
     """
     `datad` goes on, for the others and for the next.
     """
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
-    fqme = f'btcusdt.{broker}'
     script = f"""
 import trio
 from minipiker.data.feed import open_feed
@@ -254,8 +251,7 @@ if __name__ == '__main__':
     trio.run(main)
 """
     async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path / 'minipiker', url=venue.url),
+        open_test_pikerd(tmp_path / 'minipiker', url=session_venue.url),
         open_feed([fqme]) as feed,
     ):
         await run_and_kill(script)

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
-from typing import Any
+from decimal import Decimal
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -16,15 +17,17 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from minipiker._tractor import open_nursery
-from minipiker.clearing._ems import (
-    BadBrokerdMsg,
+from minipiker.accounting import Asset, MktPair
+from minipiker.clearing._dark import Market, Markets
+from minipiker.clearing._dialog import (
     Client,
+    Dialog,
     EmsLagged,
-    Router,
-    TradesRelay,
-    check_positions,
+    IllegalTransition,
+    transitions,
 )
 from minipiker.clearing._messages import (
+    BadBrokerdMsg,
     BrokerdError,
     BrokerdFill,
     BrokerdOrderAck,
@@ -33,13 +36,17 @@ from minipiker.clearing._messages import (
     Cancel,
     Order,
     Status,
+    check_positions,
 )
+from minipiker.clearing._relay import TradesRelay
 from minipiker.clearing.testing import mk_order
 
 FQME = 'btcusdt.spot.x'
 ACCOUNT = 'x.main'
 REQID = 'reqid'
 ORDER = mk_order(FQME, 'buy', 60_000.0, 0.5, ACCOUNT)
+BTC, USDT = (Asset(it, 'crypto', Decimal('0.01')) for it in ('btc', 'usdt'))
+MKT = MktPair(BTC, Decimal('0.5'), Decimal('0.1'), 'BTC-USDT', 'x', USDT, 'spot')
 
 ACK = BrokerdOrderAck(REQID, ORDER.oid, ACCOUNT)
 OPEN = BrokerdStatus(0, REQID, 'open', broker_details={'name': 'x'})
@@ -73,7 +80,7 @@ async def tell(*msgs: Struct | dict[str, Any]) -> list[str]:
     told.
     """
     async with open_nursery() as nursery:
-        relay = TradesRelay(Router(nursery), 'x', 'live')
+        relay = TradesRelay(Markets(nursery), 'x', 'live')
         relay.accounts = [ACCOUNT]
         client = Client(FQME)
         relay.clients.add(client)
@@ -103,9 +110,9 @@ async def open_relay() -> AsyncIterator[tuple[TradesRelay, Talk, list[str]]]:
     """
     send_chan, requests = trio.open_memory_channel[Any](100)
     async with open_nursery() as nursery:
-        relay = TradesRelay(Router(nursery), 'x', 'live')
+        relay = TradesRelay(Markets(nursery), 'x', 'live')
         relay.accounts = [ACCOUNT]
-        relay._to_brokerd = send_chan
+        relay.to_brokerd = send_chan
         client = Client(FQME)
         relay.clients.add(client)
         heard: list[str] = []
@@ -162,18 +169,18 @@ async def test_a_change_waits_for_a_daemon_that_has_the_order() -> None:
     async with open_relay() as (relay, talk, heard):
         (dialog,) = relay.dialogs.values()
         await talk(ACK, at(2.0))
-        relay._request(dialog)  # as to a daemon that has just started
+        relay.request(dialog)  # as to a daemon that has just started
         await talk(ACK, OPEN)
         assert heard == ['buy 60000.0', 'buy 60000.0', 'buy 2.0']
 
 
 async def test_a_change_of_an_order_that_no_daemon_has_heard_of() -> None:
     async with open_relay() as (relay, talk, heard):
-        relay._to_brokerd, to_brokerd = None, relay._to_brokerd
+        relay.to_brokerd, to_brokerd = None, relay.to_brokerd
         other = replace(ORDER, oid='other')
         await talk(other, replace(other, price=0.01))
-        relay._to_brokerd = to_brokerd
-        relay._request(relay.dialogs['other'])
+        relay.to_brokerd = to_brokerd
+        relay.request(relay.dialogs['other'])
         await talk(replace(ACK, oid='other'), OPEN)
         assert heard[1:] == ['buy 60000.0', 'buy 0.01']
 
@@ -230,7 +237,7 @@ async def test_which_of_two_changes_was_refused() -> None:
 async def test_what_an_order_keeps(changes: dict[str, Any]) -> None:
     async with open_relay() as (_, talk, heard):
         (error,) = (await talk(ACK, OPEN, replace(ORDER, **changes)))[2:]
-        assert f'keeps its {next(iter(changes))}' in error['brokerd_msg']['reason']
+        assert 'cannot change the' in error['brokerd_msg']['reason']
         assert heard == ['buy 60000.0']
 
 
@@ -272,3 +279,47 @@ def test_what_a_dialog_starts_with() -> None:
         check_positions([position], [ACCOUNT, ACCOUNT])
     with pytest.raises(BadBrokerdMsg, match='none of the accounts'):
         check_positions([position], [])
+
+
+async def test_what_an_order_may_become() -> None:
+    """
+    All states are in the table, and what is in no row of it is refused, loudly and
+    before anything has changed.
+    """
+    assert set(transitions) == {*get_args(get_type_hints(Status)['resp'])}
+    assert {it for nexts in transitions.values() for it in nexts} <= set(transitions)
+
+    # kept here: no broker can have it, whatever its daemon says
+    dark = replace(ORDER, exec_mode='dark', price=1.0)
+    asks = Market(MKT, 60_000.0)
+    for msg in (ACK, replace(FOUND, oid=dark.oid)):
+        async with open_nursery() as nursery:
+            relay = TradesRelay(Markets(nursery), 'x', 'live')
+            relay._arm(Client(None), dark, asks)
+            (dialog,) = relay.dialogs.values()
+            with pytest.raises(IllegalTransition, match="'dark_open' and cannot"):
+                relay.on_brokerd_msg(to_builtins(msg))
+            assert (dialog.status.resp, dialog.accepted) == ('dark_open', None)
+            assert not relay._oids
+        assert list(asks.triggers) == [dark.oid]
+        # a quote that gets there sends it to the broker, once
+        asks.on_tick({'type': 'ask', 'price': 1.0})
+        assert (dialog.status.resp, asks.triggers) == ('triggered', {})
+        relay.on_brokerd_msg(to_builtins(ACK))
+
+
+@pytest.mark.parametrize('resp', sorted(transitions))
+def test_the_end_of_an_order(resp: str) -> None:
+    """
+    What is over is so by the table, and nothing follows it; of an alert it is the
+    trigger.
+    """
+    status = Status(0, ORDER.oid, resp)  # type: ignore[arg-type]
+    dialog = Dialog(status, ORDER)
+    assert dialog.is_over == (resp in ('closed', 'canceled', 'error'))
+    for other in set(transitions) - set(transitions[resp]):
+        with pytest.raises(IllegalTransition):
+            dialog.advance(replace(status, resp=other))
+        assert dialog.status is status
+    alert = Dialog(status, replace(ORDER, action='alert'))
+    assert alert.is_over == (dialog.is_over or resp == 'triggered')

@@ -8,49 +8,94 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
 import trio
 from msgspec.structs import replace
 
-from minipiker.clearing import OrderClient, TradesStream, open_ems
+from minipiker.clearing import Order, OrderClient, TradesStream, open_ems
 from minipiker.clearing._messages import BrokerdPosition
-from minipiker.clearing.testing import mk_order, order_of, responses, wait_for
+from minipiker.clearing._paperboi import paperboi_init
+from minipiker.clearing.testing import (
+    mk_order,
+    order_of,
+    responses,
+    until_over,
+    wait_for,
+)
 from minipiker.service import ServiceDied, Services, find_service
 from minipiker.service._liveness import actor_info
-from minipiker.testing import Tree, descendants, open_test_pikerd, run_and_kill
-from simvenue.process import SimVenue, open_simvenue
+from minipiker.testing import (
+    Market,
+    OpenSimVenue,
+    Tree,
+    descendants,
+    find_market,
+    open_test_pikerd,
+    run_and_kill,
+)
+from simvenue.process import SimVenue
 
 
-async def trade_at(venue: SimVenue, price: float) -> None:
-    await venue.call('sim/trade', instrument_name='BTC-USDT', price=price, amount=0.001)
+class Session:
+    """
+    A venue where the market trades only when told to, and a tree.
+    """
+
+    def __init__(
+        self, venue: SimVenue, services: type[Services], market: Market
+    ) -> None:
+        self.venue = venue
+        self.services = services
+        self.market = market
+
+    def order(
+        self, action: str, times: float, steps: int = 100, **fields: Any
+    ) -> Order:
+        """
+        One at so many times the market's price, of so many of the smallest sizes.
+        """
+        market = self.market
+        price, size = market.price(times), market.size(steps)
+        return mk_order(market.fqme, action, price, size, **fields)
+
+    async def trade_at(self, times: float, ticks: int = 0) -> None:
+        market = self.market
+        tick = float(market.mkt.price_tick)
+        price = market.price(times) + ticks * tick
+        await self.venue.print_trade(market.name, price, market.size(1))
 
 
-@pytest.mark.disturbs_venue
-async def test_a_paper_session(tmp_path: Path, broker: str) -> None:
-    fqme = f'btcusdt.spot.{broker}'
+async def test_a_paper_session(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    mod: ModuleType,
+) -> None:
     async with (
-        # where the market trades only when told to
         open_simvenue(rate=0) as venue,
         open_test_pikerd(tmp_path, url=venue.url) as services,
     ):
-        async with open_ems(fqme, 'paper') as (client, stream, *_):
-            await trade(venue, client, stream, fqme)
-        await lose_daemons(venue, services, fqme)
+        session = Session(venue, services, await find_market(venue, mod))
+        async with open_ems(session.market.fqme, 'paper') as (client, stream, *_):
+            await trade(session, client, stream)
+        await lose_daemons(session)
 
 
 async def trade(
-    venue: SimVenue,
+    session: Session,
     client: OrderClient,
     stream: TradesStream,
-    fqme: str,
 ) -> None:
     """
     Whatever one can do.
     """
+    market, tick = session.market, session.market.mkt.price_tick
     # at the market: filled at once
-    order = await client.send(mk_order(fqme, 'buy', 100_000, 0.1))
+    order = await client.send(session.order('buy', 1.5))
     assert await responses(stream, order.oid) == [
         'pending',
         'open',
@@ -59,48 +104,54 @@ async def trade(
     ]
     position = await stream.receive()
     assert isinstance(position, BrokerdPosition)
-    assert (position.symbol, position.account) == (fqme, 'paper')
-    assert position.size == 0.1
+    assert (position.symbol, position.account) == (market.fqme, 'paper')
+    assert position.size == market.size(100)
 
     # below it: when the market gets there, at its own price; until then changed
-    order = await client.send(mk_order(fqme, 'buy', 40_000, 0.2))
+    order = await client.send(session.order('buy', 0.6, 200))
     await wait_for(stream, order.oid, 'open')
-    await client.update(order.oid, price=45_000.0)
-    assert order_of(await wait_for(stream, order.oid, 'open')).price == 45_000
-    await trade_at(venue, 45_000)
-    fill = await wait_for(stream, order.oid, 'fill')
-    assert (fill.brokerd_msg['price'], fill.brokerd_msg['size']) == (45_000, 0.2)
+    await client.update(order.oid, price=market.price(0.7))
+    changed = order_of(await wait_for(stream, order.oid, 'open'))
+    assert changed.price == market.price(0.7)
+    await session.trade_at(0.7)
+    fill = (await wait_for(stream, order.oid, 'fill')).brokerd_msg
+    assert (fill['price'], fill['size']) == (market.price(0.7), market.size(200))
 
     # canceled
-    order = await client.send(mk_order(fqme, 'sell', 90_000, 0.1))
+    order = await client.send(session.order('sell', 1.5))
     await wait_for(stream, order.oid, 'open')
     await client.cancel(order.oid)
     await wait_for(stream, order.oid, 'canceled')
 
     # kept until the market gets there
-    dark = await client.send(mk_order(fqme, 'buy', 40_000, 0.1, exec_mode='dark'))
-    alert = await client.send(mk_order(fqme, 'alert', 41_000, 0.1))
-    dropped = await client.send(mk_order(fqme, 'sell', 90_000, 0.1, exec_mode='dark'))
+    dark = await client.send(session.order('buy', 0.6, exec_mode='dark'))
+    alert = await client.send(session.order('alert', 0.62))
+    dropped = await client.send(session.order('sell', 1.5, exec_mode='dark'))
     await wait_for(stream, dropped.oid, 'dark_open')
     await client.cancel(dropped.oid)
     await wait_for(stream, dropped.oid, 'canceled')
 
-    await trade_at(venue, 40_500)
+    await session.trade_at(0.61)
     await wait_for(stream, alert.oid, 'triggered')
-    await trade_at(venue, 39_999.9)
-    submitted = await wait_for(stream, dark.oid, 'triggered')
-    assert order_of(submitted).price == pytest.approx(40_000.4)
+    await session.trade_at(0.6, -1)
+    submitted = order_of(await wait_for(stream, dark.oid, 'triggered'))
+    # some ticks beyond the market, to be filled at once
+    assert submitted.price >= market.price(0.6)
     await wait_for(stream, dark.oid, 'closed')
 
+    good = session.order('buy', 0.5)
+    off_tick = good.price + float(tick) / 4
+    unknown = f'no{market.fqme}'
     for bad, reason in [
-        (mk_order(fqme, 'buy', 45_000.01, 0.1), 'multiple of 0.1'),
-        (mk_order(fqme, 'buy', 45_000, 0.0001), 'multiple of 0.001'),
-        (mk_order(fqme, 'buy', 1e30, 1e-30), 'multiple of 0.001'),
-        (mk_order(fqme, 'buy', 45_000, -1), 'above 0'),
-        (mk_order(fqme, 'buy', 45_000, 0.1, account='other'), 'no account'),
-        (mk_order(f'no{fqme}', 'buy', 45_000, 0.1), 'SymbolNotFound'),
-        (mk_order(fqme, 'steal', 45_000, 0.1), 'Invalid enum value'),
+        (replace(good, price=off_tick), f'multiple of {tick}'),
+        (replace(good, size=market.size(1) / 2), 'multiple of'),
+        (replace(good, price=1e30, size=1e-30), 'multiple of'),
+        (replace(good, size=-good.size), 'above 0'),
+        (replace(good, account='other'), 'no account'),
+        (replace(good, symbol=unknown), 'SymbolNotFound'),
+        (replace(good, action='steal'), 'Invalid enum value'),
     ]:
+        bad = replace(bad, oid=str(uuid4()))
         await client.send(bad)
         error = await wait_for(stream, bad.oid, 'error')
         assert reason in error.brokerd_msg['reason']
@@ -111,20 +162,18 @@ async def trade(
     assert not any('brokerd' in name for name in names)
 
 
-async def lose_daemons(
-    venue: SimVenue,
-    services: type[Services],
-    fqme: str,
-) -> None:
+async def lose_daemons(session: Session) -> None:
     """
     The books outlive every daemon, and open orders all but `emsd`.
     """
-    broker = fqme.rpartition('.')[2]
+    services, market, fqme = session.services, session.market, session.market.fqme
+    broker = market.mkt.broker
+    held = pytest.approx(market.size(400))
 
     def kill(name: str) -> None:
         os.kill(services.service_tasks[name].process.pid, signal.SIGKILL)
 
-    order = mk_order(fqme, 'buy', 35_000, 0.1)
+    order = session.order('buy', 0.5)
     with pytest.raises(ServiceDied, match='emsd'):
         async with open_ems(fqme, 'paper') as (client, stream, *_):
             await client.send(order)
@@ -140,7 +189,7 @@ async def lose_daemons(
             os.kill(pid, signal.SIGKILL)
             while not isinstance(position := await stream.receive(), BrokerdPosition):
                 pass
-            assert position.size == pytest.approx(0.4)
+            assert position.size == held
             await wait_for(stream, order.oid, 'open')
 
             kill('emsd')
@@ -152,46 +201,51 @@ async def lose_daemons(
         assert accounts == ['paper']
         ((key, by_fqme),) = positions.items()
         assert key == (broker, 'paper')
-        assert by_fqme[fqme].size == pytest.approx(0.4)
+        assert by_fqme[fqme].size == held
         await client.send(order)
         await wait_for(stream, order.oid, 'open')
         # which finds the market where it is by then
         kill(f'datad.{broker}')
-        await trade_at(venue, 34_999)
+        await session.trade_at(0.5, -1)
         fill = await wait_for(stream, order.oid, 'fill')
-        assert fill.brokerd_msg['size'] == 0.1
+        assert fill.brokerd_msg['size'] == market.size(100)
         await wait_for(stream, order.oid, 'closed')
 
 
 async def test_clients_share_what_happens_and_find_it_again(
     shared_tree: Tree,
+    market: Market,
+    fqme: str,
     broker: str,
 ) -> None:
-    fqme, short = f'btcusdt.spot.{broker}', f'btcusdt.{broker}'
+    high, low = market.price(1.5), market.price(0.5)
     async with shared_tree():
         async with (
-            open_ems(short, 'paper') as (client, stream, *_),
-            open_ems(fqme, 'paper') as (_, others, *_),
+            open_ems(fqme, 'paper') as (client, stream, *_),
+            open_ems(market.fqme, 'paper') as (_, others, *_),
             open_ems(broker, 'paper') as (_, observer, *_),
         ):
-            order = await client.send(mk_order(short, 'buy', 1_000_000, 0.1))
+            order = await client.send(mk_order(fqme, 'buy', high, market.size(100)))
             told = await responses(stream, order.oid)
             assert told == await responses(others, order.oid)
             assert told == await responses(observer, order.oid)
 
-            order = await client.send(mk_order(short, 'buy', 1_000, 0.1))
+            order = await client.send(mk_order(fqme, 'buy', low, market.size(100)))
             await wait_for(stream, order.oid, 'open')
         async with open_ems(broker, 'paper') as (client, stream, _, _, dialogs):
             assert dialogs[order.oid].resp == 'open'
-            assert dialogs[order.oid].req == replace(order, symbol=fqme)
+            assert dialogs[order.oid].req == replace(order, symbol=market.fqme)
             await client.cancel(order.oid)
             await wait_for(stream, order.oid, 'canceled')
 
 
 async def test_a_killed_client_takes_nobody_along(
     shared_tree: Tree,
+    market: Market,
     broker: str,
 ) -> None:
+    size = market.size(100)
+    off_tick = market.price(0.5) + float(market.mkt.price_tick) / 4
     script = f"""
 import trio
 from minipiker.clearing import open_ems
@@ -205,7 +259,7 @@ async def main():
         open_ems({broker!r}, 'paper') as (client, stream, *_),
     ):
         while True:
-            order = mk_order('btcusdt.spot.{broker}', 'buy', 1_000.01, 0.001)
+            order = mk_order({market.fqme!r}, 'buy', {off_tick}, {size})
             await client.send(order)
             await wait_for(stream, order.oid, 'error')
             print('refused', flush=True)
@@ -216,6 +270,41 @@ if __name__ == '__main__':
     async with shared_tree(), open_ems(broker, 'paper') as (client, stream, *_):
         await run_and_kill(script)
 
-        order = mk_order(f'btcusdt.spot.{broker}', 'buy', 1_000_000, 0.1)
+        order = mk_order(market.fqme, 'buy', market.price(1.5), size)
         await client.send(order)
         assert (await responses(stream, order.oid))[-1] == 'closed'
+
+
+async def test_a_client_may_send_before_it_reads(
+    shared_tree: Tree,
+    broker: str,
+) -> None:
+    """
+    More than may be under way, in either direction.
+    """
+    fqme = f'btcusdt.spot.{broker}'
+    async with shared_tree(), open_ems(broker, 'paper') as (client, stream, *_):
+        sent = [mk_order(fqme, 'buy', 1_000, 1, account='other') for _ in range(100)]
+        with trio.fail_after(60):
+            for order in sent:
+                await client.send(order)
+            told = await until_over(stream, *(order.oid for order in sent))
+        assert all(it == ['pending', 'error'] for it in told.values())
+
+
+def test_the_engine_is_spawned_as_the_backend_asks(
+    mod: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mod, '_spawn_kwargs', {'debug_mode': False}, raising=False)
+    found, kwargs, _ = paperboi_init(mod.name, rpc_module_paths=[])
+    assert found is mod
+    assert kwargs == {
+        'name': f'paperboi.{mod.name}',
+        'enable_modules': [
+            'minipiker.clearing._paperboi',
+            'minipiker.clearing._paper_engine',
+        ],
+        'debug_mode': False,
+        'rpc_module_paths': [],
+    }

@@ -4,7 +4,6 @@ What a venue says is text to a terminal, whatever it is made of.
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import pty
@@ -13,14 +12,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+import trio
 
 from minipiker._terminal import plain
 from minipiker.log import get_console_log
-from minipiker.testing import open_process, run_minipiker
-
-pytestmark = pytest.mark.disturbs_venue
+from minipiker.testing import OpenSimVenue, open_process, run_minipiker
+from simvenue.client import Controls
 
 hostile = '\x1b]0;owned\x07\x1b[2j\r[/][link=http:x]:smile:\u202e\u2066\x9b2j\u200b'
 """Sets the title, clears the screen, overwrites the line; markup; turns text round."""
@@ -34,53 +34,69 @@ def test_what_is_plain_stays_as_it_is() -> None:
     assert plain('a\nb\udc80') == r'a\nb\udc80'
 
 
+class Hostile(NamedTuple):
+    url: str
+    name: str
+    """Of its market, as the venue has it."""
+
+
 @pytest.fixture
-def url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+def venue(
+    open_simvenue: OpenSimVenue,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Hostile]:
     """
     A venue that lists a hostile market, and says its name when it is asked for more.
     """
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
     monkeypatch.setenv('COLUMNS', '300')
-    recording = tmp_path / 'recording.csv'
-    with recording.open('w', newline='') as file:
-        write = csv.writer(file).writerow
-        write(['timestamp', 'instrument', 'price', 'amount', 'side'])
-        write([1_700_000_000_000, f'{hostile}-USDT', 100, 1, 'buy'])
-        write([1_700_000_060_000, f'{hostile}-USDT', 101, 1, 'buy'])
-    args = ('simvenue', '--until-eof', f'--replay={recording}')
-    with open_process(*args) as (_, url):
-        yield url
+
+    async def list_hostile(controls_url: str) -> str:
+        async with Controls(controls_url) as controls:
+            like = next(it for it in await controls.markets() if it.expiry)
+            name = f'{like.name}{hostile}'
+            await controls.list_market(name, like=like.name)
+            return name
+
+    with open_process('simvenue', '--until-eof') as (process, url):
+        assert process.stdout
+        controls_url = process.stdout.readline().strip()
+        yield Hostile(url, trio.run(list_hostile, controls_url))
 
 
-def test_the_name_of_a_market(url: str, broker: str) -> None:
-    found = run_minipiker('search', 'owned', '--venue', url)
+def test_the_name_of_a_market(venue: Hostile) -> None:
+    found = run_minipiker('search', 'owned', '--venue', venue.url)
     assert (found.returncode, found.stderr) == (0, '')
-    assert found.stdout == f'{seen}usdt.spot.{broker}\n'
+    assert is_harmless(found.stdout)
+    assert seen in found.stdout
 
-    chart = run_minipiker('history', f'{hostile}usdt', '--count', '1', '--venue', url)
+    args = (venue.name, '--count', '1', '--venue', venue.url)
+    chart = run_minipiker('history', *args)
     assert (chart.returncode, chart.stderr) == (0, '')
     assert is_harmless(chart.stdout)
     assert r'\x1b]0;owned' in chart.stdout
 
 
-def test_an_error(url: str) -> None:
-    failed = run_minipiker('history', f'{hostile}usdt', '--timeframe=7', '--venue', url)
+def test_an_error(venue: Hostile) -> None:
+    args = ('--timeframe=7', '--venue', venue.url)
+    failed = run_minipiker('history', venue.name, *args)
     assert failed.returncode == 1
     assert re.fullmatch(r'error: .+\n', failed.stderr)
-    unknown = run_minipiker('quotes', f'{hostile}', '--venue', url)
+    unknown = run_minipiker('quotes', hostile, '--venue', venue.url)
     assert unknown.returncode == 1
     assert re.fullmatch(r'error: .+\n', unknown.stderr)
     assert seen in unknown.stderr
     assert is_harmless(failed.stderr + unknown.stderr)
 
 
-def test_a_table_on_a_terminal(url: str) -> None:
+def test_a_table_on_a_terminal(venue: Hostile) -> None:
     """
     Which is where there are colours, and links.
     """
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, '-m', 'minipiker', 'quotes', f'{hostile}usdt', '--venue', url],
+        [sys.executable, '-m', 'minipiker', 'quotes', venue.name, '--venue', venue.url],
         stdout=theirs,
         stderr=theirs,
         env={**os.environ, 'TERM': 'xterm-256color'},

@@ -10,15 +10,22 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
-from minipiker.clearing.testing import mk_account
+from minipiker.clearing.cli import _order
+from minipiker.clearing.testing import OpenLive
 from minipiker.cli import app
-from minipiker.testing import open_process, run_minipiker, write_brokers_toml
-
-pytestmark = pytest.mark.disturbs_venue
+from minipiker.testing import (
+    Market,
+    Venue,
+    open_process,
+    run_minipiker,
+    write_brokers_toml,
+)
 
 
 def run(*args: str, answer: str = '') -> subprocess.CompletedProcess[str]:
@@ -44,52 +51,68 @@ def follow(done: subprocess.CompletedProcess[str]) -> tuple[str, list[str]]:
     return oid, [event for event, _ in said]
 
 
-@pytest.mark.usefixtures('shared_pikerd')
-def test_on_paper(broker: str) -> None:
-    oid, events = order('buy', 'btcusdt', '0.1', '--price', '1000')
+def buy(market: Market, fqme: str, times: float, *options: str) -> tuple[str, ...]:
+    """
+    The arguments of `order` for one at so many times the market's price.
+    """
+    price = str(market.price(times))
+    return 'buy', fqme, str(market.size(100)), '--price', price, *options
+
+
+def test_on_paper(market: Market, fqme: str) -> None:
+    oid, events = order(*buy(market, fqme, 0.5))
     assert events == ['pending', 'open']
     assert oid[:8] in run('orders').stdout
     # as another process, which is what it is for a user
     assert run_minipiker('cancel', oid[:8]).stdout == f'canceled {oid}\n'
     assert oid[:8] not in run('orders').stdout
 
-    _, events = order('sell', 'btcusdt', '0.1')
+    _, events = order('sell', fqme, str(market.size(100)))
     assert events == ['pending', 'open', 'fill', 'closed']
-    assert f'btcusdt.spot.{broker}' in run('positions').stdout
+    assert market.fqme in run('positions').stdout
 
 
-@pytest.mark.usefixtures('shared_pikerd')
 @pytest.mark.parametrize(
     ('command', 'reason'),
     [
-        ('order buy btcusdt 0.1 --price 1000.01', 'multiple of 0.1'),
-        ('order buy nosuch 0.1', 'no market goes by'),
+        ('order buy {fqme} {size} --price {off_tick}', 'multiple of'),
+        ('order buy nosuch {size}', 'no market goes by'),
         ('cancel 0', '0 open orders begin with'),
         ('orders --live', 'no credentials: set'),
-        ('order buy btcusdt 0.1 --live --yes', 'no credentials: set'),
+        ('order buy {fqme} {size} --live --yes', 'no credentials: set'),
     ],
 )
-def test_what_goes_wrong_is_one_line(command: str, reason: str) -> None:
-    done = run(*command.split())
+def test_what_goes_wrong_is_one_line(
+    market: Market,
+    fqme: str,
+    command: str,
+    reason: str,
+) -> None:
+    off_tick = market.price(0.5) + float(market.mkt.price_tick) / 4
+    args = command.format(fqme=fqme, size=market.size(1), off_tick=off_tick)
+    done = run(*args.split())
     assert done.returncode == 1
     assert re.fullmatch(r'error: .+\n', done.stderr), done.stderr
     assert reason in done.stderr
 
 
 @pytest.fixture
-def _live_venue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """
-    One that we have credentials for.
-    """
+def _account(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    session_venue: Venue,
+    credentials: dict[str, Any],
+) -> None:
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
-    with open_process('simvenue', '--until-eof') as (_, url):
-        write_brokers_toml(tmp_path / 'minipiker', url=url, **mk_account())
-        yield
+    write_brokers_toml(tmp_path / 'minipiker', url=session_venue.url, **credentials)
 
 
+@pytest.mark.usefixtures('open_simvenue')
 def test_two_accounts(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    market: Market,
+    fqme: str,
     broker: str,
 ) -> None:
     """
@@ -108,7 +131,7 @@ def test_two_accounts(
             other={'api_key': 'two', 'api_secret': 'secret2'},
         )
         with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
-            args = ('buy', 'btcusdt', '0.1', '--live', '--yes')
+            args = ('buy', fqme, str(market.size(100)), '--live', '--yes')
             for unclear in ((), ('--account', 'mian')):
                 refused = run('order', *args, *unclear)
                 assert refused.returncode == 1
@@ -128,17 +151,20 @@ def test_two_accounts(
 
 
 @pytest.fixture
-def _live_pikerd(_live_venue: None) -> Iterator[None]:
+def _live_pikerd(_account: None) -> Iterator[None]:
     with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
         yield
 
 
-@pytest.mark.usefixtures('_live_venue')
-def test_live_orders_outlast_the_tree_that_placed_them() -> None:
+@pytest.mark.usefixtures('_account')
+def test_live_orders_outlast_the_tree_that_placed_them(
+    market: Market,
+    fqme: str,
+) -> None:
     """
     Each command boots a tree of its own, whose brokerd has to find them.
     """
-    args = ('buy', 'btcusdt', '0.1', '--price', '1000', '--live', '--yes')
+    args = buy(market, fqme, 0.7, '--live', '--yes')
     oid, events = follow(run_minipiker('order', *args))
     assert events == ['pending', 'open']
     assert oid[:8] in run_minipiker('orders', '--live').stdout
@@ -147,19 +173,39 @@ def test_live_orders_outlast_the_tree_that_placed_them() -> None:
 
 
 @pytest.mark.usefixtures('_live_pikerd')
-def test_live_asks_once(broker: str) -> None:
-    args = ('buy', 'btcusdt', '0.1', '--price', '1000', '--live')
+def test_live_asks_once(market: Market, fqme: str, broker: str) -> None:
+    args = buy(market, fqme, 0.7, '--live')
     refused = run('order', *args, answer='n\n')
     assert refused.returncode == 1
-    assert refused.stdout.startswith('buy 0.1 btcusdt at 1000.0? [y/N]: ')
+    size, price = market.size(100), market.price(0.7)
+    assert refused.stdout.startswith(f'buy {size} {fqme} at {price}? [y/N]: ')
     assert 'Aborted' in refused.stderr
 
     oid, events = order(*args, answer='y\n')
     assert events == ['pending', 'open']
     listed = run('orders', '--live').stdout
     assert oid[:8] in listed
-    assert listed.count(f'{broker}.main'[:4]) == 1
+    assert f'{broker}.main'[:4] in listed
     assert run('cancel', oid, '--live').stdout == f'canceled {oid}\n'
 
     # and on paper there is nothing of all this
     assert oid[:8] not in run('orders').stdout
+
+
+async def test_an_order_opens_one_feed(open_live: OpenLive) -> None:
+    """
+    The command's own, while it lasts: emsd watches no market for an order that the
+    broker has.
+    """
+    async with open_live() as live:
+        market = live.market
+        price, size = market.price(0.7), market.size(10)
+        await _order('buy', market.fqme, size, price, False, True, None)
+
+        emsd, datad = (
+            psutil.Process(live.services.service_tasks[name].process.pid)
+            for name in ('emsd', f'datad.{market.mkt.broker}')
+        )
+        served = {it.laddr for it in datad.net_connections() if not it.raddr}
+        assert served
+        assert not served & {it.raddr for it in emsd.net_connections()}

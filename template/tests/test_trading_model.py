@@ -73,10 +73,11 @@ class Session:
         Do all steps, and see that each order is what it is at the venue. Then cancel
         what is left and wait for the end of every order.
         """
+        broker = self.live.market.mkt.broker
         while todo or set(self.sent) != set(self.ended):
             try:
                 async with (
-                    open_ems(self.live.market.mkt.broker, 'live') as (client, stream, *_),
+                    open_ems(broker, 'live') as (client, stream, *_),
                     trio.open_nursery() as tn,
                 ):
                     tn.start_soon(self.listen, stream)
@@ -176,10 +177,13 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
                 await session.run(todo)
             books = await live.venue.account('simkey')
             position = sum(
-                fill.amount if fill.side == 'buy' else -fill.amount for fill in books.fills
+                fill.amount if fill.side == 'buy' else -fill.amount
+                for fill in books.fills
             )
             async with open_ems(mod.name, 'live') as (_, stream, pps, _, dialogs):
-                told = sum(pp.size for by_fqme in pps.values() for pp in by_fqme.values())
+                told = sum(
+                    pp.size for by_fqme in pps.values() for pp in by_fqme.values()
+                )
                 # what the last fills come to may be on its way; it is the one market
                 with trio.fail_after(60):
                     while told != pytest.approx(position):

@@ -15,13 +15,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from minipiker.testing import open_process, run_minipiker
-
-pytestmark = pytest.mark.disturbs_venue
+from minipiker.testing import Market, OpenSimVenue, Venue, open_process, run_minipiker
 
 
 @pytest.fixture
-def _own_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_tree(
+    open_simvenue: OpenSimVenue,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     """
     A command boots a tree, and a venue, of its own. Else it joins that of the session.
     """
@@ -29,21 +31,20 @@ def _own_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures('shared_pikerd')
-def test_quotes(broker: str) -> None:
-    done = run_minipiker('quotes', 'btcusdt', '--count', '20')
+def test_quotes(fqme: str, broker: str) -> None:
+    done = run_minipiker('quotes', fqme, '--count', '20')
     assert (done.returncode, done.stderr) == (0, '')
     for line in done.stdout.splitlines():
         assert re.fullmatch(
-            rf'\d{{4}}-\d\d-\d\dT\S+ btcusdt\.spot\.{broker} \d+(\.\d+)? \d+(\.\d+)?',
+            rf'\d{{4}}-\d\d-\d\dT\S+ \S+\.{broker} \d+(\.\d+)? \d+(\.\d+)?',
             line,
         )
 
 
-@pytest.mark.usefixtures('shared_pikerd')
-def test_search(broker: str) -> None:
-    done = run_minipiker('search', 'ETH')
+def test_search(market: Market) -> None:
+    done = run_minipiker('search', market.mkt.bs_fqme.upper())
     assert (done.returncode, done.stderr) == (0, '')
-    assert f'ethusdt.spot.{broker}' in done.stdout.split()
+    assert market.fqme in done.stdout.split()
 
     nothing = run_minipiker('search', 'no such thing')
     assert nothing.returncode == 1
@@ -51,10 +52,10 @@ def test_search(broker: str) -> None:
 
 
 @pytest.mark.usefixtures('shared_pikerd')
-def test_history_draws_a_chart(broker: str) -> None:
-    done = run_minipiker('history', 'btcusdt', '--count', '60')
+def test_history_draws_a_chart(fqme: str) -> None:
+    done = run_minipiker('history', fqme, '--count', '60')
     assert (done.returncode, done.stderr) == (0, '')
-    assert f'btcusdt.{broker}, 60 bars of 60 s' in done.stdout
+    assert f'{fqme}, 60 bars of 60 s' in done.stdout
     assert done.stdout.count('\n') > 10
 
 
@@ -69,10 +70,10 @@ def test_tree(broker: str) -> None:
 
 
 @pytest.mark.usefixtures('shared_pikerd')
-def test_what_goes_wrong_is_one_line(broker: str) -> None:
+def test_what_goes_wrong_is_one_line(fqme: str) -> None:
     for args in (
         ('quotes', 'nosuchmarket'),
-        ('history', 'btcusdt', '--timeframe', '7'),
+        ('history', fqme, '--timeframe', '7'),
     ):
         done = run_minipiker(*args)
         assert done.returncode == 1
@@ -81,11 +82,11 @@ def test_what_goes_wrong_is_one_line(broker: str) -> None:
 
 
 @pytest.mark.usefixtures('_own_tree')
-def test_a_command_ends_with_the_pikerd_that_it_joined() -> None:
+def test_a_command_ends_with_the_pikerd_that_it_joined(fqme: str) -> None:
     with (
         open_process('minipiker', 'pikerd', '-l', 'error') as (pikerd, _),
         subprocess.Popen(
-            [sys.executable, '-m', 'minipiker', 'quotes', 'btcusdt'],
+            [sys.executable, '-m', 'minipiker', 'quotes', fqme],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -101,14 +102,14 @@ def test_a_command_ends_with_the_pikerd_that_it_joined() -> None:
 
 
 @pytest.mark.usefixtures('_own_tree')
-def test_pikerd_is_killed_as_a_command_takes_its_leave() -> None:
+def test_pikerd_is_killed_as_a_command_takes_its_leave(fqme: str) -> None:
     """
     There is nothing more to tell whoever has pressed Ctrl-C.
     """
     with (
         open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error') as (root, _),
         subprocess.Popen(
-            [sys.executable, '-m', 'minipiker', 'quotes', 'btcusdt'],
+            [sys.executable, '-m', 'minipiker', 'quotes', fqme],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -132,17 +133,18 @@ def test_pikerd_is_killed_as_a_command_takes_its_leave() -> None:
 
 
 @pytest.mark.usefixtures('shared_pikerd')
-@pytest.mark.parametrize('command', ['quotes btcusdt', 'search usdt', 'tree'])
-def test_who_reads_its_output_has_enough(command: str) -> None:
+@pytest.mark.parametrize('command', ['quotes {}', 'search {}', 'tree'])
+def test_who_reads_its_output_has_enough(session_venue: Venue, command: str) -> None:
+    args = command.format(session_venue.symbol).split()
     with subprocess.Popen(
-        [sys.executable, '-m', 'minipiker', *command.split()],
+        [sys.executable, '-m', 'minipiker', *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout
         assert process.stderr
-        if command == 'quotes btcusdt':
+        if command.startswith('quotes'):
             assert process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ''
@@ -151,7 +153,7 @@ def test_who_reads_its_output_has_enough(command: str) -> None:
 
 @pytest.mark.usefixtures('_own_tree')
 def test_too_few_files() -> None:
-    command = 'ulimit -n 16; exec "$0" -m minipiker quotes btcusdt'
+    command = 'ulimit -n 16; exec "$0" -m minipiker tree'
     done = subprocess.run(
         ['sh', '-c', command, sys.executable],
         capture_output=True,
@@ -170,12 +172,17 @@ def test_too_few_files() -> None:
     ids=['terminal', 'kill', 'hangup'],
 )
 @pytest.mark.parametrize('booting', [True, False], ids=['booting', 'streaming'])
-def test_ctrl_c_ends_it_quietly(booting: bool, signum: int, group: bool) -> None:
+def test_ctrl_c_ends_it_quietly(
+    fqme: str,
+    booting: bool,
+    signum: int,
+    group: bool,
+) -> None:
     """
     A terminal signals every process of the tree, `kill` just the root.
     """
     with subprocess.Popen(
-        [sys.executable, '-m', 'minipiker', 'quotes', 'btcusdt'],
+        [sys.executable, '-m', 'minipiker', 'quotes', fqme],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -64,13 +64,7 @@ class Flows:
     The orders, fills and positions of one account.
     """
 
-    def __init__(
-        self,
-        account: str,
-        api: OrderApi,
-        books: Account,
-        emit: Emit,
-    ) -> None:
+    def __init__(self, account: str, api: OrderApi, books: Account, emit: Emit) -> None:
         self._account = account
         self._api = api
         self._books = books
@@ -169,7 +163,7 @@ class Flows:
                 await self._in_doubt.wait()
                 self._in_doubt = trio.Event()
                 await trio.sleep(pause)  # the rest may be under way
-            if probe.cancelled_caught or self._doubtful():
+            if self._doubtful() or (probe.cancelled_caught and self._flows):
                 await self.reconcile()
             pause = min(2 * pause, _probe) if self._doubtful() else _doubt
 
@@ -200,12 +194,7 @@ class Flows:
             await self._on_position(position)
         await self._sum_up({position.market for position in positions})
 
-    async def look_up(
-        self,
-        reqid: str,
-        flow: Flow,
-        mkt: MktPair | None = None,
-    ) -> bool:
+    async def look_up(self, reqid: str, flow: Flow, mkt: MktPair | None = None) -> bool:
         """
         Find out about an order that may have been given to the venue, and tell its
         whole story so far. Whether the venue has it; waits for a connection.

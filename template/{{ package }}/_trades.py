@@ -153,6 +153,8 @@ class Tape(Generic[Trade]):
         newest, _ = await insist(self._get_newest)
         async for _ in self.take(newest):
             pass
+        if self._numbered and not newest:
+            self.last_number = 0  # the first one is yet to come
 
     async def _get_newest(self) -> tuple[list[Trade], bool]:
         return await self._get_trades(count=1, newest_first=True)
@@ -170,10 +172,12 @@ class Tape(Generic[Trade]):
                 yield 0, new
             return
         trades = sorted(trades, key=_number)
-        new = [it for it in trades if _number(it) > (self.last_number or 0)]
-        if new and self.last_number and _number(new[-1]) - self.last_number > len(new):
-            async for run in self.catch_up(_number(new[-1])):
-                yield run
+        if self.last_number is not None and trades:
+            until = _number(trades[-1])
+            count = sum(_number(it) > self.last_number for it in trades)
+            if until - self.last_number > count:
+                async for run in self.catch_up(until):
+                    yield run
         for run in self._take_numbered(trades):
             yield run
 

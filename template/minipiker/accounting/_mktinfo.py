@@ -7,7 +7,7 @@ always lowercase: `btcusdt.spot.kraken`.
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -20,6 +20,23 @@ def dec_digits(value: float | str | Decimal) -> int:
     """
     exponent = Decimal(str(value)).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def check_step(name: str, value: float, tick: Decimal) -> None:
+    """
+    Raise `ValueError` unless the price or size `value` is a positive multiple of
+    `tick`. It says which the nearest ones are.
+    """
+    number = Decimal(str(value))
+    if not number.is_finite() or number <= 0:
+        raise ValueError(f'{name} {value} is not a positive number')
+    steps = number / tick
+    if steps != steps.to_integral_value():
+        below = steps.to_integral_value(ROUND_DOWN) * tick
+        nearest = [f'{it.normalize():f}' for it in (below, below + tick) if it]
+        raise ValueError(
+            f'{name} {value} is not a multiple of {tick}: take {" or ".join(nearest)}'
+        )
 
 
 class Asset(Struct, frozen=True):
@@ -119,17 +136,12 @@ class MktPair(Struct, frozen=True):
         quantity_type: Literal['price', 'size'] = 'size',
     ) -> Decimal:
         """
-        `size` (or a price) rounded to this market's tick digits.
+        `size` (or a price) rounded to a multiple of this market's tick; piker rounds
+        to the digits of the tick, which is the same unless that is 0.5 or the like.
         """
-        digits = (
-            self.price_tick_digits
-            if quantity_type == 'price'
-            else self.size_tick_digits
-        )
-        return Decimal(str(size)).quantize(
-            Decimal(1).scaleb(-digits),
-            rounding=ROUND_HALF_EVEN,
-        )
+        tick = self.price_tick if quantity_type == 'price' else self.size_tick
+        steps = Decimal(str(size)) / tick
+        return steps.to_integral_value(ROUND_HALF_EVEN) * tick
 
     def to_dict(self) -> dict[str, Any]:
         """

@@ -62,8 +62,10 @@ async def spawn_brokerd(brokername: str, loglevel: str | None = None) -> bool:
     from ..service import Services
 
     mod, kwargs, fixture = brokerd_init(brokername, loglevel)
-    if not hasattr(mod, 'open_trade_dialog'):
-        raise BrokerError(f'{brokername} cannot trade: it has no open_trade_dialog()')
+    try:
+        mod.open_trade_dialog  # noqa: B018
+    except AttributeError as err:
+        raise BrokerError(f'{brokername} cannot trade: {err}') from None
     return await Services.start_service(
         kwargs, _brokerd_service_mods, fixture, brokername=brokername, loglevel=loglevel
     )

@@ -11,10 +11,19 @@ from typing import Any
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
+from .._streaming import CreditStream, open_endpoint
 from ._daemon import maybe_open_emsd
-from ._duplex import Duplex, open_duplex
-from ._ems import ExecMode, Positions, _emsd_main, check_positions
-from ._messages import BrokerdPosition, Cancel, Error, Order, Status
+from ._ems import _emsd_main
+from ._messages import (
+    BrokerdPosition,
+    Cancel,
+    Error,
+    ExecMode,
+    Order,
+    Positions,
+    Status,
+    check_positions,
+)
 
 
 class OrderClient:
@@ -22,7 +31,7 @@ class OrderClient:
     Sends orders.
     """
 
-    def __init__(self, stream: Duplex, orders: dict[str, Order]) -> None:
+    def __init__(self, stream: CreditStream, orders: dict[str, Order]) -> None:
         self._stream = stream
         self._sent_orders = orders
 
@@ -62,7 +71,7 @@ class TradesStream:
     and `BrokerdPosition`, in order, none left out.
     """
 
-    def __init__(self, stream: Duplex, client: OrderClient) -> None:
+    def __init__(self, stream: CreditStream, client: OrderClient) -> None:
         self._stream = stream
         self._client = client
 
@@ -105,13 +114,14 @@ async def open_ems(
     Raises `ServiceDied` when `emsd` dies. The orders that it had given to a broker
     stay; a new `emsd` finds them.
     """
-    async with (
-        maybe_open_emsd(loglevel) as portal,
-        portal.open_context(
-            _emsd_main, fqme=fqme, exec_mode=mode, loglevel=loglevel
-        ) as (ctx, (positions, accounts, statuses)),
-        open_duplex(ctx) as stream,
-    ):
+    async with open_endpoint(
+        maybe_open_emsd(loglevel),
+        _emsd_main,
+        fqme=fqme,
+        exec_mode=mode,
+        loglevel=loglevel,
+    ) as ((positions, accounts, statuses), raw):
+        stream = CreditStream(raw)
         dialogs = {msg['oid']: convert(msg, Status) for msg in statuses}
         orders = {oid: it.req for oid, it in dialogs.items() if it.req}
         client = OrderClient(stream, orders)
@@ -122,4 +132,3 @@ async def open_ems(
             accounts,
             dialogs,
         )
-        await ctx.cancel()

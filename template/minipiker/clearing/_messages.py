@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field
+
+ExecMode = Literal['live', 'paper']
+
+
+class BadBrokerdMsg(ValueError):
+    """
+    A message of an order dialog that piker would drop, or be killed by.
+    """
+
 
 # clients -> emsd
 
@@ -181,3 +190,32 @@ class BrokerdPosition(Struct):
     avg_price: float
     currency: str = ''
     name: Literal['position'] = 'position'
+
+
+Positions = dict[tuple[str, str], dict[str, BrokerdPosition]]
+"""By (broker, account) and fqme."""
+
+
+def check_positions(msgs: list[dict[str, Any]], accounts: list[str]) -> Positions:
+    """
+    The positions that a dialog starts with, by broker and account.
+    """
+    if len(set(accounts)) != len(accounts):
+        raise BadBrokerdMsg(f'accounts must be unique: {accounts}')
+    positions: Positions = {}
+    for msg in msgs:
+        position = check_position(msg, accounts)
+        key = position.broker, position.account
+        positions.setdefault(key, {})[position.symbol] = position
+    return positions
+
+
+def check_position(msg: dict[str, Any], accounts: list[str]) -> BrokerdPosition:
+    position = convert(msg, BrokerdPosition)
+    if position.account not in accounts:
+        raise BadBrokerdMsg(f'{position} is in none of the accounts {accounts}')
+    if not position.symbol.endswith(f'.{position.broker}'):
+        raise BadBrokerdMsg(
+            f'the symbol of a position must be its full fqme: {position}'
+        )
+    return position

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager as acm
-from decimal import Decimal
+from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pendulum
 import tractor
 import trio
 from msgspec import Struct, convert, to_builtins
 
-from .._tractor import collapse, context, error_text, open_nursery
+from .._tractor import context, error_text, open_nursery
 from ..accounting import MktPair
 from ..accounting._ledger import Transaction
+from ..accounting._mktinfo import check_step
 from ..accounting._pos import Account, Position
-from ..data.feed import Quote, open_feed
-from ..log import get_logger
-from ._daemon import maybe_spawn_paperboi
+from ..data.feed import keep_feed
 from ._messages import (
     BrokerdCancel,
     BrokerdError,
@@ -36,11 +33,6 @@ from ._messages import (
     Order,
     Status,
 )
-
-if TYPE_CHECKING:
-    from trio_typing import TaskStatus
-
-log = get_logger('clearing.paper')
 
 
 class PaperMarket(Struct):
@@ -148,13 +140,8 @@ class PaperBoi:
         if self._recall(order):
             return
         market = await self._get_market(order.symbol)
-        for value, tick in (
-            (order.price, market.mkt.price_tick),
-            (order.size, market.mkt.size_tick),
-        ):
-            steps = Decimal(str(value)) / tick
-            if steps <= 0 or steps != steps.to_integral_value():
-                raise ValueError(f'{value} is not a multiple of {tick}')
+        check_step('price', order.price, market.mkt.price_tick)
+        check_step('size', order.size, market.mkt.size_tick)
         market.orders[order.oid] = order
         self._tell_status(order, 'open', filled=0.0)
         touch = market.ask if order.action == 'buy' else market.bid
@@ -188,39 +175,15 @@ class PaperBoi:
     async def _get_market(self, symbol: str) -> PaperMarket:
         async with self._locks[symbol]:
             if symbol not in self._markets:
-                self._markets[symbol] = await self._nursery.start(self._clear, symbol)
-            return self._markets[symbol]
-
-    async def _clear(self, symbol: str, task_status: TaskStatus[PaperMarket]) -> None:
-        """
-        Clear a market's orders by its live feed.
-        """
-        market: PaperMarket | None = None
-        while True:
-            try:
-                async with open_feed([f'{symbol}.{self.broker}']) as feed:
-                    ((fqme, mkt),) = feed.mkts.items()
-                    if market is None:
-                        last = feed.quotes[fqme]['last']
-                        market = PaperMarket(mkt, last, last)
-                        task_status.started(market)
-                    self._on_quote(market, feed.quotes[fqme])
-                    async for quotes in feed:
-                        self._on_quote(market, quotes[fqme])
-            except Exception as err:
-                cause = collapse(err)
-                if market is None:
-                    raise cause from cause.__cause__
-                log.error(
-                    '%s: feed lost, opening another: %s', symbol, error_text(cause)
+                self._markets[symbol] = await self._nursery.start(
+                    partial(
+                        keep_feed,
+                        f'{symbol}.{self.broker}',
+                        lambda mkt, last: PaperMarket(mkt, last, last),
+                        self._on_tick,
+                    )
                 )
-                await trio.sleep(0.1)
-
-    def _on_quote(self, market: PaperMarket, quote: Quote) -> None:
-        if 'last' in quote:
-            self._on_tick(market, {'type': 'last', 'price': quote['last']})
-        for tick in quote['ticks']:
-            self._on_tick(market, tick)
+            return self._markets[symbol]
 
     def _on_tick(self, market: PaperMarket, tick: dict[str, Any]) -> None:
         price = tick['price']
@@ -352,18 +315,3 @@ async def open_trade_dialog(ctx: tractor.Context) -> None:
         finally:
             engine.dialogs.discard(send_chan)
         tn.cancel_scope.cancel()
-
-
-@acm
-async def open_paperboi(
-    broker: str,
-    loglevel: str | None = None,
-) -> AsyncIterator[tuple[tractor.Context, Any]]:
-    """
-    A dialog with the paper engine of `broker`, spawned if there is none yet.
-    """
-    async with (
-        maybe_spawn_paperboi(broker, loglevel) as portal,
-        portal.open_context(open_trade_dialog) as (ctx, first),
-    ):
-        yield ctx, first

@@ -18,8 +18,7 @@ from ..brokers import __brokers__
 from ..data.feed import open_feed
 from ..service._registry import find_registry
 from ._client import TradesStream, open_ems
-from ._ems import ExecMode
-from ._messages import Order, Status
+from ._messages import ExecMode, Order, Status
 
 app = typer.Typer()
 
@@ -44,7 +43,7 @@ AccountOption = Annotated[
 @app.command()
 def order(
     action: Annotated[Action, typer.Argument()],
-    symbol: Annotated[str, typer.Argument(help='Such as btcusdt, ethusdt.perp')],
+    symbol: Annotated[str, typer.Argument(help='As `search` shows it')],
     size: Annotated[float, typer.Argument(help='How much of the dst asset')],
     price: Annotated[
         float | None,
@@ -92,7 +91,8 @@ async def _order(
     if price is None:
         beyond = last * (1.01 if action == 'buy' else 0.99)
         price = float(mkt.quantize(beyond, 'price'))
-    async with open_ems(fqme, _mode(live)) as (client, stream, _, accounts, _):
+    # not by the name of the market, or emsd would open a feed of it as well
+    async with open_ems(_broker, _mode(live)) as (client, stream, _, accounts, _):
         request = Order(
             action=action,
             exec_mode='dark' if dark else 'live',

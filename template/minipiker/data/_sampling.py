@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import tractor
 import trio
 
+from .._streaming import open_endpoint
 from .._tractor import context
 from ..log import get_console_log
 from ..service._daemon import maybe_spawn_daemon
@@ -122,11 +123,9 @@ async def open_sample_stream(
     seconds: the number of periods since the epoch. A consumer that takes longer than
     a period misses steps, and sees it by the number.
     """
-    async with (
-        maybe_spawn_samplerd(loglevel) as portal,
-        portal.open_context(register_with_sampler, period_s=period_s) as (ctx, _),
-        ctx.open_stream() as stream,
-    ):
+    async with open_endpoint(
+        maybe_spawn_samplerd(loglevel), register_with_sampler, period_s=period_s
+    ) as (_, stream):
 
         async def steps() -> AsyncIterator[int]:
             async for step in stream:
@@ -134,4 +133,3 @@ async def open_sample_stream(
                 await stream.send(step)
 
         yield steps()
-        await ctx.cancel()

@@ -6,19 +6,19 @@ market, and the feeds that clients open on it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from math import inf
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tractor
 import trio
 from msgspec import Struct, field
 
-from .._streaming import CreditReceiver, CreditSender
-from .._tractor import collapse, context, open_nursery
+from .._streaming import CreditStream, open_endpoint
+from .._tractor import collapse, context, error_text, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..log import get_logger
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 log = get_logger('data.feed')
+
+T = TypeVar('T')
 
 Quote = dict[str, Any]
 """`symbol`, `last`, `ticks`, `broker_ts`, `brokerd_ts`: see `validate_quote()`."""
@@ -225,7 +227,7 @@ async def open_feed_bus(
             [{'mkt': feed.mkt.to_dict(), 'quote': feed.quote} for feed in feeds]
         )
         async with ctx.open_stream() as stream:
-            sender = CreditSender(stream)
+            sender = CreditStream(stream)
             for key, last_id, newest in missed:
                 async for msg in mod.replay_trades(key, last_id, newest):
                     await sender.send(msg)
@@ -298,27 +300,23 @@ class Subscription:
         while True:
             since = trio.current_time()
             try:
-                async with (
-                    maybe_spawn_datad(self._brokername, self._loglevel) as portal,
-                    portal.open_context(
-                        open_feed_bus,
-                        brokername=self._brokername,
-                        symbols=self._fqmes,
-                        loglevel=self._loglevel,
-                        last_ids=self._last_ids,
-                    ) as (ctx, inits),
-                    ctx.open_stream() as stream,
-                ):
+                async with open_endpoint(
+                    maybe_spawn_datad(self._brokername, self._loglevel),
+                    open_feed_bus,
+                    brokername=self._brokername,
+                    symbols=self._fqmes,
+                    loglevel=self._loglevel,
+                    last_ids=self._last_ids,
+                ) as (inits, stream):
                     if feed is None:
                         feed = Feed(inits, self._unread)
                         for mkt in feed.mkts.values():
                             self._note(mkt.bs_fqme, feed.quotes[mkt.fqme])
                         task_status.started(feed)
                     async with open_nursery() as tn:
-                        tn.start_soon(self._receive, CreditReceiver(stream))
+                        tn.start_soon(self._receive, CreditStream(stream))
                         await self.left.wait()
                         tn.cancel_scope.cancel()
-                    await ctx.cancel()
                 return
             except ServiceDied as died:
                 if trio.current_time() - since > _stable:
@@ -329,7 +327,7 @@ class Subscription:
                 log.warning('%s; going on with another one', died)
                 await trio.sleep(0.1 * (2 ** (failures - 1) - 1))
 
-    async def _receive(self, stream: CreditReceiver) -> None:
+    async def _receive(self, stream: CreditStream) -> None:
         async for msg in stream:
             for key, quote in msg.items():
                 self._note(key, quote)
@@ -375,3 +373,47 @@ async def open_feed(
         feed: Feed = await tn.start(subscription.run)
         yield feed
         subscription.left.set()
+
+
+async def keep_feed(
+    fqme: str,
+    mk_market: Callable[[MktPair, float], T],
+    on_tick: Callable[[T, dict[str, Any]], None],
+    task_status: TaskStatus[T],
+) -> None:
+    """
+    Call `on_tick` with each tick of a market, for ever: a feed that is lost is opened
+    anew. Starts with what `mk_market` makes of the market and its last price, which
+    is also the first argument of `on_tick`.
+
+    Raises what the first feed raises before it has begun.
+    """
+    market: T | None = None
+    while True:
+        try:
+            async with open_feed([fqme]) as feed:
+                ((full_fqme, mkt),) = feed.mkts.items()
+                first = feed.quotes[full_fqme]
+                if market is None:
+                    market = mk_market(mkt, first['last'])
+                    task_status.started(market)
+                for tick in iter_ticks(first):
+                    on_tick(market, tick)
+                async for quotes in feed:
+                    for tick in iter_ticks(quotes[full_fqme]):
+                        on_tick(market, tick)
+        except Exception as err:
+            cause = collapse(err)
+            if market is None:
+                raise cause from cause.__cause__
+            log.error('%s: feed lost, opening another: %s', fqme, error_text(cause))
+            await trio.sleep(0.1)
+
+
+def iter_ticks(quote: Quote) -> Iterator[dict[str, Any]]:
+    """
+    The ticks of a quote, its `last` before them.
+    """
+    if 'last' in quote:
+        yield {'type': 'last', 'price': quote['last']}
+    yield from quote['ticks']

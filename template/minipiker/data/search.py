@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
 from typing import Any
 
+from .._streaming import open_endpoint
 from ..brokers import get_brokermod
 from ._daemon import maybe_spawn_datad
 
@@ -24,11 +25,8 @@ async def open_search(
     bs_fqme; `{}` where nothing matches.
     """
     endpoint = get_brokermod(brokername).open_symbol_search
-    async with (
-        maybe_spawn_datad(brokername, loglevel) as portal,
-        portal.open_context(endpoint) as (ctx, _),
-        ctx.open_stream() as stream,
-    ):
+    datad = maybe_spawn_datad(brokername, loglevel)
+    async with open_endpoint(datad, endpoint) as (_, stream):
 
         async def search(pattern: str) -> dict[str, Any]:
             await stream.send(pattern)
@@ -38,4 +36,3 @@ async def open_search(
             return matches
 
         yield search
-        await ctx.cancel()

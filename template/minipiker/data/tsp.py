@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tractor
 
-from .._streaming import CreditReceiver, CreditSender
+from .._streaming import CreditStream, open_endpoint
 from .._tractor import context
 from ..accounting import unpack_fqme
 from ..brokers import DataUnavailable, NoData, get_brokermod
@@ -46,7 +46,7 @@ async def manage_history(
         ctx.open_stream() as stream,
         mod.open_history_client(mkt) as (get_hist, config),
     ):
-        sender = CreditSender(stream)
+        sender = CreditStream(stream)
         end_dt: pendulum.DateTime | None = None
         while count > 0:
             try:
@@ -108,22 +108,18 @@ async def load_history(
     dtype = np.dtype(def_iohlcv_fields)
     brokername, *_ = unpack_fqme(fqme)
     frames: list[np.ndarray] = []
-    async with (
-        maybe_spawn_datad(brokername, loglevel) as portal,
-        portal.open_context(
-            manage_history,
-            brokername=brokername,
-            fqme=fqme,
-            timeframe=timeframe,
-            count=count,
-        ) as (ctx, _),
-    ):
-        async with ctx.open_stream() as stream:
-            async for frame in CreditReceiver(stream):
-                if frame is None:
-                    break
-                frames.insert(0, np.frombuffer(frame, dtype))
-        await ctx.cancel()
+    async with open_endpoint(
+        maybe_spawn_datad(brokername, loglevel),
+        manage_history,
+        brokername=brokername,
+        fqme=fqme,
+        timeframe=timeframe,
+        count=count,
+    ) as (_, stream):
+        async for frame in CreditStream(stream):
+            if frame is None:
+                break
+            frames.insert(0, np.frombuffer(frame, dtype))
     bars = np.concatenate(frames)
     bars['index'] = np.arange(bars.size)
     return bars

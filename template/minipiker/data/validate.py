@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from ..accounting import Asset, MktPair
+from ..log import get_logger
 from ._source import def_iohlcv_fields
 
 if TYPE_CHECKING:
     # a daemon imports these two for its first history, longer than all else it needs
     import numpy as np
     import pendulum
+
+log = get_logger('data.validate')
 
 
 class FeedInitializationError(ValueError):
@@ -76,6 +79,19 @@ def get_eps(mod: ModuleType, kind: str) -> dict[str, Callable[..., Any]]:
     return {name: getattr(mod, name) for name in _eps[kind] if hasattr(mod, name)}
 
 
+def find_missing(mod: ModuleType, kind: str) -> list[str]:
+    """
+    The endpoints of `kind` that the backend `mod` lacks, and why.
+    """
+    missing: list[str] = []
+    for name in _eps[kind]:
+        try:
+            getattr(mod, name)
+        except AttributeError as err:
+            missing.append(str(err))
+    return missing
+
+
 def validate_backend(
     mod: ModuleType,
     syms: list[str],
@@ -89,10 +105,13 @@ def validate_backend(
     that piker would choke on later.
     """
     for kind in ('middleware', 'datad'):
-        if missing := set(_eps[kind]) - get_eps(mod, kind).keys():
+        if missing := find_missing(mod, kind):
             raise FeedInitializationError(
-                f'{mod.__name__} lacks the endpoints {sorted(missing)} of {kind}'
+                f'{mod.__name__} lacks endpoints of {kind}: {"; ".join(missing)}'
             )
+    # one that is only being written: quotes do without
+    if getattr(mod, '_brokerd_mods', []) and (missing := find_missing(mod, 'brokerd')):
+        log.warning('%s cannot trade yet: %s', mod.name, '; '.join(missing))
 
     if not isinstance(init_msgs, list) or len(init_msgs) != len(syms):
         raise FeedInitializationError(

@@ -11,14 +11,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .accounts import Account
-from .dialect import ORDERS, Dialect
-from .jsonrpc import method
-from .logins import Logins
+from ..accounts import Account
+from ..jsonrpc import method
+from ..logins import Logins
+from ..refusals import Refusal
+from ..server import Server
+from ..session import Session
+from ..transport import HttpRequest
 from .messages import Row
-from .refusals import Refusal
-from .server import Server, Session
-from .transport import HttpRequest
+from .public import ORDERS, Dialect
 
 _LIFETIME = 900
 _SCOPES = frozenset({'account:read_write', 'trade:read_write', 'wallet:read_write'})

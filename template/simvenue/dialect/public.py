@@ -2,9 +2,8 @@
 Deribit's API v2, as its clients see it: JSON-RPC 2.0 by WebSocket at /ws/api/v2, and by
 HTTP at /api/v2/<method>.
 
-Everything that is the wire's is here, in `messages` (the shapes of what is said) and in
-`private` (orders and accounts), and nowhere else. Not there: trigger orders, block
-trades, combos, mass quotes.
+Public calls and channels are here. Not there at all: trigger orders, block trades,
+combos, mass quotes.
 """
 
 from __future__ import annotations
@@ -18,11 +17,14 @@ from typing import Annotated, Any, Literal
 import trio
 from msgspec import Meta, Struct
 
-from .bucket import Bucket
-from .events import BookChange, Listed, NewQuote, Trades, merge
-from .instruments import Instrument, Product
-from .jsonrpc import JsonRpc, method
-from .market import Market
+from ..bucket import Bucket
+from ..events import BookChange, Listed, NewQuote, Trades, merge
+from ..instruments import Instrument, Product
+from ..jsonrpc import JsonRpc, method
+from ..market import Market
+from ..refusals import Reason, Refusal
+from ..server import Server
+from ..session import Session, Subscription
 from .messages import (
     COLUMNS,
     RESOLUTIONS,
@@ -44,8 +46,6 @@ from .messages import (
     trade_rows,
     volumes,
 )
-from .refusals import Reason, Refusal
-from .server import Server, Session, Subscription
 
 URL = 'ws://{host}/ws/api/v2'
 TRAITS: dict[str, Any] = {

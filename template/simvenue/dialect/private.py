@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from .accounts import AccountNews, Fill
-from .dialect import Count, Kind, Positive, Sorting
-from .instruments import Instrument
-from .jsonrpc import method
+from ..accounts import AccountNews, Fill
+from ..instruments import Instrument
+from ..jsonrpc import method
+from ..matching import Order, TimeInForce
+from ..refusals import Refusal
+from ..session import Session, Subscription
+from ..source import Direction
 from .login import Login
-from .matching import Order, TimeInForce
 from .messages import Row, currency_of, kind_of
 from .private_messages import (
     fill_row,
@@ -24,9 +26,7 @@ from .private_messages import (
     portfolio_row,
     position_row,
 )
-from .refusals import Refusal
-from .server import Session, Subscription
-from .source import Direction
+from .public import Count, Kind, Positive, Sorting
 
 _TIMES: dict[str, TimeInForce] = {
     'good_til_cancelled': 'gtc',

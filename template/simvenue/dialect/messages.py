@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any
 from zlib import crc32
 
-from .events import Listed
-from .instruments import Instrument
-from .market import Market, Trade
-from .pricing import IMPLIED_VOLATILITY, greeks
-from .source import CLOSE, HIGH, LOW, OPEN, VOLUME
+from ..events import Listed
+from ..instruments import Instrument
+from ..market import Market, Trade
+from ..pricing import IMPLIED_VOLATILITY, greeks
+from ..source import CLOSE, HIGH, LOW, OPEN, VOLUME
 
 Row = dict[str, Any]
 

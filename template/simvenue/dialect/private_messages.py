@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .accounts import Account, Fill
-from .engine import Engine
-from .instruments import LISTED
-from .market import Trade
-from .matching import Order
+from ..accounts import Account, Fill
+from ..engine import Engine
+from ..instruments import LISTED
+from ..market import Trade
+from ..matching import Order
 from .messages import Row, kind_of, trade_row
 
 TIMES_IN_FORCE = {

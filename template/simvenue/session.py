@@ -1,0 +1,361 @@
+"""
+One connection to the venue, and what is said on it. What that means is the dialect's.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from .engine import Engine
+from .faults import MESSAGE, STREAM, Fault, Faults, alter, spoil
+from .refusals import Refusal
+from .transport import Gone, HttpConnection, HttpRequest, Outbox, WebSocket, frame
+
+Status = int
+Fields = Any
+"""What becomes a JSON document."""
+
+_REPLY = ('malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply')
+
+
+class Call(Struct):
+    """
+    A request, as the dialect has taken it apart.
+    """
+
+    operation: str
+    """Neutral name of what is asked for; faults are armed by it."""
+    market: str
+    act: Callable[[], Any]
+    """Does it, and returns the result. Raises `Refusal`."""
+    reply: Callable[[Any], Fields]
+    """The message with a result."""
+    refuse: Callable[[Refusal], tuple[Status, Fields]]
+    """The message that says no, and its status by HTTP."""
+
+
+class Subscription(Struct, eq=False):
+    """
+    What a connection wants to hear, under the name that it has on the wire.
+    """
+
+    session: Session
+    channel: str
+    event: type
+    """The kind of the engine's events."""
+    topics: tuple[str, ...]
+    """Neutral names of what it is about; faults are armed by them."""
+    markets: tuple[str, ...] = ()
+    """The markets of the events; none: of any event."""
+    wants: Callable[[Any], bool] | None = None
+    """Of these events, which."""
+    interval: float = 0
+    """Events are gathered for so long (s)."""
+    private: bool = False
+    label: str = ''
+    filter: Any = None
+    """The dialect's."""
+    pending: list[Any] = msgspec.field(default_factory=list)
+
+    @property
+    def market(self) -> str:
+        return self.markets[0] if len(self.markets) == 1 else ''
+
+
+class Dialect(Protocol):
+    """
+    What is said on the wire.
+    """
+
+    def is_socket(self, path: str) -> bool: ...
+
+    def read(self, session: Session, message: bytes) -> Call: ...
+
+    def read_http(self, session: Session, request: HttpRequest) -> Call: ...
+
+    def tell(self, subscription: Subscription, events: Sequence[Any]) -> list[Fields]:
+        """
+        The messages that say what happened.
+        """
+
+    def log_out(self, session: Session) -> None:
+        """
+        It is nobody's any more.
+        """
+
+    def closed(self, session: Session) -> None: ...
+
+    def operation_names(self) -> set[str]:
+        """
+        The neutral names of what may be asked for.
+        """
+
+
+class Hub(Protocol):
+    """
+    What connections have in common.
+    """
+
+    engine: Engine
+    dialect: Dialect
+    faults: Faults
+    requests: Counter[str]
+
+    def flush(self) -> None: ...
+
+
+class Session:
+    """
+    One connection.
+    """
+
+    def __init__(self, server: Hub, stream: trio.SocketStream) -> None:
+        self.server = server
+        self.path = ''
+        """Of the socket, if it is one."""
+        self.account = ''
+        """Whose it is, if it has logged in."""
+        self.data: Any = None
+        """The dialect's."""
+        self.subscriptions: dict[str, Subscription] = {}
+        self.after_reply: list[Callable[[], None]] = []
+        """What is due as soon as the current request has its reply."""
+        self._stream = stream
+        self._http = HttpConnection(stream)
+        self._nursery: trio.Nursery
+        self._outbox = Outbox()
+        self._held: dict[str, bytes] = {}
+        self._due: defaultdict[float, list[Subscription]] = defaultdict(list)
+        self._silent_until = 0.0
+
+    # the transport
+
+    async def run(self) -> None:
+        try:
+            async with trio.open_nursery() as self._nursery:
+                try:
+                    await self._serve_http()
+                finally:
+                    self.abort()
+        except* Gone:
+            pass
+
+    async def _read(self, receive: Callable[[], Awaitable[Any]]) -> Any:
+        message = await receive()
+        if fault := self.server.faults.take('slow_reads'):
+            await trio.sleep(fault.seconds or 0)
+        return message
+
+    async def _serve_http(self) -> None:
+        while True:
+            request: HttpRequest = await self._read(self._http.receive)
+            if self._silent:
+                await trio.sleep(max(0, self._silent_until - trio.current_time()))
+            elif request.wants_socket and self.server.dialect.is_socket(request.path):
+                self.path = request.path
+                return await self._serve_socket(request)
+            else:
+                await self._answer_http(request)
+
+    async def _serve_socket(self, request: HttpRequest) -> None:
+        socket = WebSocket(self._http)
+        await socket.accept(request)
+        self._nursery.start_soon(self._write, socket)
+        while True:
+            message = await self._read(socket.receive)
+            if not self._silent:
+                self._answer(self.server.dialect.read(self, message))
+
+    async def _write(self, socket: WebSocket) -> None:
+        await self._outbox.send(socket)
+        self.abort()
+
+    @property
+    def is_socket(self) -> bool:
+        return bool(self.path)
+
+    def spawn(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
+        """
+        Run a task that ends with the connection.
+        """
+        # nothing begins on one that is being cut off
+        if not self._nursery.cancel_scope.cancel_called:
+            self._nursery.start_soon(function, *args)
+
+    def abort(self) -> None:
+        """
+        Cut the connection off, without a word.
+        """
+        self._nursery.cancel_scope.cancel()
+
+    def close(self, code: int) -> None:
+        """
+        End a socket, when all is sent.
+        """
+        self._push(code)
+
+    def be_silent(self, seconds: float) -> None:
+        self._silent_until = trio.current_time() + seconds
+
+    @property
+    def _silent(self) -> bool:
+        return trio.current_time() < self._silent_until
+
+    def _push(self, message: bytes | int) -> None:
+        if not self._silent and not self._outbox.put(message):
+            self.abort()
+
+    def send(self, fields: Fields) -> None:
+        """
+        A message on a socket that is no reply.
+        """
+        self._push(frame(msgspec.json.encode(fields)))
+
+    # requests
+
+    def _perform(self, call: Call) -> tuple[Status, bytes, Fault | None]:
+        """
+        Carry out a request: the status, the reply, and what is to happen to it.
+        """
+        server = self.server
+        server.requests[call.operation] += 1
+
+        def take(*kinds: str) -> Fault | None:
+            return server.faults.take(
+                *kinds, operation=call.operation, market=call.market
+            )
+
+        if take('unauthorized'):
+            server.dialect.log_out(self)
+        before = take('maintenance', 'rate_limit', 'lose_request', 'server_error')
+        if before and before.kind in ('lose_request', 'server_error'):
+            return 502, b'', before
+        altered = None
+        try:
+            match before:
+                case Fault(kind='maintenance'):
+                    raise Refusal('maintenance')
+                case Fault(kind='rate_limit', seconds=seconds):
+                    raise Refusal('too_many', wait=seconds)
+            result = call.act()
+            altered = take('wrong_type', 'unknown_field', 'missing_field')
+            status = 200
+            body = msgspec.json.encode(call.reply(alter(altered, result)))
+        except Exception as err:
+            refusal = err if isinstance(err, Refusal) else Refusal('internal')
+            if refusal is not err:
+                traceback.print_exc()
+            status, fields = call.refuse(refusal)
+            body = msgspec.json.encode(fields)
+        server.engine.journal.commit()
+        fault = altered or take(*_REPLY)
+        return status, spoil(fault, body), fault
+
+    def _done(self) -> None:
+        due, self.after_reply = self.after_reply, []
+        for callback in due:
+            callback()
+        self.server.flush()
+
+    def _answer(self, call: Call) -> None:
+        _, body, fault = self._perform(call)
+        message = frame(body)
+        match fault:
+            case Fault(kind='lose_request' | 'lose_reply'):
+                self.abort()
+            case Fault(kind='server_error'):
+                self.close(1011)
+            case Fault(kind='partial_frame'):
+                self.spawn(self._send_half, message)
+            case Fault(kind='delay', seconds=seconds):
+                self.spawn(self._push_late, seconds or 0.1, message)
+            case _:
+                self._push(message)
+        self._done()
+
+    async def _push_late(self, seconds: float, message: bytes) -> None:
+        await trio.sleep(seconds)
+        self._push(message)
+
+    async def _send_half(self, message: bytes) -> None:
+        with suppress(trio.BrokenResourceError):
+            await self._stream.send_all(message[: len(message) // 2])
+        self.abort()
+
+    async def _answer_http(self, request: HttpRequest) -> None:
+        call = self.server.dialect.read_http(self, request)
+        status, body, fault = self._perform(call)
+        self._done()
+        match fault:
+            case Fault(kind='lose_request' | 'lose_reply'):
+                raise Gone
+            case Fault(kind='server_error'):
+                await self._http.reply(
+                    502, b'<html>Bad Gateway</html>', kind='text/html'
+                )
+            case Fault(kind='partial_frame'):
+                await self._http.reply(status, body, only=len(body) // 2)
+            case Fault(kind='delay', seconds=seconds):
+                await trio.sleep(seconds or 0.1)
+                await self._http.reply(status, body)
+            case _:
+                await self._http.reply(status, body)
+
+    # streams
+
+    def hear(self, subscription: Subscription, events: list[Any]) -> None:
+        """
+        Tell of events, now or together with those that come soon.
+        """
+        if not subscription.interval:
+            self._tell(subscription, events)
+            return
+        if not subscription.pending:
+            due = self._due[subscription.interval]
+            due.append(subscription)
+            if len(due) == 1:
+                self.spawn(self._tell_later, subscription.interval)
+        subscription.pending += events
+
+    async def _tell_later(self, interval: float) -> None:
+        await trio.sleep(interval)
+        for subscription in self._due.pop(interval):
+            events, subscription.pending = subscription.pending, []
+            if self.subscriptions.get(subscription.channel) is subscription:
+                self._tell(subscription, events)
+
+    def _tell(self, subscription: Subscription, events: Sequence[Any]) -> None:
+        for fields in self.server.dialect.tell(subscription, events):
+            self._publish(subscription, fields)
+
+    def _publish(self, subscription: Subscription, fields: Fields) -> None:
+        fault = self.server.faults.take(
+            *STREAM, *MESSAGE, topics=subscription.topics, market=subscription.market
+        )
+        body = msgspec.json.encode(alter(fault, fields))
+        message = frame(spoil(fault, body))
+        channel = subscription.channel
+        if channel in self._held:
+            self._push(message)
+            self._push(self._held.pop(channel))
+            return
+        match fault:
+            case Fault(kind='skip'):
+                pass
+            case Fault(kind='reorder'):
+                self._held[channel] = message
+            case Fault(kind='repeat'):
+                self._push(message)
+                self._push(message)
+            case Fault(kind='partial_frame'):
+                self.spawn(self._send_half, message)
+            case _:
+                self._push(message)
