@@ -138,7 +138,7 @@ def test_accounts_name_their_credentials(
 ) -> None:
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
     write_brokers_toml(tmp_path / 'minipiker', **section)
-    load_accounts = import_module(f'{mod.__name__}.broker').load_accounts
+    load_accounts = import_module(f'{mod.__name__}._config').load_accounts
     if isinstance(expected, str):
         with pytest.raises(BrokerError, match=expected) as refusal:
             load_accounts()
