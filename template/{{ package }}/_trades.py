@@ -174,8 +174,8 @@ class Tape(Generic[Trade]):
         trades = sorted(trades, key=_number)
         if self.last_number is not None and trades:
             until = _number(trades[-1])
-            new = sum(_number(it) > self.last_number for it in trades)
-            if until - self.last_number > new:
+            count = sum(_number(it) > self.last_number for it in trades)
+            if until - self.last_number > count:
                 async for run in self.catch_up(until):
                     yield run
         for run in self._take_numbered(trades):
