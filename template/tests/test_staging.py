@@ -62,7 +62,9 @@ def test_what_is_wrong_is_said_at_once(copy: Path) -> None:
     (copy / 'api.py').write_text('from .messages import NoSuchMessage\n')
     done = run_minipiker('tree')
     assert done.returncode == 1
-    assert re.fullmatch(r"error: .* cannot import name 'NoSuchMessage' .*\n", done.stderr)
+    assert re.fullmatch(
+        r"error: .* cannot import name 'NoSuchMessage' .*\n", done.stderr
+    )
 
     (copy.parent / 'minipiker' / 'cli.py').write_text('1 / 0\n')
     with (
