@@ -4,6 +4,7 @@ The yardstick: the bare actor runtime, without anything of the generated project
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -26,17 +27,25 @@ def root_kwargs() -> dict[str, Any]:
 
 
 @tractor.context
-async def first_trade(ctx: tractor.Context, url: str) -> None:
+async def first_quote(ctx: tractor.Context, url: str, market: str) -> None:
     """
     What there is no way around: a socket to the venue, in an actor of its own.
     """
     async with open_websocket_url(url) as websocket:
-        await websocket.send_message(
-            '{"jsonrpc": "2.0", "id": 1, "method": "public/subscribe",'
-            ' "params": {"channels": ["quote.BTC-USDT"]}}'
-        )
+        await websocket.send_message(mk_subscribe(f'quote.{market}'))
         await websocket.get_message()
         await ctx.started(await websocket.get_message())
+
+
+def mk_subscribe(*channels: str) -> str:
+    return json.dumps(
+        {
+            'jsonrpc': '2.0',
+            'id': 1,
+            'method': 'public/subscribe',
+            'params': {'channels': channels},
+        }
+    )
 
 
 @acm
@@ -47,11 +56,11 @@ async def open_actor() -> AsyncIterator[tractor.Portal]:
         await portal.cancel_actor()
 
 
-async def boot(url: str) -> float:
+async def boot(url: str, market: str) -> float:
     begin = time.perf_counter()
     async with (
         open_actor() as portal,
-        portal.open_context(first_trade, url=url) as (ctx, _),
+        portal.open_context(first_quote, url=url, market=market) as (ctx, _),
     ):
         took = time.perf_counter() - begin
         await ctx.cancel()
@@ -78,7 +87,7 @@ async def stream_bare(ctx: tractor.Context, count: int) -> None:
     """
     await ctx.started()
     async with ctx.open_stream() as stream:
-        msg = {'btcusdt.spot': mk_quote('btcusdt.spot')}
+        msg = {'btcusd.perp': mk_quote('btcusd.perp')}
         for i in range(count):
             await stream.send(msg)
             if i % window == window - 1:
@@ -86,7 +95,7 @@ async def stream_bare(ctx: tractor.Context, count: int) -> None:
         await stream.send(None)
 
 
-async def rate(url: str) -> float:
+async def rate(url: str, market: str) -> float:
     async with (
         open_actor() as portal,
         portal.open_context(stream_bare, count=quotes) as (ctx, _),

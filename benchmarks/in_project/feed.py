@@ -23,15 +23,15 @@ from minipiker.testing import open_test_pikerd
 from simvenue.process import open_simvenue
 
 (broker,) = __brokers__
-rounds = 5
+rounds = 9
 
 
-async def boot_feed(url: str) -> float:
+async def boot_feed(url: str, market: str) -> float:
     with TemporaryDirectory() as conf_dir:
         begin = time.perf_counter()
         async with (
             open_test_pikerd(Path(conf_dir), url=url),
-            open_feed([f'btcusdt.{broker}']) as feed,
+            open_feed([f'{market}.{broker}']) as feed,
         ):
             await feed.receive()
             return time.perf_counter() - begin
@@ -55,11 +55,11 @@ async def stream_quotes(
     await trio.sleep_forever()
 
 
-async def rate_feed(url: str) -> float:
+async def rate_feed(url: str, market: str) -> float:
     with TemporaryDirectory() as conf_dir:
         async with (
             open_test_pikerd(Path(conf_dir), url=url),
-            open_feed([f'btcusdt.{broker}']) as feed,
+            open_feed([f'{market}.{broker}']) as feed,
         ):
             await feed.receive()
             begin = time.perf_counter()
@@ -78,10 +78,12 @@ measures = {
 
 async def _main(names: tuple[str, ...]) -> None:
     took: dict[str, list[float]] = {name: [] for name in names}
-    async with open_simvenue() as venue:
+    # so many trades that nobody waits for one
+    async with open_simvenue(rate=200) as venue:
+        market = (await venue.markets())[0].name
         for _ in range(rounds):
             for name in names:
-                took[name].append(await measures[name](venue.url))
+                took[name].append(await measures[name](venue.url, market))
     print(json.dumps({name: median(times) for name, times in took.items()}))
 
 

@@ -18,17 +18,16 @@ import msgspec
 import psutil
 import tractor
 import trio
-from minipiker.brokers import __brokers__
+from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.clearing import open_ems
 from minipiker.clearing._messages import Status
 from minipiker.clearing.testing import mk_account, mk_order
 from minipiker.service import open_pikerd
-from minipiker.testing import write_brokers_toml
+from minipiker.testing import Market, find_market, write_brokers_toml
 from simvenue.process import open_simvenue
 from trio_websocket import open_websocket_url
 
 (broker,) = __brokers__
-fqme = f'btcusdt.spot.{broker}'
 account = f'{broker}.main'
 
 
@@ -77,7 +76,7 @@ async def bare_socket(url: str, count: int) -> tuple[float, float]:
     return percentiles(times)
 
 
-async def trade(count: int, in_flight: int) -> dict[str, list[float]]:
+async def trade(market: Market, count: int, in_flight: int) -> dict[str, list[float]]:
     """
     Time `count` orders at the market to their ack and first fill, so many at a time.
     """
@@ -91,8 +90,10 @@ async def trade(count: int, in_flight: int) -> dict[str, list[float]]:
             for number in range(count):
                 await slots.acquire()
                 action = 'sell' if number % 2 else 'buy'
-                price = 1_000.0 if number % 2 else 1_000_000.0
-                order = mk_order(fqme, action, price, 0.001, account)
+                price = market.price(0.9 if number % 2 else 1.1)
+                order = mk_order(
+                    market.fqme, action, price, market.size(1), account
+                )
                 begins[order.oid] = time.perf_counter()
                 await client.send(order)
 
@@ -132,26 +133,31 @@ def memory() -> dict[str, int]:
 async def measure(count: int, history: int) -> dict[str, Any]:
     measured: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
-        async with open_simvenue(
-            rate=0, requests_per_second=100_000, burst=100_000
-        ) as venue:
+        # with limits that nobody comes near to
+        limits = {
+            f'{what}_{limit}': 1_000_000
+            for what in ('request', 'order')
+            for limit in ('burst', 'rate')
+        }
+        async with open_simvenue(rate=0, **limits) as venue:
             write_brokers_toml(Path(folder), url=venue.url, **mk_account())
             async with open_pikerd(
                 loglevel='error',
                 tractor_runtime_overrides={'piker_test_dir': folder},
             ) as services:
-                await trade(50, 1)
+                market = await find_market(venue, get_brokermod(broker))
+                await trade(market, 50, 1)
                 measured['actor'] = await bare_actor(services.actor_n, count)
                 measured['socket'] = await bare_socket(venue.url, count)
                 for in_flight in (1, 100):
-                    times = await trade(count, in_flight)
+                    times = await trade(market, count, in_flight)
                     for name, values in times.items():
                         measured[f'{name}_{in_flight}'] = percentiles(values)
                 if history:
-                    await trade(history // 10, 100)
+                    await trade(market, history // 10, 100)
                     before = memory()
                     begin = time.perf_counter()
-                    await trade(history - history // 10, 100)
+                    await trade(market, history - history // 10, 100)
                     measured['per_second'] = (
                         history * 0.9 / (time.perf_counter() - begin)
                     )

@@ -4,7 +4,6 @@ What reaches the terminal: text, whatever a venue has put into it.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -69,12 +68,3 @@ def fail(reason: object) -> NoReturn:
     with suppress(OSError):  # a terminal that was closed
         print(f'error: {plain(reason)}', file=sys.stderr, flush=True)
     raise SystemExit(1)
-
-
-class PlainFormatter(logging.Formatter):
-    """
-    Of log records: as `plain()`, but for the lines of tracebacks.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        return '\n'.join(map(plain, super().format(record).split('\n')))

@@ -5,14 +5,45 @@ Logging: one logger a subsystem, one console handler an actor.
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 
-from rich.console import Console
-from rich.logging import RichHandler
-
-from ._terminal import PlainFormatter
 from ._tractor import silence_runtime
 
 _root: str = 'minipiker'
+
+
+class PlainFormatter(logging.Formatter):
+    """
+    Of log records: as `plain()`, but for the lines of tracebacks.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        from ._terminal import plain
+
+        return '\n'.join(map(plain, super().format(record).split('\n')))
+
+
+class ConsoleHandler(logging.Handler):
+    """
+    Writes to the terminal. Most actors never have anything to say, so that rich is
+    imported for the first record.
+    """
+
+    @cached_property
+    def _handler(self) -> logging.Handler:
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        handler = RichHandler(
+            console=Console(stderr=True),
+            show_path=False,
+            log_time_format='%H:%M:%S',
+        )
+        handler.setFormatter(PlainFormatter())
+        return handler
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._handler.emit(record)
 
 
 def get_logger(name: str | None = None) -> logging.Logger:
@@ -34,13 +65,7 @@ def get_console_log(
     """
     root = logging.getLogger(_root)
     if not root.handlers:
-        handler = RichHandler(
-            console=Console(stderr=True),
-            show_path=False,
-            log_time_format='%H:%M:%S',
-        )
-        handler.setFormatter(PlainFormatter())
-        root.addHandler(handler)
+        root.addHandler(ConsoleHandler())
         root.propagate = False
         if logging.lastResort:  # prints what other libraries log
             logging.lastResort.setFormatter(PlainFormatter())

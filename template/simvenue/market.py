@@ -104,6 +104,8 @@ class Market:
         self._extra_seqs = [trade.seq for trade in self._extra]
         self._recent: deque[Trade] = deque(maxlen=self._KEPT)
         self._unannounced: deque[list[Trade]] = deque()
+        self._index = 0, 0.0
+        """The last second that it was asked for, and what it was."""
         self._indexes: dict[int, float] = {}
         self._stats: tuple[int, Bars] = (0, np.zeros(5, np.int64))
         self._now = self._time()
@@ -171,7 +173,10 @@ class Market:
         """
         The price that it follows.
         """
-        return self._source.index(self._now // 1000)
+        second = self._now // 1000
+        if self._index[0] != second:
+            self._index = second, self._source.index(second)
+        return self._index[1]
 
     def index_at(self, second: int) -> float:
         """

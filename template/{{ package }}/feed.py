@@ -10,10 +10,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import trio
 
-from ._bars import Frame, build_seconds, mk_bars, mk_frame, mk_ms
 from ._channels import Mark, Reconnected
 from ._config import NAME
 from ._piker import DataUnavailable, FeedInit, MktPair, open_cached_client
@@ -24,9 +22,12 @@ from .messages import Message, Quote, Trade
 from .symbols import get_mkt_info
 
 if TYPE_CHECKING:
+    import numpy as np
     from trio_typing import TaskStatus
 
-GetHist = Callable[..., Awaitable[Frame]]
+    from ._bars import Frame
+
+GetHist = Callable[..., Awaitable['Frame']]
 
 
 async def stream_quotes(
@@ -139,6 +140,9 @@ async def open_history_client(
     """
     A function that loads one frame of history, and how the host may call it.
     """
+    # not for quotes alone: numpy takes longer to import than all else in a daemon
+    from ._bars import build_seconds, mk_frame, mk_ms
+
     client: Client
     async with open_cached_client(NAME) as client:
 
@@ -181,12 +185,15 @@ async def get_bars(
     """
     The venue's own bars that open in [`start_ms`, `end_ms`), the latest ones.
     """
+    from ._bars import mk_bars
+
     full_ms = 1000 * seconds * client.traits.bars_per_call
     found = await client.get_bars(
         mkt.bs_mktid, seconds, max(start_ms, end_ms - full_ms), end_ms - 1
     )
     bars = mk_bars(len(found.ticks))
-    bars['time'] = np.array(found.ticks) / 1000
+    bars['time'] = found.ticks
+    bars['time'] /= 1000
     for column in ('open', 'high', 'low', 'close', 'volume'):
         bars[column] = getattr(found, column)
     return bars

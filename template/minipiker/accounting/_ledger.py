@@ -11,14 +11,16 @@ from contextlib import contextmanager as cm
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pendulum
 import tomli_w
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from .. import config
+
+if TYPE_CHECKING:
+    import pendulum
 
 
 class Transaction(Struct, frozen=True):
@@ -100,6 +102,8 @@ class TransactionLedger:
 
     def norm_trade(self, tid: str, record: dict[str, Any]) -> Transaction | None:
         if self.account == 'paper':  # the paper engine's records are transactions
+            import pendulum
+
             return Transaction(**{**record, 'dt': pendulum.parse(record['dt'])})
         txn: Transaction | None = self.mod.norm_trade(
             tid, record, pairs={}, symcache=None

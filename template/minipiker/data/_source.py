@@ -4,8 +4,6 @@ The layout of OHLCV history.
 
 from __future__ import annotations
 
-import numpy as np
-
 def_iohlcv_fields: list[tuple[str, type]] = [
     ('index', int),
     ('time', float),
@@ -17,5 +15,3 @@ def_iohlcv_fields: list[tuple[str, type]] = [
 ]
 """Columns of a history frame: `time` in epoch s, prices in the source asset,
 `volume` in the destination asset."""
-
-def_iohlcv_dtype: np.dtype[np.void] = np.dtype(def_iohlcv_fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager as acm
+from contextlib import suppress
 from functools import partial
 from math import inf
 from types import ModuleType
@@ -43,6 +44,8 @@ Quote = dict[str, Any]
 
 _max_lag: int = 2**15
 """Quotes that a subscriber may be behind."""
+_max_batch: int = 31
+"""How many more go in one message with a quote, if they have come by then."""
 _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
 _stable: float = 10
@@ -202,7 +205,7 @@ async def open_feed_bus(
     RPC endpoint of `datad`: subscribe to the quotes of `symbols`.
 
     Starts with a list of `{'mkt', 'quote'}`, a market and its latest quote per
-    symbol; streams `{bs_fqme: quote}`. The trades that came after `last_ids`, which a
+    symbol; streams lists of `{bs_fqme: quote}`, those that have come meanwhile. The trades that came after `last_ids`, which a
     subscriber has by bs_fqme, are streamed first.
     """
     servicename = tractor.current_actor().name
@@ -230,9 +233,9 @@ async def open_feed_bus(
             sender = CreditStream(stream)
             for key, last_id, newest in missed:
                 async for msg in mod.replay_trades(key, last_id, newest):
-                    await sender.send(msg)
+                    await sender.send([msg])
             async for msg in quotes:
-                await sender.send(msg)
+                await sender.send([msg, *take_unread(quotes)])
         for feed in feeds:
             if feed.error:
                 raise feed.error
@@ -241,6 +244,15 @@ async def open_feed_bus(
         for feed in feeds:
             feed.subs.discard(sub)
         sub.close()
+
+
+def take_unread(quotes: trio.MemoryReceiveChannel[T]) -> Iterator[T]:
+    """
+    What can be received at once, up to what one message to another actor may hold.
+    """
+    with suppress(trio.WouldBlock, trio.EndOfChannel):
+        for _ in range(_max_batch):
+            yield quotes.receive_nowait()
 
 
 class Feed:
@@ -328,10 +340,11 @@ class Subscription:
                 await trio.sleep(0.1 * (2 ** (failures - 1) - 1))
 
     async def _receive(self, stream: CreditStream) -> None:
-        async for msg in stream:
-            for key, quote in msg.items():
-                self._note(key, quote)
-            await self._send.send(msg)
+        async for msgs in stream:
+            for msg in msgs:
+                for key, quote in msg.items():
+                    self._note(key, quote)
+                await self._send.send(msg)
         raise ConnectionError(f'datad.{self._brokername} ended the feed')
 
     def _note(self, key: str, quote: Quote) -> None:

@@ -4,10 +4,8 @@ History: the time series that a backend's `open_history_client()` loads.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pendulum
 import tractor
 
 from .._streaming import CreditStream, open_endpoint
@@ -16,8 +14,12 @@ from ..accounting import unpack_fqme
 from ..brokers import DataUnavailable, NoData, get_brokermod
 from ..log import get_logger
 from ._daemon import maybe_spawn_datad
-from ._source import def_iohlcv_dtype
+from ._source import def_iohlcv_fields
 from .validate import BadFrame, validate_frame
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pendulum
 
 log = get_logger('data.tsp')
 
@@ -101,6 +103,9 @@ async def load_history(
     A `tractor.RemoteActorError` boxes what the backend raised: `DataUnavailable` for
     a timeframe that it does not have.
     """
+    import numpy as np
+
+    dtype = np.dtype(def_iohlcv_fields)
     brokername, *_ = unpack_fqme(fqme)
     frames: list[np.ndarray] = []
     async with open_endpoint(
@@ -114,7 +119,7 @@ async def load_history(
         async for frame in CreditStream(stream):
             if frame is None:
                 break
-            frames.insert(0, np.frombuffer(frame, def_iohlcv_dtype))
+            frames.insert(0, np.frombuffer(frame, dtype))
     bars = np.concatenate(frames)
     bars['index'] = np.arange(bars.size)
     return bars

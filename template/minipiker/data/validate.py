@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pendulum
 from msgspec import Struct, field
 
 from ..accounting import Asset, MktPair
 from ..log import get_logger
-from ._source import def_iohlcv_dtype
+from ._source import def_iohlcv_fields
+
+if TYPE_CHECKING:
+    # a daemon imports these two for its first history, longer than all else it needs
+    import numpy as np
+    import pendulum
 
 log = get_logger('data.validate')
 
@@ -190,12 +193,14 @@ def validate_frame(
     structured array with the columns of `def_iohlcv_fields`, times ascending, whose
     first and last are the pendulum datetimes `start` and `end`.
     """
+    import numpy as np
+    import pendulum
+
     if not isinstance(frame, np.ndarray) or frame.dtype.names is None:
         raise BadFrame(f'not a structured numpy array: {type(frame)}')
-    if frame.dtype.names != def_iohlcv_dtype.names:
-        raise BadFrame(
-            f'columns must be {def_iohlcv_dtype.names}, not {frame.dtype.names}'
-        )
+    columns = tuple(name for name, _ in def_iohlcv_fields)
+    if frame.dtype.names != columns:
+        raise BadFrame(f'columns must be {columns}, not {frame.dtype.names}')
     if not frame.size:
         raise BadFrame('an empty frame: raise NoData or DataUnavailable instead')
     for dt in (start, end):
