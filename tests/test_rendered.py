@@ -66,7 +66,8 @@ def test_templates_parse_as_python() -> None:
     """So that an editor opens them as such: statements stand in comments."""
     templates = [
         path
-        for path in (ROOT / 'template').rglob('*.jinja')
+        for folder in (ROOT / 'parts', ROOT / 'template')
+        for path in folder.rglob('*')
         if re.search(r'\.py\b', path.name)
     ]
     assert len(templates) > 10
