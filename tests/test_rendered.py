@@ -43,7 +43,7 @@ LEFTOVERS: dict[tuple[str, object], tuple[str, str]] = {
     ('client', 'asyncio'): (
         r'trio[_-]websocket',
         # the venue is on trio whatever talks to it
-        r'(simvenue/|tests/test_(simvenue|dialect)).*|pyproject\.toml',
+        r'(simvenue/|tests/(test_simvenue|test_dialect|wire\b)).*|pyproject\.toml',
     ),
     ('tractor', 'release'): (r'goodboy/tractor|>=3\.13', r''),
     ('tractor', 'main'): (r'==0\.1\.0a5|pdbpp', r''),

@@ -133,7 +133,7 @@ async def test_a_market_that_has_expired(
     kind: str,
 ) -> None:
     """
-    Who reads an old ledger still has to know it, by either of its names.
+    Who reads an old record still has to know it, by either of its names.
     """
     async with open_simvenue(rate=0) as venue:
         info = next(it for it in await venue.markets() if it.kind == kind)
