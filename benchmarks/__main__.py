@@ -16,7 +16,9 @@ from rich.table import Table
 
 from piker_new.render import render
 
-from . import command, feed, proxy, trading
+from . import command, feed, proxy, trades, trading
+
+UV = os.environ.get('UV', 'uv')  # `uv run` says which, wherever it is
 
 
 def open_project(folder: Path, packages: list[str], **answers: str | bool) -> str:
@@ -26,10 +28,13 @@ def open_project(folder: Path, packages: list[str], **answers: str | bool) -> st
     """
     render({'backend': 'deribit2', **answers}, folder, ask=False)
     python = str(folder / '.venv' / 'bin' / 'python')
-    uv = os.environ.get('UV', 'uv')  # `uv run` says which, wherever it is
-    subprocess.run([uv, 'sync', '-q'], cwd=folder, check=True)
-    subprocess.run([uv, 'pip', 'install', '-q', '-p', python, *packages], check=True)
+    subprocess.run([UV, 'sync', '-q'], cwd=folder, check=True)
+    install(python, *packages)
     return python
+
+
+def install(python: str, *packages: str) -> None:
+    subprocess.run([UV, 'pip', 'install', '-q', '-p', python, *packages], check=True)
 
 
 def main() -> None:
@@ -40,6 +45,10 @@ def main() -> None:
         project = Path(tmp) / 'trio'
         python = open_project(project, ['pytest'], trading=True)
         rows += trading.rows(project, python)
+        ccxt = Path(tmp) / 'ccxt'
+        subprocess.run([UV, 'venv', '-q', '-p', python, ccxt], check=True)
+        install(ccxt_python := str(ccxt / 'bin' / 'python'), 'ccxt')
+        rows += trades.rows(project, python, ccxt_python)
         rows += feed.rows(project, python)
         project = Path(tmp) / 'asyncio'
         python = open_project(project, ['trio-asyncio', 'anyio'], client='asyncio')

@@ -23,7 +23,7 @@ def rows(project: Path, python: str) -> list[Row]:
     """
     for name in ('bare', 'feed'):
         shutil.copy(HERE / 'in_project' / f'{name}.py', project / f'bench_{name}.py')
-    boot = _run(project, python, 'boot_bare', 'boot_feed')
+    boot = _run(project, python, 'boot_bare', 'boot_feed', 'boot_large')
 
     # from here on, the backend streams as fast as it can
     (package,) = project.glob('piker_*')
@@ -35,6 +35,11 @@ def rows(project: Path, python: str) -> list[Row]:
             'boot to the first quote',
             'an actor with a socket',
             boot['boot_feed'] / boot['boot_bare'],
+        ),
+        (
+            'boot to the first quote, of 2000 instruments',
+            'the same, of 20',
+            boot['boot_large'] / boot['boot_feed'],
         ),
         (
             'a quote through datad',

@@ -109,11 +109,13 @@ class Connection:
         URL that is none.
         """
         try:
-            async with open_websocket(self._url, self._limits.message) as websocket:
+            async with open_websocket(
+                self._url, self._limits.message, self._limits.silence
+            ) as websocket:
                 self._websocket = websocket
                 self._opened.set()
                 while True:
-                    self._handle(await websocket.receive(self._limits.silence))
+                    self._handle(await websocket.receive())
         except OSError as err:
             raise ConnectionLost(str(err) or repr(err)) from err
         except _nonsense as err:

@@ -18,8 +18,9 @@ class WebSocket:
     Raises nothing but `OSError` where the connection breaks.
     """
 
-    def __init__(self, websocket: ClientConnection) -> None:
+    def __init__(self, websocket: ClientConnection, silence: float) -> None:
         self._websocket = websocket
+        self._silence = silence
         self._outbox: asyncio.Queue[str] = asyncio.Queue()
 
     def post(self, message: str) -> None:
@@ -31,12 +32,9 @@ class WebSocket:
             while True:
                 await self._websocket.send(await self._outbox.get())
 
-    async def receive(self, within: float) -> str | bytes:
-        """
-        The next message, if one comes within `within` s.
-        """
+    async def receive(self) -> str | bytes:
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(self._silence):
                 return await self._websocket.recv(decode=False)
         except TimeoutError:
             raise TimeoutError('the venue has fallen silent') from None
@@ -45,10 +43,12 @@ class WebSocket:
 
 
 @acm
-async def open_websocket(url: str, max_size: int) -> AsyncIterator[WebSocket]:
+async def open_websocket(
+    url: str, max_size: int, silence: float
+) -> AsyncIterator[WebSocket]:
     """
     Connect, for as long as the block is open. Raises `ValueError` for a URL that is
-    none, and `OSError`.
+    none, and `OSError`, be it that nothing comes for `silence` s.
     """
     try:
         connection = await connect(
@@ -65,7 +65,7 @@ async def open_websocket(url: str, max_size: int) -> AsyncIterator[WebSocket]:
     except (WebSocketException, EOFError) as err:
         raise ConnectionError(f'no WebSocket at {url}: {err!r}') from err
     async with connection:
-        websocket = WebSocket(connection)
+        websocket = WebSocket(connection, silence)
         writer = asyncio.create_task(websocket.write())
         try:
             yield websocket

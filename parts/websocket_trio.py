@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
+from typing import NoReturn
 
 import trio
 from trio_websocket import (
@@ -28,6 +29,7 @@ class WebSocket:
 
     def __init__(self, websocket: WebSocketConnection) -> None:
         self._websocket = websocket
+        self._heard = trio.current_time()
         self._outbox, self._unsent = trio.open_memory_channel[str](math.inf)
 
     def post(self, message: str) -> None:
@@ -39,25 +41,28 @@ class WebSocket:
             async for message in self._unsent:
                 await self._websocket.send_message(message)
 
-    async def receive(self, within: float) -> str | bytes:
-        """
-        The next message, if one comes within `within` s.
-        """
+    async def watch(self, silence: float) -> NoReturn:
+        # once in a while, where a timeout of each message would cost more than itself
+        while (left := self._heard + silence - trio.current_time()) > 0:
+            await trio.sleep(left)
+        raise TimeoutError('the venue has fallen silent')
+
+    async def receive(self) -> str | bytes:
         try:
-            with trio.fail_after(within):
-                message: str | bytes = await self._websocket.get_message()
-        except trio.TooSlowError:
-            raise TimeoutError('the venue has fallen silent') from None
+            message: str | bytes = await self._websocket.get_message()
         except ConnectionClosed as err:
             raise ConnectionError(f'the venue hung up: {err.reason}') from None
+        self._heard = trio.current_time()
         return message
 
 
 @acm
-async def open_websocket(url: str, max_size: int) -> AsyncIterator[WebSocket]:
+async def open_websocket(
+    url: str, max_size: int, silence: float
+) -> AsyncIterator[WebSocket]:
     """
     Connect, for as long as the block is open. Raises `ValueError` for a URL that is
-    none, and `OSError`.
+    none, and `OSError`, be it that nothing comes for `silence` s.
     """
     async with open_nursery() as tn:
         try:
@@ -68,6 +73,7 @@ async def open_websocket(url: str, max_size: int) -> AsyncIterator[WebSocket]:
             raise ConnectionError(f'no WebSocket at {url}: {err!r}') from err
         websocket = WebSocket(connection)
         tn.start_soon(websocket.write)
+        tn.start_soon(websocket.watch, silence)
         try:
             yield websocket
         finally:

@@ -71,6 +71,7 @@ async def rate_feed(url: str, market: str) -> float:
 measures = {
     'boot_bare': bench_bare.boot,
     'boot_feed': boot_feed,
+    'boot_large': boot_feed,
     'rate_bare': bench_bare.rate,
     'rate_feed': rate_feed,
 }
@@ -78,12 +79,16 @@ measures = {
 
 async def _main(names: tuple[str, ...]) -> None:
     took: dict[str, list[float]] = {name: [] for name in names}
-    # so many trades that nobody waits for one
-    async with open_simvenue(rate=200) as venue:
+    async with (
+        # so many trades that nobody waits for one
+        open_simvenue(rate=200, markets=20) as venue,
+        open_simvenue(rate=200, markets=2000) as large_venue,
+    ):
         market = (await venue.markets())[0].name
         for _ in range(rounds):
             for name in names:
-                took[name].append(await measures[name](venue.url, market))
+                url = (large_venue if name == 'boot_large' else venue).url
+                took[name].append(await measures[name](url, market))
     print(json.dumps({name: median(times) for name, times in took.items()}))
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -31,11 +32,6 @@ from trio_websocket import open_websocket_url
 account = f'{broker}.main'
 
 
-def percentiles(times: list[float]) -> tuple[float, float]:
-    times = sorted(times)
-    return times[len(times) // 2], times[len(times) * 99 // 100]
-
-
 @tractor.context
 async def echo(ctx: tractor.Context) -> None:
     await ctx.started()
@@ -44,7 +40,7 @@ async def echo(ctx: tractor.Context) -> None:
             await stream.send(msg)
 
 
-async def bare_actor(nursery: Any, count: int) -> tuple[float, float]:
+async def bare_actor(nursery: Any, count: int) -> float:
     """
     A round trip over a context's stream.
     """
@@ -58,10 +54,10 @@ async def bare_actor(nursery: Any, count: int) -> tuple[float, float]:
             times.append(time.perf_counter() - begin)
         await ctx.cancel()
     await portal.cancel_actor()
-    return percentiles(times)
+    return median(times)
 
 
-async def bare_socket(url: str, count: int) -> tuple[float, float]:
+async def bare_socket(url: str, count: int) -> float:
     """
     A request to the venue and its reply.
     """
@@ -73,7 +69,7 @@ async def bare_socket(url: str, count: int) -> tuple[float, float]:
             await websocket.send_message(msgspec.json.encode(request).decode())
             await websocket.get_message()
             times.append(time.perf_counter() - begin)
-    return percentiles(times)
+    return median(times)
 
 
 async def trade(market: Market, count: int, in_flight: int) -> dict[str, list[float]]:
@@ -91,9 +87,7 @@ async def trade(market: Market, count: int, in_flight: int) -> dict[str, list[fl
                 await slots.acquire()
                 action = 'sell' if number % 2 else 'buy'
                 price = market.price(0.9 if number % 2 else 1.1)
-                order = mk_order(
-                    market.fqme, action, price, market.size(1), account
-                )
+                order = mk_order(market.fqme, action, price, market.size(1), account)
                 begins[order.oid] = time.perf_counter()
                 await client.send(order)
 
@@ -152,7 +146,7 @@ async def measure(count: int, history: int) -> dict[str, Any]:
                 for in_flight in (1, 100):
                     times = await trade(market, count, in_flight)
                     for name, values in times.items():
-                        measured[f'{name}_{in_flight}'] = percentiles(values)
+                        measured[f'{name}_{in_flight}'] = median(values)
                 if history:
                     await trade(market, history // 10, 100)
                     before = memory()

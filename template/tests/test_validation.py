@@ -185,6 +185,7 @@ def test_a_missing_endpoint(mod: ModuleType) -> None:
         ('never live', 'feed_is_live'),
         ('returns', 'returned'),
         ('bad quote', 'plain float'),
+        ('raises', 'the venue broke'),
     ],
 )
 async def test_a_feed_that_piker_would_not_show(
@@ -219,6 +220,9 @@ async def test_a_feed_that_piker_would_not_show(
             case 'returns':
                 send_chan.close()
                 return
+            case 'raises':
+                async with send_chan:
+                    raise BadQuote('the venue broke')
         await send_chan.send({key: quote})
         await trio.sleep_forever()
 

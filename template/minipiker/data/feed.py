@@ -162,7 +162,8 @@ async def allocate_persistent_feed(
                         'waits for it before it starts the feed'
                     )
                 _publish(feed, quotes)
-            raise FeedInitializationError(f'{bs_fqme}: stream_quotes() returned')
+        # not within: where it raised, that is why, and it has yet to leave its blocks
+        raise FeedInitializationError(f'{bs_fqme}: stream_quotes() returned')
     except Exception as err:
         cause = collapse(err)
         if not started:

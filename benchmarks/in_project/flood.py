@@ -1,0 +1,110 @@
+"""
+Between a client and the simulated venue: whoever subscribes to a market's trades is
+sent many of them, as fast as he takes them. No simulator is fast enough for that.
+
+The first line of output is where clients connect, instead of to the venue.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+from urllib.parse import urlsplit
+
+_chunk: int = 2**16
+
+
+def mk_frame(message: bytes) -> bytes:
+    """
+    A message of the venue's as it is on the wire: of text, whole, and not masked.
+    """
+    size = len(message)
+    head = bytes([0x81, size]) if size < 126 else b'\x81\x7e' + size.to_bytes(2, 'big')
+    return head + message
+
+
+def mk_trades(market: str, trade: dict[str, object], count: int, each: int) -> bytes:
+    """
+    The `count` trades that come after `trade`, `each` of them a message.
+    """
+    seq, trade_id = int(str(trade['seq'])), int(str(trade['id']))
+    rows = [
+        {
+            'trade_seq': seq + number,
+            'trade_id': str(trade_id + number),
+            'timestamp': trade['timestamp'],
+            'tick_direction': 0,
+            'price': trade['price'],
+            'mark_price': trade['price'],
+            'instrument_name': market,
+            'index_price': trade['price'],
+            'direction': 'buy',
+            'contracts': trade['amount'],
+            'amount': trade['amount'],
+        }
+        for number in range(1, count + 1)
+    ]
+    frames: list[bytes] = []
+    for at in range(0, count, each):
+        params = {'channel': f'trades.{market}.100ms', 'data': rows[at : at + each]}
+        message = {'jsonrpc': '2.0', 'method': 'subscription', 'params': params}
+        frames.append(mk_frame(json.dumps(message, separators=(',', ':')).encode()))
+    return b''.join(frames)
+
+
+def relay(
+    client: socket.socket, venue: socket.socket, market: str, flood: bytes
+) -> None:
+    """
+    Pass on what the venue says and, after it has confirmed the subscription, the flood.
+    """
+    mark = f'["trades.{market}.100ms"'.encode()
+    other = f'"trades.{market}.100ms"]'.encode()
+    flooded = False
+    while said := venue.recv(_chunk):
+        client.sendall(said)
+        if not flooded and b'"result"' in said and (mark in said or other in said):
+            flooded = True
+            client.sendall(flood)
+
+
+def forward(source: socket.socket, sink: socket.socket) -> None:
+    while said := source.recv(_chunk):
+        sink.sendall(said)
+
+
+def quietly(function: object, *args: object) -> None:
+    try:
+        function(*args)  # type: ignore[operator]
+    except OSError:
+        pass
+    finally:
+        for it in args:
+            if isinstance(it, socket.socket):
+                it.close()
+
+
+def main(url: str, market: str, trade: str, count: str, each: str) -> None:
+    venue_at = urlsplit(url)
+    assert venue_at.hostname
+    assert venue_at.port
+    flood = mk_trades(market, json.loads(trade), int(count), int(each))
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        host, port = server.getsockname()
+        print(f'ws://{host}:{port}{venue_at.path}', flush=True)
+        while True:
+            client, _ = server.accept()
+            venue = socket.create_connection((venue_at.hostname, venue_at.port))
+            for it in (client, venue):
+                it.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for args in (
+                (relay, client, venue, market, flood),
+                (forward, client, venue),
+            ):
+                threading.Thread(target=quietly, args=args, daemon=True).start()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
