@@ -43,9 +43,11 @@ class WebSocket:
 
     async def watch(self, silence: float) -> NoReturn:
         # once in a while, where a timeout of each message would cost more than itself
-        while (left := self._heard + silence - trio.current_time()) > 0:
+        while True:
+            left = self._heard + silence - trio.current_time()
+            if left <= 0:
+                raise TimeoutError('the venue has fallen silent')
             await trio.sleep(left)
-        raise TimeoutError('the venue has fallen silent')
 
     async def receive(self) -> str | bytes:
         try:
