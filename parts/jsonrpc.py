@@ -219,11 +219,12 @@ async def open_connection(
     A connection for as long as the block is open. Raises `ConnectionLost` out of it.
     """
     connection = Connection(url, limits, on_notification, mk_error)
+    async with (
 #{% if client == 'asyncio' %}
-    async with open_client_proxy(connection) as connection, open_nursery() as tn:
-#{% else %}
-    async with open_nursery() as tn:
+        open_client_proxy(connection) as connection,
 #{% endif %}
+        open_nursery() as tn,
+    ):
         tn.start_soon(connection.run)
         with trio.fail_after(limits.connect):
             await connection.wait_open()

@@ -78,7 +78,8 @@ def copy_template(folder: Path) -> Path:
     for path in (ROOT / 'copier.yml', *ROOT.glob('*.jinja')):
         folder.mkdir(exist_ok=True)
         shutil.copy2(path, folder)
-    shutil.copytree(ROOT / 'template', folder / 'template')
+    for name in ('parts', 'template'):
+        shutil.copytree(ROOT / name, folder / name)
     return folder
 
 

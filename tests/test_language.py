@@ -15,20 +15,13 @@ from conftest import MakeProject, Render, outside, tree
 
 # The backend's are all that have no underscore before their names, and these the
 # simulator's and the suite's.
-AUTHORS = {
-    *(f'simvenue/{it}.py' for it in ('dialect', 'login', 'private')),
-    *(f'simvenue/{it}.py' for it in ('messages', 'private_messages')),
-    *(f'tests/{it}.py' for it in ('test_api', 'test_dialect')),
-}
+AUTHORS = re.compile(
+    r'simvenue/dialect/.*'
+    r'|tests/(test_api|test_dialect(_\w+)?|wire)\.py'
+    r'|piker_acme/([a-z]\w*|__init__)\.py'
+)
 # Named otherwise than what is looked for, so that its own name is not found.
 ANSWERS = {'backend': 'acme'}
-
-
-def is_authors(path: str) -> bool:
-    folder, _, name = path.rpartition('/')
-    return path in AUTHORS or (
-        folder == 'piker_acme' and (not name.startswith('_') or name == '__init__.py')
-    )
 
 
 def calls_of(source: bytes, function: str) -> Iterator[ast.Call]:
@@ -45,7 +38,8 @@ def methods(files: dict[str, bytes]) -> set[str]:
     """What can be asked for on the wire, by the dialect's own word."""
     return {
         argument.value
-        for path in AUTHORS & files.keys()
+        for path in files
+        if path.startswith('simvenue/dialect/')
         for call in calls_of(files[path], 'method')
         for argument in call.args
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
@@ -100,8 +94,14 @@ def test_is_known_to_the_author_alone(
         for path, content in files.items()
         if path.endswith('.py')
     }
-    for path in ('simvenue/dialect.py', 'piker_acme/api.py', 'tests/test_api.py'):
+    for path in (
+        'simvenue/dialect/public.py',
+        'piker_acme/api.py',
+        'tests/test_api.py',
+    ):
         assert known[path], 'or nothing would be found anywhere'
     assert {
-        path: lines for path, lines in known.items() if lines and not is_authors(path)
+        path: lines
+        for path, lines in known.items()
+        if lines and not AUTHORS.fullmatch(path)
     } == {}

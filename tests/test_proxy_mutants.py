@@ -36,8 +36,8 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     ),
     'a call is made for whoever is cancelled': (
         'a_call_in_a_cancelled_scope_is_not_made',
-        'await trio.lowlevel.checkpoint_if_cancelled()',
-        'pass',
+        'await trio.lowlevel.checkpoint_if_cancelled()\n        mid',
+        'mid',
     ),
     'a call is cancelled twice': (
         'a_cancelled_method_is_cancelled_once_and_cleans_up',

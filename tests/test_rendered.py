@@ -43,7 +43,7 @@ LEFTOVERS: dict[tuple[str, object], tuple[str, str]] = {
     ('client', 'asyncio'): (
         r'trio[_-]websocket',
         # the venue is on trio whatever talks to it
-        r'(simvenue/|tests/test_(simvenue|dialect)).*|pyproject\.toml',
+        r'(simvenue/|tests/(wire|test_(simvenue|dialect))).*|pyproject\.toml',
     ),
     ('tractor', 'release'): (r'goodboy/tractor|>=3\.13', r''),
     ('tractor', 'main'): (r'==0\.1\.0a5|pdbpp', r''),
@@ -66,7 +66,8 @@ def test_templates_parse_as_python() -> None:
     """So that an editor opens them as such: statements stand in comments."""
     templates = [
         path
-        for path in (ROOT / 'template').rglob('*.jinja')
+        for folder in (ROOT / 'parts', ROOT / 'template')
+        for path in folder.rglob('*')
         if re.search(r'\.py\b', path.name)
     ]
     assert len(templates) > 10

@@ -9,12 +9,14 @@ import os
 import re
 import warnings
 
-# What the runtimes warn of on import, about themselves. Every actor imports them
-# anew, hence the environment.
+# What the runtimes warn of on import, and as they end a child that boots, about
+# themselves. Every actor imports them anew, hence the environment.
 _noise: list[str] = [
     'MultiError.filter() is deprecated',
     'XDG_RUNTIME_DIR is not set',
     'trio.MultiError is deprecated',
+    'trio.Process.aclose is deprecated',
+    'using trio.Process as an async context manager is deprecated',
 ]
 
 for _message in _noise:

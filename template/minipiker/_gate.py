@@ -197,7 +197,8 @@ def _get_endpoint(get_rpc_func: F) -> F:
     @wraps(get_rpc_func)
     def get_endpoint(actor: Any, module: str, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = get_rpc_func(actor, module, name)
-        if function.__module__ != module or not (
+        # of the very module, which in a child is not called `__main__` where that is it
+        if function.__module__ != actor._mods[module].__name__ or not (
             is_context(function) or hasattr(function, '_is_endpoint')
         ):
             raise ModuleNotExposed(f'{module}:{name} is no endpoint')

@@ -26,7 +26,7 @@ skip           it never comes
 Of both, that is of messages, by any of these
 malformed      cut in half
 partial_frame  half of its bytes come, then the connection ends
-nested         JSON 10 000 deep instead
+nested         with a field that is 10 000 deep
 huge           with 50 MB of white space
 wrong_type     its fields are of other types
 unknown_field  it has fields that nobody knows
@@ -169,7 +169,8 @@ def spoil(fault: Fault | None, message: bytes) -> bytes:
     """
     match fault:
         case Fault(kind='nested'):
-            return b'[' * _DEPTH + b']' * _DEPTH
+            deep = b'[' * _DEPTH + b']' * _DEPTH
+            return message[:-1] + b',"nested":' + deep + b'}'
         case Fault(kind='malformed'):
             return message[: len(message) // 2]
         case Fault(kind='huge'):

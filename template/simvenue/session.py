@@ -286,7 +286,8 @@ class Session:
         self._push(message)
 
     async def _send_half(self, message: bytes) -> None:
-        with suppress(trio.BrokenResourceError):
+        # where another message is on its way, that one is cut
+        with suppress(trio.BrokenResourceError, trio.BusyResourceError):
             await self._stream.send_all(message[: len(message) // 2])
         self.abort()
 

@@ -269,7 +269,7 @@ def test_spoilt_messages() -> None:
     assert alter(Fault('wrong_type'), [{'a': 1}, {'a': 2}]) == [{'a': odd}, {'a': odd}]
     assert alter(Fault('wrong_type'), 7) == odd
     assert spoil(Fault('malformed'), b'12345678') == b'1234'
-    assert spoil(Fault('nested'), b'1').startswith(b'[' * 10_000)
+    assert b'[' * 10_000 in spoil(Fault('nested'), b'{"a":1}')
     assert len(spoil(Fault('huge'), b'1')) > 50_000_000
 
 

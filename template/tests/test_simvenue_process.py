@@ -30,7 +30,7 @@ def test_ends_quietly(signum: signal.Signals) -> None:
         assert process.stdout.readline().startswith('ws://127.0.0.1:')
         assert process.stdout.readline().startswith('http://127.0.0.1:')
         process.send_signal(signum)
-        assert process.communicate(timeout=10) == ('', '')
+        assert process.communicate(timeout=60) == ('', '')
     assert process.returncode == 0
 
 
@@ -52,7 +52,7 @@ trio.run(main)
         assert process.stdout
         venue = psutil.Process(int(process.stdout.readline()))
         process.kill()
-    venue.wait(timeout=10)
+    venue.wait(timeout=60)
 
 
 async def test_says_why_it_does_not_start() -> None:

@@ -206,9 +206,8 @@ async def open_feed_bus(
     RPC endpoint of `datad`: subscribe to the quotes of `symbols`.
 
     Starts with a list of `{'mkt', 'quote'}`, a market and its latest quote per
-    symbol; streams lists of `{bs_fqme: quote}`, of those that have come meanwhile. The
-    trades that came after `last_ids`, which a subscriber has by bs_fqme, are streamed
-    first.
+    symbol; streams lists of `{bs_fqme: quote}`, those that have come meanwhile. The
+    trades that came after `last_ids`, which a subscriber has by bs_fqme, are first.
     """
     servicename = tractor.current_actor().name
     assert 'datad' in servicename

@@ -24,12 +24,13 @@ import trio
 from tractor.to_asyncio import AsyncioCancelled
 
 from ._asyncio import TaskFactory, open_on_asyncio, starts_task
+from ._config import NAME
 from ._events import EventRelay, EventStream, RelayDown
 from ._piker import get_logger, open_nursery
 
 __all__ = ['EventRelay', 'EventStream', 'RelayDown', 'open_client_proxy']
 
-log = get_logger('deribit2.proxy')
+log = get_logger(f'{NAME}.proxy')
 
 T = TypeVar('T')
 

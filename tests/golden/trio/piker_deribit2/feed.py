@@ -93,7 +93,7 @@ async def replay_trades(
     the venue has them: for a host that lost its stream of them for a while.
     """
     client: Client
-    async with open_cached_client('deribit2') as client:
+    async with open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
         tape = Tape(client, pair.instrument_name, last_id)
         async for ticks in tape.catch_up(until_id):

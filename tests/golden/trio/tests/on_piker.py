@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from contextlib import asynccontextmanager as acm
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,7 +30,6 @@ from piker import config
 from piker.accounting import MktPair, open_account, open_trade_ledger
 from piker.brokers import SymbolNotFound, get_brokermod
 from piker.brokers.core import symbol_search
-from piker.brokers.deribit2._daemon import maybe_spawn_datad
 from piker.clearing import (
     Cancel,
     Order,
@@ -48,6 +48,7 @@ from piker.service import (
 from piker.types import Struct
 
 BROKER = 'deribit2'
+ours: Any = import_module(f'piker.brokers.{BROKER}._daemon')
 URL = os.environ.get('DERIBIT2_URL', '')
 
 # TODO: a market of the venue that trades often.
@@ -72,7 +73,6 @@ def test_what_the_backend_makes_is_of_pikers_types(run: Run) -> None:
 
 def test_daemons_are_pikers() -> None:
     from piker.brokers import _daemon as pikers
-    from piker.brokers.deribit2 import _daemon as ours
 
     assert ours.maybe_spawn_datad.__module__.startswith('piker.')
     assert ours.maybe_spawn_datad.__module__ != ours.__name__
@@ -96,7 +96,7 @@ def test_every_form_of_a_name(run: Run) -> None:
 def test_symbol_search(run: Run) -> None:
     async def main() -> None:
         async with (
-            maybe_spawn_datad(BROKER, loglevel='critical') as portal,
+            ours.maybe_spawn_datad(BROKER, loglevel='critical') as portal,
             portal.open_context(get_brokermod(BROKER).open_symbol_search) as (ctx, _),
         ):
             async with ctx.open_stream() as stream:
@@ -411,7 +411,9 @@ def run_on_pikerd(main: Main, conf_dir: Path, daemons: tuple[Any, ...]) -> None:
             ):
                 assert services is Services, 'somebody else runs a pikerd here'
                 # whoever spawns a daemon ends it on leaving: not the test's parts
-                for spawn in (maybe_spawn_datad, maybe_open_emsd, *daemons):
+                spawns = [ours.maybe_spawn_datad, *daemons]
+                spawns.insert(1, maybe_open_emsd)
+                for spawn in spawns:
                     daemon = spawn(BROKER, loglevel='critical')
                     await stack.enter_async_context(daemon)
                 await main()

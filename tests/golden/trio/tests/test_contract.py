@@ -35,8 +35,8 @@ def test_the_name_is_for_the_host_to_set(mod: ModuleType, broker: str) -> None:
 
 def test_endpoints_are_exported(mod: ModuleType) -> None:
     endpoints = {name for kind in _eps for name in get_eps(mod, kind)}
-    # not an endpoint, but what the paper engine looks for
-    assert {*endpoints, 'get_cost'} == set(mod.__all__)
+    # not endpoints, but what the paper engine and a feed look for
+    assert {*endpoints, 'get_cost', 'replay_trades'} == set(mod.__all__)
 
 
 def test_enabled_modules_are_the_union_of_both_kinds(mod: ModuleType) -> None:
