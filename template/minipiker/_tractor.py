@@ -174,6 +174,10 @@ def context(endpoint: F) -> F:
             broken = True
         if broken or not ctx.chan.connected():
             # not while an error is handled: main digs it out of the `Cancelled`
+            if _is_main and ctx.canceller is None:
+                # a client that is still there hears of it, and main cannot print a
+                # cancellation by nobody
+                ctx._canceller = ctx.chan.aid.uid
             ctx._scope.cancel()
         return result
 
