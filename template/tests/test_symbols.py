@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 from msgspec.structs import asdict
 
@@ -95,6 +96,9 @@ async def test_each_pair_leads_back_to_itself(
             assert assets[mkt.src.name] == mkt.src
             assert assets[mkt.dst.name] == mkt.dst
             assert unpack_fqme(mkt.fqme) == (broker, mkt.key, mkt.venue, mkt.expiry)
+            # what comes back from a file is made of plain tables, whatever their types
+            fields = msgspec.json.decode(msgspec.json.encode(asdict(pair)))
+            assert type(pair)(**fields) == pair
 
 
 async def test_a_name_that_is_no_market(shared_tree: Tree, mod: ModuleType) -> None:
