@@ -174,7 +174,10 @@ def context(endpoint: F) -> F:
             broken = True
         if broken or not ctx.chan.connected():
             # not while an error is handled: main digs it out of the `Cancelled`
-            if _is_main and ctx.canceller is None:
+            if not _is_main:
+                ctx._scope_nursery.cancel_scope.cancel()
+                return result
+            if ctx.canceller is None:
                 # a client that is still there hears of it, and main cannot print a
                 # cancellation by nobody
                 ctx._canceller = ctx.chan.aid.uid

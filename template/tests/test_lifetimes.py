@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -257,3 +259,56 @@ if __name__ == '__main__':
         await run_and_kill(script)
         for _ in range(20):
             await feed.receive()
+
+
+_hang_up = """
+import socket
+import trio
+from tractor import Context, open_nursery, open_root_actor
+from minipiker._tractor import boxed_type_name, collapse, context, root_kwargs
+from minipiker._tractor import wait_for_result
+
+@context
+async def hang_up(ctx: Context) -> None:
+    await ctx.started()
+    raise trio.BrokenResourceError
+
+async def main() -> None:
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        root = root_kwargs(free.getsockname())
+    async with (
+        open_root_actor(loglevel='critical', **root),
+        open_nursery() as nursery,
+    ):
+        portal = await nursery.start_actor('peer', enable_modules=[__name__])
+        try:
+            async with portal.open_context(hang_up) as (ctx, _):
+                await wait_for_result(ctx)
+        except Exception as err:
+            print(boxed_type_name(collapse(err)))
+        await portal.cancel_actor()
+
+if __name__ == '__main__':
+    trio.run(main)
+"""
+
+
+def test_who_is_there_hears_that_the_other_side_took_it_for_gone(
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+) -> None:
+    """
+    As where one side closes its stream, and the other ends before it takes its leave.
+    """
+    script = tmp_path / 'hang_up.py'
+    script.write_text(_hang_up)
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, 'PYTHONPATH': str(pytestconfig.rootpath)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, 'ContextCancelled\n'), done.stderr
