@@ -7,7 +7,6 @@ from __future__ import annotations
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -128,7 +127,6 @@ class Session:
         self.subscriptions: dict[str, Subscription] = {}
         self.after_reply: list[Callable[[], None]] = []
         """What is due as soon as the current request has its reply."""
-        self._stream = stream
         self._http = HttpConnection(stream)
         self._nursery: trio.Nursery
         self._outbox = Outbox()
@@ -274,7 +272,7 @@ class Session:
             case Fault(kind='server_error'):
                 self.close(1011)
             case Fault(kind='partial_frame'):
-                self.spawn(self._send_half, message)
+                self._push_half(message)
             case Fault(kind='delay', seconds=seconds):
                 self.spawn(self._push_late, seconds or 0.1, message)
             case _:
@@ -285,11 +283,12 @@ class Session:
         await trio.sleep(seconds)
         self._push(message)
 
-    async def _send_half(self, message: bytes) -> None:
-        # where another message is on its way, that one is cut
-        with suppress(trio.BrokenResourceError, trio.BusyResourceError):
-            await self._stream.send_all(message[: len(message) // 2])
-        self.abort()
+    def _push_half(self, message: bytes) -> None:
+        """
+        Cut a message, and then the connection.
+        """
+        self._push(message[: len(message) // 2])
+        self.close(0)
 
     async def _answer_http(self, request: HttpRequest) -> None:
         call = self.server.dialect.read_http(self, request)
@@ -357,6 +356,6 @@ class Session:
                 self._push(message)
                 self._push(message)
             case Fault(kind='partial_frame'):
-                self.spawn(self._send_half, message)
+                self._push_half(message)
             case _:
                 self._push(message)

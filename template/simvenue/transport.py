@@ -229,7 +229,8 @@ def frame(message: bytes) -> bytes:
 
 class Outbox:
     """
-    What waits to be sent on a socket: frames, and the code of its end.
+    What waits to be sent on a socket: frames, and the code of its end, 0 for one
+    without a word.
     """
 
     _UNREAD = 10_000
@@ -267,5 +268,6 @@ class Outbox:
                     break
             await socket.send(b''.join(frames))
             if isinstance(code, int):
-                await socket.close(code)
+                if code:
+                    await socket.close(code)
                 return
