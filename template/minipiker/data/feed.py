@@ -309,6 +309,7 @@ class Subscription:
 
     async def run(self, task_status: TaskStatus[Feed]) -> None:
         feed: Feed | None = None
+        died: ServiceDied | None = None
         failures = 0
         while True:
             since = trio.current_time()
@@ -326,19 +327,26 @@ class Subscription:
                         for mkt in feed.mkts.values():
                             self._note(mkt.bs_fqme, feed.quotes[mkt.fqme])
                         task_status.started(feed)
+                    if died:
+                        log.warning('%s; going on with another one', died)
+                        died = None
                     async with open_nursery() as tn:
                         tn.start_soon(self._receive, CreditStream(stream))
                         await self.left.wait()
                         tn.cancel_scope.cancel()
                 return
-            except ServiceDied as died:
+            except ServiceDied as err:
                 if trio.current_time() - since > _stable:
                     failures = 0
                 failures += 1
                 if feed is None or failures > _max_failures:
                     raise
-                log.warning('%s; going on with another one', died)
+                died = err
                 await trio.sleep(0.1 * (2 ** (failures - 1) - 1))
+            except ConnectionError:
+                if died:  # with pikerd, and there will be no other
+                    raise died from None
+                raise
 
     async def _receive(self, stream: CreditStream) -> None:
         async for msgs in stream:
