@@ -25,6 +25,7 @@ __brokers__: list[str] = [
 MODULES = [
     '_cacheables.py',
     'accounting/__init__.py',
+    'brokers/core.py',
     'clearing/__init__.py',
     'clearing/_messages.py',
     'config.py',
