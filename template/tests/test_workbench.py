@@ -121,6 +121,7 @@ def test_pikerd_is_killed_as_a_command_takes_its_leave(fqme: str) -> None:
             process = psutil.Process(joined.pid)
             return {it.laddr.port for it in process.net_connections()}
 
+        daemons = psutil.Process(root.pid).children(recursive=True)
         root.send_signal(signal.SIGSTOP)
         before = connections()
         joined.send_signal(signal.SIGINT)
@@ -129,6 +130,9 @@ def test_pikerd_is_killed_as_a_command_takes_its_leave(fqme: str) -> None:
         root.kill()
         _, stderr = joined.communicate(timeout=60)
         assert (joined.returncode, stderr) == (130, '')
+    # those who miss it end by themselves
+    _, alive = psutil.wait_procs(daemons, timeout=60)
+    assert not alive
 
 
 @pytest.mark.usefixtures('shared_pikerd')

@@ -1,5 +1,11 @@
 """
-The conformance suite runs on minipiker's actor tree; see its plugin for the fixtures.
+The conformance suite runs on minipiker's actor tree; see its plugins for the fixtures.
 """
 
-pytest_plugins = ['minipiker.testing', 'minipiker.guest']
+pytest_plugins = [
+    'minipiker.testing',
+    'minipiker.brokers.testing',
+    'minipiker.data.testing',
+    'minipiker.guest',
+    'minipiker.clearing.testing',
+]

@@ -5,6 +5,7 @@ The backend's workbench: see it stream, search, load history and run.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from functools import partial
 from typing import Annotated, Any
@@ -16,8 +17,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
-
-from simvenue.process import wait_for_eof
 
 from ._session import LoglevelOption, VenueOption, full, run
 from ._terminal import cell, console, draw, fail, plain, say
@@ -58,19 +57,29 @@ def pikerd(
     run(partial(_pikerd, until_eof), venue, loglevel)
 
 
+async def _wait_for_eof() -> None:
+    """
+    Block until stdin ends: with the process that holds its other end, however that
+    ends.
+    """
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+        while await stdin.receive_some():
+            pass
+
+
 async def _pikerd(until_eof: bool) -> None:
     async with maybe_open_pikerd() as root:
         if root is not None:
             fail('a pikerd is running already')
     host, port = registry_addr()
     say(f'pikerd of {_broker} at {host}:{port}, pid {os.getpid()}')
-    wait = wait_for_eof if until_eof else trio.sleep_forever
+    wait = _wait_for_eof if until_eof else trio.sleep_forever
     await wait()
 
 
 @app.command()
 def quotes(
-    symbols: Annotated[list[str], typer.Argument(help='Such as btcusdt, ethusdt.perp')],
+    symbols: Annotated[list[str], typer.Argument(help='As `search` shows it')],
     count: Annotated[int, typer.Option(help='End after so many quotes; 0: never')] = 0,
     venue: VenueOption = None,
     loglevel: LoglevelOption = 'warning',
@@ -184,7 +193,7 @@ async def _search(pattern: str) -> None:
 
 @app.command()
 def history(
-    symbol: Annotated[str, typer.Argument(help='Such as btcusdt')],
+    symbol: Annotated[str, typer.Argument(help='As `search` shows it')],
     timeframe: Annotated[int, typer.Option(help='Seconds a bar')] = 60,
     count: Annotated[int, typer.Option(min=1, help='Bars')] = 120,
     venue: VenueOption = None,

@@ -1,5 +1,172 @@
 """
-What this backend is called: by hosts, in names of markets and accounts, in settings.
+What this backend is called, what its author says of the venue as plain data, and what
+its user has configured.
 """
 
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from ._piker import BrokerError, Struct, config
+
 NAME: str = 'deribit2'
+"""Of this backend: the last token of an FQME, and its section in `brokers.toml`."""
+
+
+class Traits(Struct, frozen=True, kw_only=True):
+    """
+    What venues do differently, and what does not lie in a message's form.
+    """
+
+    trade_numbers: Literal['contiguous', 'none']
+    """Whether the public trades of a market are numbered without a gap."""
+    client_ids: Literal['never', 'open', 'ever']
+    """
+    Whether the venue sees to it that a client's order ids are unique: not at all, among
+    open orders, or among all.
+    """
+    edit: Literal['in_place', 'replace']
+    """Whether an edited order is the same one, or another under a new id."""
+    fills: Literal['reply', 'stream']
+    """Whether the reply to an order has its immediate fills, as the stream does."""
+    positions: Literal['venue', 'fills']
+    """Whether the venue tells positions, or they are what fills add up to."""
+    bar_seconds: tuple[int, ...]
+    """The lengths of the bars that it has."""
+    bars_per_call: int
+    numbered_channels: tuple[str, ...]
+    """Those kinds of channels whose messages are numbered."""
+    deadline: bool
+    """Whether an order may say until when the venue may carry it out."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """
+    How patient to be, in s, and how much of everything there may be.
+    """
+
+    silence: float
+    """Without a word from the venue for this long, a connection is lost..."""
+    reply: float = 30
+    """... and so it is when a request waits for its reply for this long."""
+    in_flight: int = 64
+    """Requests that may wait for their replies at a time."""
+    message: int = 2**24
+    """Bytes of one message."""
+    attempts: int = 5
+    """How often to make a request that was lost or came at a bad time."""
+    connect: float = 10
+    """How long a connection may take to open."""
+    patience: float = 30
+    """How long a request waits for a connection."""
+    min_backoff: float = 0.1
+    max_backoff: float = 10
+    """The pause before a new connection doubles from one to the other..."""
+    stable: float = 1
+    """... and starts over with a connection that lasts this long."""
+    unread: int = 2**14
+    """Messages that wait for a slow consumer of a channel before it is cut off."""
+
+
+def get_traits(defaults: Traits) -> Traits:
+    """
+    What the author says of the venue, and the user otherwise: `traits.<name> = ...` in
+    this backend's section of `brokers.toml`, for a venue that is not as documented.
+    """
+    conf, path = config.load('brokers')
+    said = conf.get(NAME, {}).get('traits', {})
+    try:
+        return msgspec.convert({**msgspec.to_builtins(defaults), **said}, Traits)
+    except msgspec.ValidationError as err:
+        raise BrokerError(f'[{NAME}] traits in {path}: {err}') from None
+
+
+def get_url(known: Iterable[str]) -> str:
+    """
+    Where the venue is: what the environment says, or else `url` in this backend's
+    section of `brokers.toml`. None of the `known` ones is assumed: on some of them
+    there is real money.
+    """
+    variable = f'{NAME.upper()}_URL'
+    if url := os.environ.get(variable):
+        return url
+    conf, path = config.load('brokers')
+    if url := conf.get(NAME, {}).get('url'):
+        return str(url)
+    raise BrokerError(
+        f'no URL for {NAME}: set {variable}, or `url` in the section [{NAME}] of '
+        f'{path}; the venue has {" and ".join(known)}'
+    )
+
+
+class Credentials:
+    """
+    An API key and its secret. They show themselves to nobody.
+    """
+
+    def __init__(self, key: str, secret: str) -> None:
+        self.key = key
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return 'Credentials(...)'
+
+    def sign(self, message: str) -> str:
+        """
+        The HMAC-SHA256 of `message`, in hexadecimal.
+        """
+        return hmac.new(self._secret.encode(), message.encode(), 'sha256').hexdigest()
+
+
+def load_accounts() -> dict[str, Credentials]:
+    """
+    The accounts, by their full names `<broker>.<label>`: those of `brokers.toml`,
+    where each names a section of credentials,
+
+        [<broker>]
+        accounts.<label> = '<name>'
+        <name>.api_key = '...'
+        <name>.api_secret = '...'
+
+    and `main`, if `<BROKER>_API_KEY` and `<BROKER>_API_SECRET` are in the environment.
+    One whose section is blank, as in a file that nobody has filled in, is no account.
+
+    Raises `BrokerError` for a file of credentials that others may read, and for an
+    account that lacks one.
+    """
+    conf, path = config.load('brokers')
+    section = conf.get(NAME, {})
+    entries: dict[str, dict[str, str]] = {}
+    for label, name in section.get('accounts', {}).items():
+        entry = section.get(str(name))
+        if not isinstance(entry, dict):
+            # not the name itself: it may be a key that was put in the wrong place
+            raise BrokerError(
+                f'the account {label!r} names no section of [{NAME}] in {path}, '
+                'which has its api_key and api_secret'
+            )
+        if any(entry.values()):
+            entries[label] = entry
+    if entries and path.stat().st_mode & 0o077:
+        raise BrokerError(
+            f'{path} holds credentials that others can read: type chmod 600 {path}'
+        )
+    env = NAME.upper()
+    if api_key := os.environ.get(f'{env}_API_KEY'):
+        api_secret = os.environ.get(f'{env}_API_SECRET', '')
+        entries = {**entries, 'main': {'api_key': api_key, 'api_secret': api_secret}}
+
+    accounts: dict[str, Credentials] = {}
+    for label, entry in entries.items():
+        for name in ('api_key', 'api_secret'):
+            if not entry.get(name):
+                raise BrokerError(f'the account {label!r} has no {name}')
+        accounts[f'{NAME}.{label}'] = Credentials(
+            str(entry['api_key']), str(entry['api_secret'])
+        )
+    return accounts

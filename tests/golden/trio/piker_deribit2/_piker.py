@@ -63,6 +63,7 @@ if TYPE_CHECKING or not _on_piker:
 else:
     from piker import config
     from piker._cacheables import async_lifo_cache
+    from piker.accounting import Account as AccountFile
     from piker.accounting import (
         Asset,
         MktPair,
@@ -93,7 +94,7 @@ else:
         Status,
     )
     from piker.data._source import def_iohlcv_fields
-    from piker.data._symcache import open_symcache
+    from piker.data._symcache import SymbologyCache, open_symcache
     from piker.data.validate import FeedInit
     from piker.log import get_logger
     from piker.types import Struct
@@ -147,15 +148,45 @@ else:
         def last_record(self) -> dict[str, Any] | None:
             return next((record for _, record in self.iter_newest()), None)
 
-    class Account(msgspec.Struct):
+    class Account:
         """
-        An account, by its ledger.
+        An account: its ledger, and the positions that piker makes of that.
         """
 
-        ledger: Ledger
+        def __init__(
+            self,
+            mod: ModuleType,
+            ledger: TransactionLedger,
+            positions: AccountFile,
+            symcache: SymbologyCache,
+        ) -> None:
+            self.ledger = Ledger(ledger)
+            self._mod = mod
+            self._positions = positions
+            self._symcache = symcache
+            self._account_for(ledger.to_txns())
 
         def add(self, tid: str, record: dict[str, Any]) -> None:
             self.ledger.append(tid, record)
+            pairs = self._symcache.pairs
+            if txn := self._mod.norm_trade(tid, record, pairs, self._symcache):
+                self._account_for({tid: txn})
+
+        def _account_for(self, txns: dict[str, Transaction]) -> None:
+            listed = self._symcache.mktmaps
+            self._positions.update_from_ledger(
+                # a market that is no more has no position either
+                {tid: txn for tid, txn in txns.items() if txn.fqme in listed},
+                symcache=self._symcache,
+            )
+
+        def holdings(self) -> dict[str, tuple[float, float]]:
+            """
+            What is held, by fqme: size and price per unit.
+            """
+            return {
+                it.mkt.fqme: (it.cumsize, it.ppu) for it in self._positions.pps.values()
+            }
 
     @acm
     async def open_account(mod: ModuleType, account: str) -> AsyncIterator[Account]:
@@ -169,18 +200,7 @@ else:
                 open_account_file(mod.name, label, write_on_exit=True) as positions,
                 open_trade_ledger(mod.name, label, symcache=symcache) as ledger,
             ):
-                try:
-                    yield Account(Ledger(ledger))
-                finally:
-                    positions.update_from_ledger(
-                        {
-                            tid: txn
-                            for tid, txn in ledger.to_txns().items()
-                            # a market that is no more has no position either
-                            if txn.fqme in symcache.mktmaps
-                        },
-                        symcache=symcache,
-                    )
+                yield Account(mod, ledger, positions, symcache)
 
 
 def lifecycle(kind: str) -> list[Callable[..., Any]]:

@@ -4,6 +4,7 @@ Symbols: looking up a market, and searching for one.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import tractor
@@ -17,9 +18,11 @@ from ._piker import (
     context,
     open_cached_client,
 )
-from .api import Client, Pair
+from .api import Client
+from .messages import Pair
 
-_default_venue: str = 'spot'
+_default_venues: tuple[str, ...] = ('spot', 'perp')
+"""Where to look for a name that says none."""
 
 
 @async_lifo_cache()
@@ -27,9 +30,9 @@ async def get_mkt_info(fqme: str) -> tuple[MktPair, Pair]:
     """
     The market that `fqme` names, and the venue's own description of it.
 
-    Takes every form of the name: short (`btcusdt`: the spot market) or full, with or
-    without the broker, in any case, or the venue's own. Call it with positional
-    arguments: the cache knows no others.
+    Takes every form of the name: short (`btcusdc`: the spot market, or else the
+    perpetual) or full, with or without the broker, in any case, or the venue's own.
+    Call it with positional arguments: the cache knows no others.
 
     Raises `SymbolNotFound`.
     """
@@ -43,14 +46,45 @@ async def lookup_pair(client: Client, name: str) -> Pair:
     The pair that `name` names: an fqme, or the venue's own name of it.
     """
     bs_fqme = name.lower().removesuffix(f'.{NAME}').strip('.')
+    forms = [bs_fqme]
     if '.' not in bs_fqme:
-        bs_fqme = f'{bs_fqme}.{_default_venue}'
+        forms += [f'{bs_fqme}.{venue}' for venue in _default_venues]
+    pairs: dict[str, Pair] = {}
     for reload in (False, True):  # it may have been listed only now
         pairs = await client.get_mkt_pairs(reload)
-        by_id = {pair.bs_mktid: pair for pair in pairs.values()}
-        if pair := by_id.get(name) or pairs.get(bs_fqme):
-            return pair
+        for form in forms:
+            if pair := pairs.get(form):
+                return pair
+        for pair in pairs.values():
+            if pair.bs_mktid.lower() == bs_fqme:
+                return pair
+    # the venue lists what is traded now, and still knows what has expired
+    for instrument_name in mk_expired_names(bs_fqme, pairs):
+        try:
+            return await client.get_pair(instrument_name)
+        except SymbolNotFound:
+            pass
     raise SymbolNotFound(f'no market goes by the name {name!r} here; search for one')
+
+
+def mk_expired_names(name: str, pairs: dict[str, Pair]) -> list[str]:
+    """
+    What the venue may call a market that it does not list: by the names of those of the
+    same kind, `btcusd.future.27mar26` is `BTC-27MAR26`.
+    """
+    match name.split('.'):
+        case [_]:
+            return [name.upper()]
+        case [key, venue, expiry]:
+            prefixes = {
+                pair.instrument_name.partition('-')[0]
+                for bs_fqme, pair in pairs.items()
+                if bs_fqme.startswith(f'{key}.{venue}.')
+            }
+            # the point in a strike is a `d`, which alone is written small
+            suffix = re.sub(r'(?<=\d)D(?=\d+-[CP]$)', 'd', expiry.upper())
+            return [f'{prefix}-{suffix}' for prefix in sorted(prefixes)]
+    return []
 
 
 async def mk_mkt(client: Client, pair: Pair) -> MktPair:
@@ -64,13 +98,22 @@ async def mk_mkt(client: Client, pair: Pair) -> MktPair:
     return MktPair(
         dst=assets[dst],
         src=assets[src],
-        price_tick=Decimal(pair.tick_size),
-        size_tick=Decimal(pair.amount_step),
+        price_tick=mk_decimal(pair.tick_size),
+        size_tick=mk_decimal(pair.min_trade_amount),
         bs_mktid=pair.bs_mktid,
         broker=NAME,
         venue=pair.venue,
+        expiry=pair.expiry,
         _atype=pair.atype,
     )
+
+
+def mk_decimal(number: float) -> Decimal:
+    """
+    As it would be written: 0.0005, and 10 for 10.0.
+    """
+    decimal = Decimal(str(number))
+    return decimal.quantize(Decimal(1)) if decimal == decimal.to_integral() else decimal
 
 
 _contracts: dict[str, MktPair] = {}
@@ -85,11 +128,10 @@ async def cache_contract(client: Client, name: str) -> MktPair:
     market in a `datad`.
     """
     if name not in _contracts:
-        # TODO: does the venue list what has expired? Where it does not, its history of
-        # trades may name a market that has to be asked for in another way.
         mkt = await mk_mkt(client, await lookup_pair(client, name))
-        # under every name that is asked for: readers differ
-        _contracts.update(dict.fromkeys((name, mkt.bs_fqme, mkt.fqme), mkt))
+        # whoever asks next may know it by another of its names
+        for known_as in (name, mkt.bs_mktid, mkt.bs_fqme, mkt.fqme):
+            _contracts[known_as] = mkt
     return _contracts[name]
 
 

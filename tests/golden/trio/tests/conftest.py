@@ -1,5 +1,10 @@
 """
-The conformance suite runs on minipiker's actor tree; see its plugin for the fixtures.
+The conformance suite runs on minipiker's actor tree; see its plugins for the fixtures.
 """
 
-pytest_plugins = ['minipiker.testing']
+pytest_plugins = [
+    'minipiker.testing',
+    'minipiker.brokers.testing',
+    'minipiker.data.testing',
+    'minipiker.clearing.testing',
+]

@@ -1,6 +1,6 @@
 """
 deribit2 on piker itself: inside a real `pikerd`, against the venue that
-`DERIBIT2_URL` names.
+`DERIBIT2_URL` names, in the market `DERIBIT2_SYMBOL`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from contextlib import asynccontextmanager as acm
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,23 +51,32 @@ from piker.types import Struct
 BROKER = 'deribit2'
 ours: Any = import_module(f'piker.brokers.{BROKER}._daemon')
 URL = os.environ.get('DERIBIT2_URL', '')
+SYMBOL = os.environ.get('DERIBIT2_SYMBOL', '')
+"""A market of the venue that trades often, as a user would type it."""
 
-# TODO: a market of the venue that trades often.
-FQME = f'btcusdt.spot.{BROKER}'
-SHORT = f'btcusdt.{BROKER}'
-
-pytestmark = pytest.mark.skipif(not URL, reason=f'{BROKER.upper()}_URL is not set')
+pytestmark = pytest.mark.skipif(
+    not (URL and SYMBOL),
+    reason=f'{BROKER.upper()}_URL and {BROKER.upper()}_SYMBOL name no venue and market',
+)
 
 Main = Callable[[], Awaitable[None]]
 Run = Callable[..., None]
 
 
+async def get_fqme() -> str:
+    """
+    The market's full name.
+    """
+    mkt, _ = await get_brokermod(BROKER).get_mkt_info(SYMBOL)
+    return str(mkt.fqme)
+
+
 def test_what_the_backend_makes_is_of_pikers_types(run: Run) -> None:
     async def main() -> None:
-        mkt, pair = await get_brokermod(BROKER).get_mkt_info(FQME)
+        mkt, pair = await get_brokermod(BROKER).get_mkt_info(SYMBOL)
         assert type(mkt) is MktPair
         assert isinstance(pair, Struct)
-        assert mkt.fqme == FQME
+        assert mkt.fqme == mkt.fqme.lower()
 
     run(main)
 
@@ -82,11 +92,11 @@ def test_daemons_are_pikers() -> None:
 def test_every_form_of_a_name(run: Run) -> None:
     async def main() -> None:
         get_mkt_info = get_brokermod(BROKER).get_mkt_info
-        bs_fqme = FQME.removesuffix(f'.{BROKER}')
+        mkt, _ = await get_mkt_info(SYMBOL)
         # piker's command line leaves the dot where it takes the broker away
-        for name in (FQME, SHORT, bs_fqme, FQME.upper(), f'{bs_fqme}.'):
-            mkt, _ = await get_mkt_info(name)
-            assert mkt.fqme == FQME
+        for name in (mkt.fqme, mkt.bs_fqme, mkt.fqme.upper(), f'{mkt.bs_fqme}.'):
+            same, _ = await get_mkt_info(name)
+            assert same == mkt
         with pytest.raises(SymbolNotFound):
             await get_mkt_info(f'nosuchmarket.{BROKER}')
 
@@ -95,19 +105,20 @@ def test_every_form_of_a_name(run: Run) -> None:
 
 def test_symbol_search(run: Run) -> None:
     async def main() -> None:
+        mkt, _ = await get_brokermod(BROKER).get_mkt_info(SYMBOL)
         async with (
             ours.maybe_spawn_datad(BROKER, loglevel='critical') as portal,
             portal.open_context(get_brokermod(BROKER).open_symbol_search) as (ctx, _),
         ):
             async with ctx.open_stream() as stream:
-                await stream.send('btcusdt')
-                assert FQME.removesuffix(f'.{BROKER}') in await stream.receive()
+                await stream.send(mkt.bs_fqme)
+                assert mkt.bs_fqme in await stream.receive()
                 await stream.send('nosuchmarket')
                 assert await stream.receive() == {}
             await ctx.cancel()
         # and as the command line does
-        ((_, matches),) = await symbol_search([get_brokermod(BROKER)], 'btcusdt')
-        assert FQME.removesuffix(f'.{BROKER}') in matches
+        ((_, matches),) = await symbol_search([get_brokermod(BROKER)], mkt.bs_fqme)
+        assert mkt.bs_fqme in matches
 
     run(main)
 
@@ -116,12 +127,12 @@ def test_symbology_cache_survives_its_file(run: Run) -> None:
     async def main() -> None:
         mod = get_brokermod(BROKER)
         # a market that is looked up earlier is the very same one
-        await mod.get_mkt_info(FQME)
+        mkt, _ = await mod.get_mkt_info(SYMBOL)
         async with open_symcache(mod, reload=True) as built:
             pass
         async with open_symcache(mod) as read:
             assert read is not built
-            assert FQME in read.mktmaps
+            assert mkt.fqme in read.mktmaps
             assert read.mktmaps == built.mktmaps
             assert read.pairs == built.pairs
             assert read.assets == built.assets
@@ -131,8 +142,9 @@ def test_symbology_cache_survives_its_file(run: Run) -> None:
 
 def test_feed_has_history_and_goes_on_live(run: Run) -> None:
     async def main() -> None:
-        async with open_feed([FQME], loglevel='critical') as feed:
-            flume = feed.flumes[FQME]
+        fqme = await get_fqme()
+        async with open_feed([fqme], loglevel='critical') as feed:
+            flume = feed.flumes[fqme]
             assert {'last', 'ticks'} <= flume.first_quote.keys()
             for shm, timeframe in ((flume.hist_shm, 60), (flume.rt_shm, 1)):
                 steps = np.diff(shm.array['time'])
@@ -186,10 +198,10 @@ def check_daemons() -> None:
 def test_paper_orders(run: Run) -> None:
     async def main() -> None:
         async with open_orders('paper') as orders:
-            oid = await fill_and_cancel(orders)
+            oid, size = await fill_and_cancel(orders), orders.size(50)
         check_daemons()
         (record,) = await read_ledger('paper')
-        assert (record['tid'], record['size']) == (oid, 0.5)
+        assert (record['tid'], record['size']) == (oid, size)
 
     run(main)
 
@@ -199,30 +211,31 @@ def test_live_orders_and_ledger_sync(run: Run, conf_dir: Path) -> None:
         pytest.skip('places orders: for a simulated venue alone')
     configure(conf_dir, 'simkey', 'simsecret')
     assert config.load_accounts([BROKER])[f'{BROKER}.main'] == 'main'
-    left_open = ''
+    left_open = fqme = ''
+    filled = 0.0
 
     async def main() -> None:
-        nonlocal left_open
+        nonlocal left_open, filled, fqme
+        fqme = await get_fqme()
         async with open_orders('live') as orders:
-            oid = await fill_and_cancel(orders)
+            await fill_and_cancel(orders)
 
             # the same oid again is a change; a refused one leaves the order open
-            changed = await orders.send(0.5, 10.0)
+            low, off_tick, high = orders.price(0.7), orders.off_tick, orders.price(1.5)
+            size = orders.size(50)
+            changed = await orders.send(size, low)
             await orders.follow(changed, 'open')
-            await orders.send(0.5, 10.000001, changed)
+            await orders.send(size, off_tick, changed)
             await orders.follow(changed, 'error', 'open')
-            await orders.send(0.5, 1e6, changed)
+            await orders.send(size, high, changed)
             await orders.follow(changed, 'fill', 'closed', 'position')
 
-            refused = await orders.send(0.5, 10.000001)
+            refused = await orders.send(size, off_tick)
             await orders.follow(refused, 'error')
 
-            left_open = await orders.send(0.25, 10.0)
+            left_open = await orders.send(size, low)
             await orders.follow(left_open, 'open')
-        records = await read_ledger('main')
-        for label in (oid, changed):
-            ours = [it['amount'] for it in records if it['label'] == label]
-            assert sum(ours) == 0.5
+            filled = 2 * size
 
     async def resume() -> None:
         async with open_orders('live') as orders:
@@ -242,28 +255,28 @@ def test_live_orders_and_ledger_sync(run: Run, conf_dir: Path) -> None:
             ) as (stream, positions, accounts),
         ):
             assert list(accounts) == [f'{BROKER}.main']
-            assert [*positions[BROKER, f'{BROKER}.main']] == [FQME]
+            assert [*positions[BROKER, f'{BROKER}.main']] == [fqme]
             await stream._ctx.cancel()
 
     # piker ends with a daemon that is ended by whoever spawned it: not these parts
     run(main, maybe_spawn_brokerd)
     run(resume, maybe_spawn_brokerd)
-    records, size = read_books(conf_dir)
-    assert size == sum(record['amount'] for record in records.values())
+    records, size = read_books(conf_dir, fqme)
+    assert size == filled
     shutil.rmtree(conf_dir / 'accounting')
     (conf_dir / 'accounting').mkdir()
     run(sync, maybe_spawn_brokerd)
-    assert read_books(conf_dir) == (records, size)
+    assert read_books(conf_dir, fqme) == (records, size)
 
 
-def read_books(conf_dir: Path) -> tuple[dict[str, Any], float]:
+def read_books(conf_dir: Path, fqme: str) -> tuple[dict[str, Any], float]:
     """
     The records in the ledger's file, and the position in the account's, which has one.
     """
     path = conf_dir / 'accounting' / 'ledgers' / f'trades_{BROKER}_main.toml'
     with open_account(BROKER, 'main', _fp=conf_dir / 'accounting') as account:
         (position,) = account.pps.values()
-    assert position.mkt.fqme == FQME
+    assert position.mkt.fqme == fqme
     return tomllib.loads(path.read_text()), position.cumsize
 
 
@@ -288,10 +301,36 @@ class Orders:
     A client of the ems, which trades one market on one account.
     """
 
-    def __init__(self, client: OrderClient, stream: tractor.MsgStream, account: str):
+    def __init__(
+        self,
+        client: OrderClient,
+        stream: tractor.MsgStream,
+        account: str,
+        mkt: MktPair,
+        last: float,
+    ) -> None:
         self._client = client
         self._stream = stream
         self._account = account
+        self._mkt = mkt
+        self._last = last
+
+    def price(self, times: float) -> float:
+        """
+        About so many times the market's.
+        """
+        tick = self._mkt.price_tick
+        return float(round(Decimal(str(self._last * times)) / tick) * tick)
+
+    @property
+    def off_tick(self) -> float:
+        """
+        A price that the venue does not take.
+        """
+        return self.price(0.7) + float(self._mkt.price_tick) / 4
+
+    def size(self, steps: int) -> float:
+        return float(steps * self._mkt.size_tick)
 
     async def send(self, size: float, price: float, oid: str = '') -> str:
         """
@@ -302,7 +341,7 @@ class Orders:
             action='buy',
             exec_mode='live',
             oid=oid,
-            symbol=FQME,
+            symbol=self._mkt.fqme,
             account=self._account,
             size=size,
             price=price,
@@ -313,7 +352,7 @@ class Orders:
 
     async def cancel(self, oid: str) -> None:
         # whoever has sent it
-        await self._stream.send(Cancel(oid=oid, symbol=FQME))
+        await self._stream.send(Cancel(oid=oid, symbol=self._mkt.fqme))
 
     async def follow(self, oid: str, *expected: str) -> None:
         """
@@ -330,24 +369,30 @@ class Orders:
 @acm
 async def open_orders(mode: str) -> AsyncIterator[Orders]:
     account = 'paper' if mode == 'paper' else f'{BROKER}.main'
-    async with open_ems(FQME, mode=mode, loglevel='critical') as (
-        client,
-        stream,
-        _,
-        accounts,
-        _,
+    fqme = await get_fqme()
+    async with (
+        open_feed([fqme], loglevel='critical') as feed,
+        open_ems(fqme, mode=mode, loglevel='critical') as (
+            client,
+            stream,
+            _,
+            accounts,
+            _,
+        ),
     ):
         assert list(accounts) == [account]
-        yield Orders(client, stream, account)
+        flume = feed.flumes[fqme]
+        last = flume.first_quote['last']
+        yield Orders(client, stream, account, flume.mkt, last)
 
 
 async def fill_and_cancel(orders: Orders) -> str:
     """
     Fill an order, and cancel another one. The oid of the first.
     """
-    filled = await orders.send(0.5, 1e6)
+    filled = await orders.send(orders.size(50), orders.price(1.5))
     await orders.follow(filled, 'fill', 'closed', 'position')
-    canceled = await orders.send(0.25, 10.0)
+    canceled = await orders.send(orders.size(25), orders.price(0.7))
     await orders.follow(canceled, 'open')
     await orders.cancel(canceled)
     await orders.follow(canceled, 'canceled')

@@ -4,6 +4,7 @@ The actor tree: who runs, once, and who may ask whom for what.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -21,8 +22,7 @@ from minipiker.data.search import open_search
 from minipiker.data.tsp import load_history
 from minipiker.service import Services, find_service
 from minipiker.service._liveness import actor_info
-from minipiker.testing import Tree, descendants, open_test_pikerd
-from simvenue.process import open_simvenue
+from minipiker.testing import Tree, Venue, descendants, open_test_pikerd
 
 
 def actor_names(services: type[Services]) -> set[str]:
@@ -30,31 +30,35 @@ def actor_names(services: type[Services]) -> set[str]:
 
 
 async def test_daemons_are_spawned_by_need_and_end_with_the_root(
+    session_venue: Venue,
     tmp_path: Path,
     broker: str,
 ) -> None:
-    async with open_simvenue() as venue:
-        async with open_test_pikerd(tmp_path, url=venue.url) as services:
-            assert actor_names(services) == set()
-            async with maybe_spawn_datad(broker) as portal:
-                datad = await portal.run(actor_info)
-                assert actor_names(services) == {f'datad.{broker}'}
-            async with open_sample_stream(0.1) as steps:
-                first = await anext(steps)
-                assert await anext(steps) > first
-            assert actor_names(services) == {f'datad.{broker}', 'samplerd'}
-
-            # they stay for the next client, until somebody ends them
-            async with maybe_spawn_datad(broker) as portal:
-                assert await portal.run(actor_info) == datad
-            await services.cancel_service(f'datad.{broker}')
-            assert actor_names(services) == {'samplerd'}
-            async with find_service(f'datad.{broker}') as gone:
-                assert gone is None
+    async with open_test_pikerd(tmp_path, url=session_venue.url) as services:
         assert actor_names(services) == set()
+        async with maybe_spawn_datad(broker) as portal:
+            datad = await portal.run(actor_info)
+            assert actor_names(services) == {f'datad.{broker}'}
+        async with open_sample_stream(0.1) as steps:
+            first = await anext(steps)
+            assert await anext(steps) > first
+        assert actor_names(services) == {f'datad.{broker}', 'samplerd'}
+
+        # they stay for the next client, until somebody ends them
+        async with maybe_spawn_datad(broker) as portal:
+            assert await portal.run(actor_info) == datad
+        await services.cancel_service(f'datad.{broker}')
+        assert actor_names(services) == {'samplerd'}
+        async with find_service(f'datad.{broker}') as gone:
+            assert gone is None
+    assert actor_names(services) == set()
 
 
-async def test_racing_clients_get_one_daemon(tmp_path: Path, broker: str) -> None:
+async def test_racing_clients_get_one_daemon(
+    session_venue: Venue,
+    tmp_path: Path,
+    broker: str,
+) -> None:
     pids: list[int] = []
 
     async def client() -> None:
@@ -62,8 +66,7 @@ async def test_racing_clients_get_one_daemon(tmp_path: Path, broker: str) -> Non
             pids.append((await portal.run(actor_info))['pid'])
 
     async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
+        open_test_pikerd(tmp_path, url=session_venue.url),
         trio.open_nursery() as tn,
     ):
         for _ in range(8):
@@ -108,23 +111,45 @@ if __name__ == '__main__':
     assert len(set(pids)) == 1
 
 
-async def test_watching_charts_runs_no_brokerd(tmp_path: Path, broker: str) -> None:
+async def test_watching_charts_runs_no_brokerd(
+    session_venue: Venue,
+    tmp_path: Path,
+    fqme: str,
+    broker: str,
+) -> None:
     """
     Asked of the operating system, not of the service manager.
     """
     async with (
-        open_simvenue() as venue,
-        open_test_pikerd(tmp_path, url=venue.url),
-        open_feed([f'btcusdt.{broker}']) as feed,
+        open_test_pikerd(tmp_path, url=session_venue.url),
+        open_feed([fqme]) as feed,
         open_search(broker) as search,
     ):
         await feed.receive()
-        assert await search('btc')
-        await load_history(f'btcusdt.{broker}', count=10)
+        (mkt,) = feed.mkts.values()
+        assert await search(mkt.bs_fqme)
+        await load_history(fqme, count=10)
 
         actors = [' '.join(process.cmdline()) for process in descendants()]
         assert any(f'datad.{broker}' in actor for actor in actors)
         assert not any('brokerd' in actor for actor in actors)
+
+
+def test_a_daemon_imports_no_more_than_it_must(mod: ModuleType) -> None:
+    """
+    What only histories, orders and logs need would double the time in which it boots.
+    """
+    code = (
+        'import sys, tractor\n'
+        'from minipiker.data import _daemon, feed, tsp\n'
+        f'import {mod.__name__}\n'
+        'print(*sys.modules)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    needless = {'numpy', 'pendulum', 'rich', 'psutil', 'minipiker.clearing._ems'}
+    assert not needless & {*done.stdout.split()}
 
 
 async def test_datad_exposes_no_more_than_it_must(

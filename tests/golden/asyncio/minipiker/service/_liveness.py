@@ -23,7 +23,6 @@ from contextlib import asynccontextmanager as acm
 from contextlib import suppress
 from typing import TypedDict
 
-import psutil
 import tractor
 import trio
 
@@ -76,6 +75,8 @@ async def wait_for_exit(pid: int) -> None:
     Block until the process `pid`, of whatever parentage, is gone.
     """
     if _pidfd_open is None:
+        import psutil
+
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             while process.is_running():

@@ -41,13 +41,20 @@ def get_brokermod(brokername: str) -> ModuleType:
     """
     The backend's package, with the attribute `name` that a host sets on it.
 
-    Raises `BrokerError` for a backend that this host does not know.
+    Raises `BrokerError` for a backend that this host does not know, or that cannot be
+    imported.
     """
     if brokername not in __brokers__:
         raise BrokerError(
             f'no backend {brokername!r} here, only {", ".join(__brokers__)}'
         )
-    module = import_module(f'piker_{brokername}')
+    name = f'piker_{brokername}'
+    try:
+        module = import_module(name)
+    except Exception as err:
+        raise BrokerError(
+            f'{name} cannot be imported: {type(err).__name__}: {err}'
+        ) from err
     module.name = brokername  # type: ignore[attr-defined]
     return module
 

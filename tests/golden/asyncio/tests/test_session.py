@@ -1,0 +1,291 @@
+"""
+A session with the venue, and what becomes of streams when it is disturbed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from minipiker.brokers import BrokerError
+from minipiker.data.testing import (
+    OpenVenue,
+    SetLimits,
+    UseVenue,
+    follow,
+    get_names,
+)
+from piker_deribit2._channels import Disconnected, Reconnected
+from piker_deribit2._config import Credentials
+from piker_deribit2._errors import AuthError, Overrun
+from piker_deribit2._pacer import Caller
+from piker_deribit2.api import Client, get_client
+from piker_deribit2.feed import mk_channels
+from simvenue.client import Controls
+from simvenue.process import open_simvenue
+
+pytestmark = [pytest.mark.usefixtures('open_simvenue'), pytest.mark.in_actor]
+
+
+async def reconnections(venue: Controls) -> int:
+    """
+    How often somebody has connected and said what there is to say.
+    """
+    return (await venue.state()).requests['time']
+
+
+@pytest.mark.parametrize(
+    'fault',
+    [
+        'drop',
+        'huge trades',
+        'malformed ticker',
+        'malformed trades',
+        'missing_field trades',
+        'nested ticker',
+        'nested trades',
+        'partial_frame trades',
+        'reorder trades',
+        'repeat trades',
+        'silent',
+        'skip trades',
+        'unknown_field trades',
+        'wrong_type trades',
+    ],
+)
+async def test_no_trade_is_lost_or_doubled(
+    open_venue: OpenVenue, set_limits: SetLimits, fault: str
+) -> None:
+    set_limits(silence=0.5)
+    kind, _, where = fault.partition(' ')
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        async with follow(client, market) as follower:
+            await follower.read_on(5)
+            match where:
+                case 'ticker':
+                    await venue.misbehave(kind, operation='ticker')
+                    await client.get_ticker(market)
+                case 'trades':
+                    await venue.misbehave(kind, topic='trades')
+                case _:
+                    await venue.misbehave(kind)
+            while kind != 'silent' and (await venue.state()).faults:
+                await follower.read_on(1)
+            await follower.read_on(50)
+        follower.assert_complete()
+
+
+@pytest.mark.parametrize('first', ['maintenance', 'refuse'])
+async def test_trades_are_complete_after_the_maintenance(
+    open_venue: OpenVenue,
+    set_limits: SetLimits,
+    first: str,
+    warnings: list[str],
+) -> None:
+    """
+    Whatever a connection begins with is refused for a while.
+    """
+    set_limits(patience=0.2, connect=1)
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        async with follow(client, market) as follower:
+            await follower.read_on(5)
+            await venue.misbehave(first, seconds=1)
+            await venue.misbehave('drop')
+            await follower.read_on(100)
+        follower.assert_complete()
+    assert any('connecting again in' in warning for warning in warnings)
+
+
+async def test_a_venue_that_restarts(use_venue: UseVenue) -> None:
+    async with open_simvenue() as venue:
+        use_venue(venue.url)
+        (market, *_) = await get_names(venue)
+        async with get_client() as client, follow(client, market) as follower:
+            await follower.read_on(3)
+            async with trio.open_nursery() as tn:
+                await venue.misbehave('delay', operation='ticker', seconds=60)
+                # in flight as the venue dies, answered by its successor
+                tn.start_soon(client.get_ticker, market)
+                await wait_all_tasks_blocked()
+                await venue.restart()
+            await follower.read_on(10)
+        follower.assert_complete()
+
+
+@pytest.mark.parametrize(
+    'fault',
+    [
+        {'kind': 'lose_reply', 'operation': 'time', 'count': 2},
+        {'kind': 'nested', 'operation': 'time', 'count': 2},
+        {'kind': 'wrong_type', 'operation': 'time', 'count': 2},
+        {'kind': 'rate_limit', 'operation': 'time', 'count': 2, 'seconds': 0.1},
+        {'kind': 'maintenance', 'seconds': 0.5},
+        {'kind': 'refuse', 'seconds': 0.5},
+    ],
+    ids=lambda fault: fault['kind'],
+)
+async def test_connections_that_break_as_they_begin(
+    open_venue: OpenVenue, set_limits: SetLimits, fault: dict[str, Any]
+) -> None:
+    set_limits(connect=1)
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        before = await reconnections(venue)
+        await venue.misbehave(**fault)
+        await venue.misbehave('drop')
+        # waits through all of it
+        await client.get_ticker(market)
+        assert await reconnections(venue) > before
+
+
+async def test_a_mistake_of_ours_is_told_to_everybody(
+    open_venue: OpenVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistake = AttributeError('what a mistake')
+
+    def on_notification(*_: object) -> None:
+        raise mistake
+
+    told: list[BaseException | None] = []
+    async with open_venue() as venue:
+        (market, *_) = await get_names(venue)
+        await venue.misbehave('delay', operation='ticker', seconds=60)
+        with pytest.raises(AttributeError, match='what a mistake'):
+            async with get_client() as client:
+                with trio.CancelScope(shield=True):  # as those in other tasks are
+                    async with client.open_channel(*mk_channels(market)) as msgs:
+                        monkeypatch.setattr(client, 'on_notification', on_notification)
+                        with pytest.raises(BrokerError, match='mistake') as stream:
+                            async for _ in msgs:
+                                pass
+                        with pytest.raises(BrokerError, match='mistake') as request:
+                            await client.get_ticker(market)
+                told += [stream.value.__cause__, request.value.__cause__]
+    assert told == [mistake, mistake]
+
+
+async def test_a_slow_consumer_is_told(
+    open_venue: OpenVenue, set_limits: SetLimits
+) -> None:
+    async with open_venue() as venue:
+        (market, *_) = await get_names(venue)
+        set_limits(unread=4)
+        async with (
+            get_client() as slow,
+            slow.open_channel(*mk_channels(market)) as msgs,
+        ):
+            set_limits(unread=2**14)
+            async with get_client() as quick, follow(quick, market) as follower:
+                await follower.read_on(50)
+                follower.assert_complete()
+            read = 0
+            with pytest.raises(Overrun, match='more than 4 messages'):
+                async for _ in msgs:
+                    read += 1
+            assert read == 4
+            with pytest.raises(Overrun):
+                await msgs.receive()
+
+
+async def test_a_channel_is_left_with_its_last_consumer(open_venue: OpenVenue) -> None:
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+
+        async def subscribers() -> tuple[int, int]:
+            await wait_all_tasks_blocked()
+            await client.get_ticker(market)  # the venue has handled what came before it
+            state = await venue.state()
+            return state.subscribers('trades', market), state.subscribers(
+                'quote', market
+            )
+
+        trades, quotes = mk_channels(market)
+        async with client.open_channel(trades):
+            async with client.open_channel(trades, quotes):
+                assert await subscribers() == (1, 1)
+            assert await subscribers() == (1, 0)
+        assert await subscribers() == (0, 0)
+
+
+async def test_a_channel_that_there_is_not(open_venue: OpenVenue) -> None:
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        trades, _ = mk_channels(market)
+        with pytest.raises(BrokerError, match='no channel'):
+            async with client.open_channel(trades, trades.replace(market, 'NO-SUCH')):
+                pass
+
+
+async def test_a_channel_that_there_is_no_more(use_venue: UseVenue) -> None:
+    async with open_simvenue() as venue:
+        use_venue(venue.url)
+        (market, other, *_) = await get_names(venue)
+        async with (
+            get_client() as client,
+            client.open_channel(*mk_channels(market)) as msgs,
+            follow(client, other) as follower,
+        ):
+            await venue.delist(market)
+            await venue.misbehave('drop')
+            with pytest.raises(BrokerError, match=f'no channel .*{market}.* any more'):
+                async for _ in msgs:
+                    pass
+            await follower.read_on(3)
+
+
+async def test_a_new_connection_is_marked(use_venue: UseVenue) -> None:
+    async with open_simvenue() as venue:
+        use_venue(venue.url)
+        (market, *_) = await get_names(venue)
+        async with (
+            get_client() as client,
+            client.open_channel(*mk_channels(market)) as msgs,
+        ):
+            # most connections are made again at once, and nobody need know
+            await venue.misbehave('drop')
+            while not isinstance(mark := await msgs.receive(), Reconnected):
+                assert not isinstance(mark, Disconnected)
+            await venue.kill()
+            while not isinstance(mark := await msgs.receive(), Disconnected):
+                pass
+            assert mark.reason
+            await venue.restart()
+            while not isinstance(await msgs.receive(), Reconnected):
+                pass
+
+
+async def test_a_login_that_is_lost_is_made_again(open_venue: OpenVenue) -> None:
+    credentials = Credentials('simkey', 'simsecret')
+    async with open_venue() as venue, get_client(credentials=credentials) as client:
+        await venue.misbehave('unauthorized', operation='positions')
+        await client.get_positions()
+
+
+async def test_a_login_is_renewed_before_it_runs_out(
+    open_venue: OpenVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greet = Client.greet
+
+    async def greet_for_a_while(client: Client, caller: Caller) -> float:
+        await greet(client, caller)
+        return 0.1
+
+    monkeypatch.setattr(Client, 'greet', greet_for_a_while)
+    credentials = Credentials('simkey', 'simsecret')
+    async with open_venue() as venue, get_client(credentials=credentials):
+        state = await venue.state()
+        while (await venue.state()).requests['login'] < state.requests['login'] + 2:
+            pass
+        assert (await venue.state()).connections == state.connections
+
+
+async def test_wrong_credentials(open_venue: OpenVenue) -> None:
+    async with open_venue():
+        with pytest.raises(AuthError):
+            async with get_client(credentials=Credentials('simkey', 'guessed')):
+                pass

@@ -1,0 +1,179 @@
+"""
+Run the exchange: `python -m simvenue`.
+
+The first line on stdout is its URL, the second that of its controls. SIGINT and SIGTERM
+end it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import trio
+
+from . import dialect
+from .accounts import Credentials
+from .clock import Clock
+from .controls import ControlPort
+from .engine import Engine
+from .instruments import LISTED
+from .journal import Journal
+from .lifetime import wait_for_eof
+from .recording import Recording, RecordingError
+from .server import Server
+
+
+def _number(text: str, *, above: float = 0, type: type[int | float] = float) -> float:
+    value = type(text)
+    if not above <= value < float('inf'):
+        raise ArgumentTypeError(f'{text} is out of range')
+    return value
+
+
+def parse_options(argv: list[str] | None = None) -> Namespace:
+    positive = partial(_number, above=1e-3)
+    parser = ArgumentParser(prog='simvenue', description='A simulated exchange.')
+    add = parser.add_argument
+    add('--port', type=int, default=0, help='on loopback; 0: any free one')
+    add('--controls-port', type=int, default=0, help='likewise, of the controls')
+    add('--seed', type=int, default=0, help='of all prices')
+    add(
+        '--rate',
+        type=_number,
+        default=8,
+        help='trades per second and instrument; candles are their exact sum from 4 on',
+    )
+    add(
+        '--epoch',
+        type=partial(_number, above=LISTED, type=int),
+        help='what time it is at the start, in epoch ms (default: now)',
+    )
+    add('--speed', type=positive, default=1, help='pace of time')
+    add(
+        '--markets',
+        type=int,
+        default=0,
+        metavar='N',
+        help='list N instruments at least, by more strikes of options',
+    )
+    add(
+        '--replay',
+        type=Path,
+        metavar='CSV',
+        help='recorded trades: timestamp, instrument, price, amount, side',
+    )
+    add(
+        '--state',
+        type=Path,
+        metavar='FILE',
+        help='keep here what a restart must not forget: time, trades made by clients',
+    )
+    add(
+        '--until-eof',
+        action='store_true',
+        help='end when stdin does, that is, with the process that holds its other end',
+    )
+    for name, (default, meaning) in dialect.LIMITS.items():
+        option = f'--{name.replace("_", "-")}'
+        add(option, type=positive, default=default, help=meaning)
+    return parser.parse_args(argv)
+
+
+def open_venue(options: Namespace) -> Server:
+    """
+    The venue as the options want it. Raises `RecordingError`, `ValueError`.
+    """
+    journal = Journal(options.state)
+    if clocks := journal.take('clock', tuple[int, float, float]):
+        epoch, since, speed = clocks[-1]
+        clock = Clock(epoch, speed, since)
+    else:
+        clock = Clock(options.epoch, options.speed)
+    recording = Recording(options.replay, options.seed) if options.replay else None
+    if recording and options.epoch is None and not clocks:
+        clock.set(recording.start, options.speed)
+    engine = Engine(
+        clock,
+        journal,
+        dialect.LISTING,
+        dialect,
+        traits=dict(dialect.TRAITS),
+        seed=options.seed,
+        rate=options.rate,
+        markets=options.markets,
+        recording=recording,
+        credentials=_credentials(),
+    )
+    if not clocks:
+        journal.append('clock', (clock.epoch, clock.since, clock.speed))
+    server = Server(engine)
+    limits = {name: getattr(options, name) for name in dialect.LIMITS}
+    server.dialect = dialect.Dialect(server, limits)
+    return server
+
+
+def _credentials() -> dict[str, Credentials]:
+    accounts = os.environ.get(
+        'SIMVENUE_ACCOUNTS', '{"simkey": {"secret": "simsecret"}}'
+    )
+    try:
+        return msgspec.json.decode(accounts, type=dict[str, Credentials])
+    except msgspec.DecodeError as err:
+        raise ValueError(f'SIMVENUE_ACCOUNTS: {err}') from None
+
+
+async def run(options: Namespace) -> None:
+    server = open_venue(options)
+    async with trio.open_nursery() as nursery:
+
+        async def until_signal() -> None:
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+
+        async def until_eof() -> None:
+            await wait_for_eof()
+            nursery.cancel_scope.cancel()
+
+        async def listen(port: int) -> trio.SocketListener:
+            (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
+            return listener
+
+        nursery.start_soon(until_signal)
+        if options.until_eof:
+            nursery.start_soon(until_eof)
+        venue, controls = (
+            await listen(options.port),
+            await listen(options.controls_port),
+        )
+        hosts = [f'127.0.0.1:{it.socket.getsockname()[1]}' for it in (venue, controls)]
+        try:
+            print(dialect.URL.format(host=hosts[0]))
+            print(f'http://{hosts[1]}', flush=True)
+        except BrokenPipeError:
+            # whoever wanted to know is gone, and Python would try again in the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            nursery.cancel_scope.cancel()
+        nursery.start_soon(ControlPort(server).serve, controls)
+        await server.serve(venue)
+
+
+def main() -> None:
+    options = parse_options()
+    try:
+        trio.run(run, options)
+    except* (RecordingError, OSError, ValueError) as errors:
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        sys.exit(f'simvenue: {error}')
+
+
+if __name__ == '__main__':
+    main()

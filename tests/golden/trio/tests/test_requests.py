@@ -1,0 +1,181 @@
+"""
+Requests, and what a client does about all that may go wrong with them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from msgspec.structs import replace
+from trio.testing import wait_all_tasks_blocked
+
+from minipiker.brokers import BrokerError, DataThrottle
+from minipiker.data.testing import OpenVenue, SetLimits, UseVenue, get_names
+from piker_deribit2 import api
+from piker_deribit2._errors import NotConnected, Throttled
+from piker_deribit2.api import get_client
+from piker_deribit2.feed import mk_channels
+from simvenue.process import open_simvenue
+
+pytestmark = pytest.mark.usefixtures('open_simvenue')
+
+
+async def test_a_closed_client_fails_at_once(open_venue: OpenVenue) -> None:
+    async with open_venue() as venue:
+        (market, *_) = await get_names(venue)
+        async with get_client() as client:
+            pass
+        with pytest.raises(BrokerError, match='closed'):
+            await client.get_ticker(market)
+
+
+async def test_replies_overtake_each_other(open_venue: OpenVenue) -> None:
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        await venue.misbehave('delay', operation='ticker', seconds=0.3)
+        done: list[str] = []
+        async with trio.open_nursery() as tn:
+
+            async def get_ticker() -> None:
+                assert (await client.get_ticker(market)).instrument_name == market
+                done.append('ticker')
+
+            tn.start_soon(get_ticker)
+            await wait_all_tasks_blocked()
+            await client.get_trades(market)
+            done.append('trades')
+        assert done == ['trades', 'ticker']
+
+
+async def test_a_cancelled_caller_disturbs_nobody(
+    open_venue: OpenVenue, set_limits: SetLimits
+) -> None:
+    set_limits(in_flight=3)
+    async with open_venue() as venue, get_client() as client:
+        names = 3 * (await get_names(venue))[:3]
+        await venue.misbehave('delay', operation='ticker', count=9, seconds=0.1)
+
+        async def get_ticker(name: str) -> None:
+            assert (await client.get_ticker(name)).instrument_name == name
+
+        async with trio.open_nursery() as tn:
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as doomed:
+                    for name in names:
+                        doomed.start_soon(get_ticker, name)
+                    await wait_all_tasks_blocked()
+                    scope.cancel()
+            for name in names:
+                tn.start_soon(get_ticker, name)
+
+
+async def test_rate_limits_are_waited_for(
+    open_venue: OpenVenue, set_limits: SetLimits
+) -> None:
+    set_limits(attempts=3)
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        fault: Any = {'kind': 'rate_limit', 'operation': 'ticker', 'seconds': 0.1}
+        await venue.misbehave(**fault, count=2)
+        began = trio.current_time()
+        await client.get_ticker(market)
+        assert trio.current_time() - began >= 0.2
+
+        await venue.misbehave(**fault, count=3)
+        with pytest.raises(DataThrottle):
+            await client.get_ticker(market)
+
+
+@pytest.mark.parametrize(
+    ('told', 'pause'),
+    [(0.5, 0.5), (None, 1), (1e300, 60), (float('inf'), 60), (-1, 0.05)],
+)
+def test_a_pause_is_within_reason(told: float | None, pause: float) -> None:
+    throttled = Throttled('too many requests', told)
+    assert throttled.pause == pause
+    # and it is said where that is not what the venue says
+    assert ('as it says' in str(throttled)) == (told not in (None, pause))
+
+
+async def test_the_pace_is_kept_before_the_venue_says_so(
+    use_venue: UseVenue,
+    monkeypatch: pytest.MonkeyPatch,
+    warnings: list[str],
+) -> None:
+    pools = {
+        name: replace(pool, size=pool.size / 20, refill=pool.refill / 4)
+        for name, pool in api.POOLS.items()
+    }
+    monkeypatch.setattr(api, 'POOLS', pools)
+    async with open_simvenue(request_burst=10, request_rate=10) as venue:
+        use_venue(venue.url)
+        (market, *_) = await get_names(venue)
+        async with get_client() as client, trio.open_nursery() as tn:
+            for _ in range(15):
+                tn.start_soon(client.get_ticker, market)
+        # one attempt each: none of them was refused
+        assert (await venue.state()).requests['ticker'] == 15
+    assert any('the venue takes the next requests in' in it for it in warnings)
+
+
+async def test_a_lost_connection_costs_one_attempt(
+    open_venue: OpenVenue, set_limits: SetLimits
+) -> None:
+    set_limits(attempts=2)
+    async with open_venue() as venue, get_client() as client:
+        await venue.misbehave('lose_reply', operation='ticker')
+        async with trio.open_nursery() as tn:
+            for name in (await get_names(venue))[:3]:
+                tn.start_soon(client.get_ticker, name)
+
+
+async def test_who_waits_for_long_is_told_why(
+    use_venue: UseVenue, set_limits: SetLimits
+) -> None:
+    set_limits(patience=0.2)
+    async with open_simvenue() as venue:
+        use_venue(venue.url)
+        (market, *_) = await get_names(venue)
+        async with get_client() as client:
+            await venue.kill()
+            with pytest.raises(NotConnected, match=r'for 0\.2 s: .'):
+                await client.get_ticker(market)
+
+
+async def test_a_reply_that_never_comes(
+    open_venue: OpenVenue, set_limits: SetLimits
+) -> None:
+    set_limits(reply=0.5)
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        async with client.open_channel(*mk_channels(market)):
+            await venue.misbehave('delay', operation='ticker', seconds=3600)
+            # asked again on another connection, though this one was alive all the time
+            await client.get_ticker(market)
+
+
+async def test_a_venue_that_is_not_there(use_venue: UseVenue) -> None:
+    async with open_simvenue() as venue:
+        use_venue(venue.url)
+        await venue.kill()
+        with pytest.raises(BrokerError, match=venue.url):
+            async with get_client():
+                pass
+
+
+@pytest.mark.parametrize('url', ['http://127.0.0.1/', 'nonsense', 'ws://host:x/'])
+async def test_a_url_that_is_none(use_venue: UseVenue, url: str) -> None:
+    use_venue(url)
+    with pytest.raises(BrokerError, match='is no WebSocket URL'):
+        async with get_client():
+            pass
+
+
+async def test_no_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    with pytest.raises(BrokerError, match='DERIBIT2_URL'):
+        async with get_client():
+            pass
