@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -269,9 +270,11 @@ async def open_connection() -> AsyncIterator[tuple[trio.SocketStream, ...]]:
 
 
 async def pass_on(source: trio.SocketStream, sink: trio.SocketStream) -> None:
-    async with sink:
+    # not closed: the other direction may still be under way
+    with suppress(trio.BrokenResourceError):
         while data := await source.receive_some():
             await sink.send_all(data)
+        await sink.send_eof()
 
 
 async def test_whoever_answers_has_to_know_the_key_too() -> None:
