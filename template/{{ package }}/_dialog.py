@@ -99,7 +99,7 @@ async def _route(
                 account, oid = msg['account'], msg['oid']
                 # what follows is about a reqid, which the host must have heard of
                 reqid = msg.get('reqid') or oid
-                await stream.send(BrokerdOrderAck(reqid, oid, account))
+                outbox.send_nowait(BrokerdOrderAck(reqid, oid, account))
                 if account in dialogs:
                     dialogs[account].request(msg)
                 else:

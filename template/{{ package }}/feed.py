@@ -192,8 +192,7 @@ async def get_bars(
         mkt.bs_mktid, seconds, max(start_ms, end_ms - full_ms), end_ms - 1
     )
     bars = mk_bars(len(found.ticks))
-    bars['time'] = found.ticks
-    bars['time'] /= 1000
+    bars['time'] = [ms / 1000 for ms in found.ticks]
     for column in ('open', 'high', 'low', 'close', 'volume'):
         bars[column] = getattr(found, column)
     return bars
