@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .instruments import Instrument
 from .matching import Order
-from .source import Direction
+from .reports import Direction
 
 _PLENTY = Decimal(10_000_000)
 _OPTION_MARGIN = Decimal('0.1')

@@ -17,6 +17,7 @@ from .clock import Clock
 from .instruments import Instrument, step_at
 from .journal import Journal
 from .matching import Book, Levels, MarketMaker, Quote
+from .reports import Direction
 from .source import (
     CLOSE,
     HIGH,
@@ -24,7 +25,6 @@ from .source import (
     OPEN,
     VOLUME,
     Bars,
-    Direction,
     Print,
     Source,
     Tape,

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from .instruments import Instrument, move
 from .refusals import Refusal
-from .source import Direction, Noise, Print
+from .reports import Direction
+from .source import Noise, Print
 
 OrderType = Literal['limit', 'market']
 OrderState = Literal['open', 'filled', 'cancelled']

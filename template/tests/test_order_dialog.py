@@ -282,11 +282,9 @@ async def trade_with(
 
 TRAITS: list[dict[str, Any]] = [
     {},
-    {'client_ids': 'open'},
-    {'client_ids': 'ever'},
+    {'client_ids': 'open', 'fills': 'stream'},
+    {'client_ids': 'ever', 'positions': 'fills'},
     {'edit': 'replace'},
-    {'fills': 'stream'},
-    {'positions': 'fills'},
     {'edit': 'replace', 'fills': 'stream', 'positions': 'fills'},
 ]
 

@@ -41,11 +41,6 @@ from ._session import insist
 
 log = get_logger(f'{NAME}.dialog')
 
-_valid_for: float = 3
-"""How late the venue may carry out what it is told, s."""
-_margin: float = 0.5
-"""What its clock and ours may differ by beyond what is known, s."""
-
 OpenOrderApi = Callable[[Credentials], AbstractAsyncContextManager[OrderApi]]
 
 _dialog = trio.CancelScope()
@@ -143,6 +138,7 @@ class AccountDialog:
         tn: trio.Nursery,
     ) -> None:
         self._api = api
+        self._limits = api.limits
         self._flows = flows
         self._emit = emit
         self._tn = tn
@@ -215,7 +211,7 @@ class AccountDialog:
         while not flow.cancel_called:
             try:
                 reply = await self._api.place(
-                    mkt, side, msg.size, msg.price, reqid, _valid_for
+                    mkt, side, msg.size, msg.price, reqid, self._limits.valid_for
                 )
             except OrderExpired as err:
                 log.warning('order %s: placing it again: %s', reqid, err)
@@ -243,7 +239,8 @@ class AccountDialog:
         Whether an attempt whose reply was lost was carried out. If not, it never will
         be, or is refused then.
         """
-        deadline = trio.current_time() + _valid_for + _margin
+        limits = self._limits
+        deadline = trio.current_time() + limits.valid_for + limits.clock_error
         if await self._flows.look_up(reqid, flow, mkt):
             return True
         if self._api.traits.client_ids == 'ever':
@@ -274,7 +271,9 @@ class AccountDialog:
             with self._flows.editing(reqid, flow):
                 try:
                     size = msg.size - flow.replaced
-                    reply = await self._api.edit(order, size, msg.price, _valid_for)
+                    reply = await self._api.edit(
+                        order, size, msg.price, self._limits.valid_for
+                    )
                 except OrderExpired as err:
                     log.warning('order %s: changing it again: %s', reqid, err)
                 except ConnectionLost as err:

@@ -14,8 +14,8 @@ from ..instruments import Instrument
 from ..jsonrpc import method
 from ..matching import Order, TimeInForce
 from ..refusals import Refusal
+from ..reports import Direction
 from ..session import Session, Subscription
-from ..source import Direction
 from .login import Login
 from .messages import Row, currency_of, kind_of
 from .private_messages import (
