@@ -8,11 +8,13 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from ._piker import BrokerError, Struct, config
+
+T = TypeVar('T', bound=Struct)
 
 NAME: str = 'deribit2'
 """Of this backend: the last token of an FQME, and its section in `brokers.toml`."""
@@ -71,6 +73,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """... and starts over with a connection that lasts this long."""
     unread: int = 2**14
     """Messages that wait for a slow consumer of a channel before it is cut off."""
+    valid_for: float = 3
+    """How late the venue may carry out what it is told to do with an order..."""
+    clock_error: float = 0.5
+    """... and what its clock and ours may differ by beyond what is known."""
+    doubt: float = 1
+    """How long the rest of an order's story may take before it is asked for..."""
+    probe: float = 10
+    """... and how often, where there seems to be no rest."""
 
 
 def get_traits(defaults: Traits) -> Traits:
@@ -78,12 +88,25 @@ def get_traits(defaults: Traits) -> Traits:
     What the author says of the venue, and the user otherwise: `traits.<name> = ...` in
     this backend's section of `brokers.toml`, for a venue that is not as documented.
     """
+    return _override('traits', defaults)
+
+
+def get_limits(defaults: Limits) -> Limits:
+    """
+    The author's, and `limits.<name> = ...` of the user, for a line that is slow.
+    """
+    return _override('limits', defaults)
+
+
+def _override(name: str, defaults: T) -> T:
     conf, path = config.load('brokers')
-    said = conf.get(NAME, {}).get('traits', {})
+    said = conf.get(NAME, {}).get(name, {})
     try:
-        return msgspec.convert({**msgspec.to_builtins(defaults), **said}, Traits)
+        return msgspec.convert(
+            {**msgspec.to_builtins(defaults), **said}, type(defaults)
+        )
     except msgspec.ValidationError as err:
-        raise BrokerError(f'[{NAME}] traits in {path}: {err}') from None
+        raise BrokerError(f'[{NAME}] {name} in {path}: {err}') from None
 
 
 def get_url(known: Iterable[str]) -> str:

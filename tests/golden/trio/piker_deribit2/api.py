@@ -21,7 +21,7 @@ import msgspec
 
 from . import messages
 from ._channels import ChannelStream
-from ._config import Credentials, Limits, Traits, get_traits, get_url
+from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
 from ._connection import Connection
 from ._pacer import Caller, Pool
 from ._piker import Asset
@@ -91,7 +91,7 @@ class Client:
 
     def __init__(self) -> None:
         self.traits = get_traits(TRAITS)
-        self.limits = LIMITS
+        self.limits = get_limits(LIMITS)
         self.pools = {**POOLS}
         self.mk_error = messages.mk_error
         self.session: Session

@@ -29,6 +29,7 @@ from .refusals import Refusal
 from .reports import (
     AccountInfo,
     BalanceInfo,
+    Direction,
     FaultInfo,
     FillInfo,
     MarketInfo,
@@ -38,7 +39,6 @@ from .reports import (
     TradeInfo,
 )
 from .server import Server
-from .source import Direction
 from .transport import Gone, HttpConnection, HttpRequest
 
 Positive = Annotated[float, Meta(gt=0)]
