@@ -4,6 +4,7 @@ The venue's port: who is connected, and what they hear.
 
 from __future__ import annotations
 
+import socket
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -30,9 +31,11 @@ class Server:
             defaultdict(dict)
         )
         self._news: list[Any] = []
-        self._open = trio.Event()
-        """Set when connections are accepted again."""
-        self._listening: trio.Nursery
+        self._socket: trio.socket.SocketType
+        """Bound to the venue's port, whether it listens there or not."""
+        self._accepts = trio.Event()
+        """While it listens."""
+        self._accepting = trio.CancelScope()
         self._nursery: trio.Nursery
         engine.listeners.append(self._news.append)
 
@@ -102,7 +105,7 @@ class Server:
 
     def behave(self) -> None:
         self.faults.armed.clear()
-        self._open.set()
+        self._accept()
         for session in self.sessions:
             session.be_silent(0)
 
@@ -110,30 +113,46 @@ class Server:
         """
         Serve until cancelled.
         """
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            nursery.start_soon(self.engine.run, self.flush)
-            port = listener.socket.getsockname()[1]
-            while True:
-                async with listener, trio.open_nursery() as self._listening:
-                    await trio.serve_listeners(
-                        self._connected, [listener], handler_nursery=nursery
-                    )
-                await self._open.wait()
-                (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
+        self._socket = listener.socket
+        self._accepts.set()
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.engine.run, self.flush)
+                while True:
+                    await self._accepts.wait()
+                    listener = trio.SocketListener(self._socket)
+                    with trio.CancelScope() as self._accepting:
+                        await trio.serve_listeners(
+                            self._connected, [listener], handler_nursery=self._nursery
+                        )
+        finally:
+            self._socket.close()
 
     def _refuse(self, seconds: float | None) -> None:
         """
-        Have nobody listen at the port, for that long.
+        Have nobody listen at the port, for that long. It stays ours: nobody else can be
+        given it meanwhile.
         """
-        self._open = trio.Event()
-        self._listening.cancel_scope.cancel()
+        address = self._socket.getsockname()
+        self._accepts = trio.Event()
+        self._accepting.cancel()
+        self._socket.close()
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        self._socket = trio.socket.from_stdlib_socket(bound)
         if seconds is not None:
-            self._nursery.start_soon(self._listen_again, seconds, self._open)
+            self._nursery.start_soon(self._accept_after, seconds, self._accepts)
 
-    async def _listen_again(self, seconds: float, event: trio.Event) -> None:
+    async def _accept_after(self, seconds: float, accepts: trio.Event) -> None:
         await trio.sleep(seconds)
-        event.set()
+        if accepts is self._accepts:
+            self._accept()
+
+    def _accept(self) -> None:
+        if not self._accepts.is_set():
+            self._socket.listen()
+            self._accepts.set()
 
     async def _connected(self, stream: trio.SocketStream) -> None:
         session = Session(self, stream)
