@@ -283,8 +283,8 @@ class Book:
 
 def group(levels: Levels, depth: int, ticks: int) -> Levels:
     """
-    The best `depth` of them, of so many ticks each: prices are rounded up, or down where
-    `ticks` is negative.
+    The best `depth` of them, of so many ticks each: prices are rounded up, or down
+    where `ticks` is negative.
     """
     sums: dict[int, int] = {}
     for price, amount in levels:

@@ -14,7 +14,7 @@ from ..market import Market, Trade
 from ..matching import Levels
 from ..pricing import IMPLIED_VOLATILITY, greeks
 from ..source import CLOSE, HIGH, LOW, OPEN
-from .listing import currency_of, index_of, kind_of, numbered
+from .listing import index_of, kind_of, numbered
 
 Row = dict[str, Any]
 
