@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .events import Event
 from .instruments import Instrument
 from .matching import Order
 from .reports import Direction
@@ -96,6 +97,12 @@ class Position(Struct):
         """
         gain = instrument.worth(amount, price) - self.cost * amount / self.size
         return -gain if instrument.counts_quote else gain
+
+    def floating(self, instrument: Instrument, price: Decimal) -> Decimal:
+        """
+        What closing all of it at `price` would yield.
+        """
+        return self.profit(instrument, self.size, price) if self.size else Decimal(0)
 
     def trade(self, instrument: Instrument, amount: Decimal, price: Decimal) -> Decimal:
         """
@@ -264,7 +271,7 @@ def fee_of(
     return min(rate * amount * unit, worth / 8)
 
 
-class AccountNews(Struct, frozen=True):
+class AccountNews(Event, frozen=True):
     """
     What one event changed in an account.
     """
@@ -276,6 +283,10 @@ class AccountNews(Struct, frozen=True):
     """Those in which its position is another."""
     currencies: list[str]
     """Those of which it has more or less."""
+
+    @property
+    def key(self) -> str:
+        return self.account.key
 
 
 class Delivery(Struct, frozen=True):

@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from .refusals import Reason, Refusal
-from .session import Call, Session
+from .server import Server
+from .session import Call, Session, Subscription
 from .transport import HttpRequest
 
 
@@ -91,7 +92,9 @@ class JsonRpc:
     statuses: Mapping[int, int]
     """Of errors by HTTP, where it is not 400."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.engine = server.engine
         self.operations: dict[str, str] = {}
         """The venue's methods, and the neutral names of what they do."""
         self._methods: dict[str, Method] = {}
@@ -113,6 +116,15 @@ class JsonRpc:
         """
         Called before a request by HTTP. Raises `Refusal` where it may not be.
         """
+
+    def begin(self, subscription: Subscription) -> list[Any]:
+        return []
+
+    def logged_out(self, session: Session) -> None:
+        pass
+
+    def closed(self, session: Session) -> None:
+        pass
 
     def explain(self, session: Session, refusal: Refusal) -> Any:
         """

@@ -49,6 +49,10 @@ class Trade(Struct, frozen=True):
     direction: Direction
 
 
+Range = tuple[int | None, int | None]
+"""Both ends belong to it; `None`: it has no such end."""
+
+
 class Candles(Struct, frozen=True):
     """
     Columns, ascending: when each opens (ms), prices in ticks, amounts in steps.
@@ -302,6 +306,23 @@ class Market:
                 return trade.seq
         return self.next_seq if time > 0 else 1
 
+    def page(
+        self, count: int, numbers: Range, times: Range, *, newest: bool
+    ) -> tuple[list[Trade], bool]:
+        """
+        At most `count` of the trades within a range of numbers and one of times (ms),
+        the newest or the oldest of them; and whether there are more.
+        """
+        first, last = numbers
+        start = max(1, first or 1, self.seq_at(times[0]) if times[0] else 1)
+        stop = min(self.next_seq, last + 1 if last else self.next_seq)
+        if times[1] is not None:
+            stop = min(stop, self.seq_at(times[1] + 1))
+        more = stop - start > count
+        if newest:
+            start = max(start, stop - count)
+        return self.trades(start, min(stop, start + count)), more
+
     def _recompute(self, start: int, stop: int) -> Iterator[Trade]:
         trades: list[Print] = []
         first = 0
@@ -317,6 +338,16 @@ class Market:
                 trades = self._source.trades(seconds[at])
                 first = self._source.count(seconds[at])
             yield self._number(seq, trades[number - first])
+
+    def volumes(self, candle: Bars) -> tuple[float, float]:
+        """
+        Of one candle, in the base currency and in that of prices.
+        """
+        amount = self.amounts.value(int(candle[VOLUME]))
+        price = self.prices.value(int(candle[OPEN] + candle[CLOSE])) / 2
+        if self.instrument.counts_quote:
+            return round(amount / price, 8), amount
+        return amount, round(amount * price, 8)
 
     def stats(self) -> Bars:
         """

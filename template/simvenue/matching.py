@@ -282,6 +282,20 @@ class Book:
         return Quote(bid, bid_amount, ask, ask_amount)
 
 
+def group(levels: Levels, depth: int, ticks: int) -> Levels:
+    """
+    The best `depth` of them, of so many ticks each: prices are rounded up, or down
+    where `ticks` is negative.
+    """
+    sums: dict[int, int] = {}
+    for price, amount in levels:
+        price = -(-price // ticks) * ticks if ticks > 0 else price // -ticks * -ticks
+        if price not in sums and len(sums) == depth:
+            break
+        sums[price] = sums.get(price, 0) + amount
+    return list(sums.items())
+
+
 def opposite(side: Direction) -> Direction:
     return 'sell' if side == 'buy' else 'buy'
 

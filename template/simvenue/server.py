@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import socket
 from collections import Counter, defaultdict
+from functools import partial
 from typing import Any
 
 import trio
 
 from .engine import Engine
+from .events import Event
 from .faults import Fault, Faults
 from .session import Dialect, Session, Subscription
 
@@ -20,8 +22,10 @@ class Server:
     Everybody who is connected, and what they hear.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: dict[str, float]) -> None:
         self.engine = engine
+        self.limits = limits
+        """Of each connection."""
         self.dialect: Dialect
         self.faults = Faults()
         self.sessions: set[Session] = set()
@@ -30,7 +34,7 @@ class Server:
         self._subscribers: defaultdict[tuple[type, str], dict[Subscription, None]] = (
             defaultdict(dict)
         )
-        self._news: list[Any] = []
+        self._news: list[Event] = []
         self._socket: trio.socket.SocketType
         """Bound to the venue's port, whether it listens there or not."""
         self._accepts = trio.Event()
@@ -40,13 +44,17 @@ class Server:
         engine.listeners.append(self._news.append)
 
     def subscribe(self, subscription: Subscription) -> None:
+        """
+        What it begins with is sent behind the reply to the current request.
+        """
         session = subscription.session
         self.unsubscribe(session, subscription.channel)
         session.subscriptions[subscription.channel] = subscription
         for market in subscription.markets:
             self.engine.watch(market)
-        for market in subscription.markets or ('',):
-            self._subscribers[subscription.event, market][subscription] = None
+        for key in subscription.keys:
+            self._subscribers[subscription.event, key][subscription] = None
+        session.after_reply.append(partial(session.begin, subscription))
 
     def unsubscribe(self, session: Session, channel: str) -> bool:
         """
@@ -54,8 +62,8 @@ class Server:
         """
         if (subscription := session.subscriptions.pop(channel, None)) is None:
             return False
-        for market in subscription.markets or ('',):
-            del self._subscribers[subscription.event, market][subscription]
+        for key in subscription.keys:
+            del self._subscribers[subscription.event, key][subscription]
         for market in subscription.markets:
             self.engine.unwatch(market)
         return True
@@ -68,10 +76,8 @@ class Server:
         news, self._news[:] = self._news[:], []
         heard: dict[Subscription, list[Any]] = {}
         for event in news:
-            market = getattr(event, 'market', None)
-            names = ['', market.name] if market is not None else ['']
-            for name in names:
-                for subscription in self._subscribers.get((type(event), name), ()):
+            for key in dict.fromkeys(('', event.key)):
+                for subscription in self._subscribers.get((type(event), key), ()):
                     if subscription.wants is None or subscription.wants(event):
                         heard.setdefault(subscription, []).append(event)
         for subscription, events in heard.items():
@@ -164,5 +170,6 @@ class Server:
             self.sessions.discard(session)
             for channel in list(session.subscriptions):
                 self.unsubscribe(session, channel)
+            session.log_out()
             self.dialect.closed(session)
             self.flush()
