@@ -81,6 +81,8 @@ class Product(Struct, frozen=True, eq=False, kw_only=True):
     """Above a price: another tick size, a multiple of `tick_size`."""
     amount_step: Decimal
     min_amount: Decimal
+    min_cost: Decimal = Decimal(0)
+    """Of an order, in the currency of prices."""
     contract_size: Decimal = Decimal(1)
     maker_fee: Decimal = Decimal('0.0002')
     taker_fee: Decimal = Decimal('0.0005')
@@ -109,6 +111,13 @@ class Instrument(Product, frozen=True, eq=False, kw_only=True):
     @property
     def amounts(self) -> Units:
         return Units(self.amount_step)
+
+    @property
+    def lot(self) -> int:
+        """
+        How many steps the least order is of.
+        """
+        return max(1, int(self.min_amount / self.amount_step))
 
     @property
     def grid(self) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from zlib import crc32
 
@@ -47,6 +47,10 @@ class Trade(Struct, frozen=True):
     price: int
     amount: int
     direction: Direction
+
+
+def _time(trade: Trade) -> int:
+    return trade.timestamp
 
 
 class Candles(Struct, frozen=True):
@@ -294,13 +298,24 @@ class Market:
         """
         self.advance()
         second = min(max(time // 1000, self.instrument.listed // 1000), self._second)
-        earlier = bisect_left(self._extra, time, key=lambda it: it.timestamp)
+        earlier = bisect_left(self._extra, time, key=_time)
         seq = 1 + self._source.count(second) + earlier
         # the first few, of what may be many
         for trade in self._iter_trades(max(1, seq), self.next_seq if time > 0 else 0):
             if trade.timestamp >= time:
                 return trade.seq
         return self.next_seq if time > 0 else 1
+
+    def counts(self, seconds: Iterable[int]) -> list[int]:
+        """
+        How many trades were made before each of these seconds.
+        """
+        self.advance()
+        return [
+            self._source.count(min(second, self._second + 1))
+            + bisect_left(self._extra, second * 1000, key=_time)
+            for second in seconds
+        ]
 
     def _recompute(self, start: int, stop: int) -> Iterator[Trade]:
         trades: list[Print] = []

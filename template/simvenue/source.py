@@ -129,6 +129,7 @@ class Synthetic:
         self._listed = instrument.listed // 1000
         self._grid = instrument.grid
         self._tick = float(instrument.tick_size)
+        self._lot = instrument.lot
 
     def pin(self, second: int, price: int) -> None:
         """
@@ -217,7 +218,7 @@ class Synthetic:
         )
         bars[:, LOW] = self._settle(np.maximum(1, bars[:, LOW]))
         quiet = np.log1p(-self._noise.uniform(self._VOLUME, index))
-        bars[:, VOLUME] = 500 - 500 * quiet
+        bars[:, VOLUME] = (500 - 500 * quiet) * self._lot
         bars[self._counts(index) == self._counts(index + 1), VOLUME] = 0
         return bars
 
@@ -236,7 +237,7 @@ class Synthetic:
         bars[:, HIGH] = np.maximum(samples.max(1), bars[:, CLOSE])
         bars[:, LOW] = np.minimum(samples.min(1), bars[:, CLOSE])
         trades = self._counts(opens + seconds) - self._counts(opens)
-        bars[:, VOLUME] = 1000 * np.minimum(trades, seconds)
+        bars[:, VOLUME] = 1000 * self._lot * np.minimum(trades, seconds)
         return bars
 
     def _counts(self, seconds: Bars) -> Bars:
