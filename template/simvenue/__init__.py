@@ -22,8 +22,9 @@ engine          the venue behind it: clock, markets, what is listed, what happen
 server          who is connected, and what they hear
   session       one connection: requests, streams, and what befalls them
   transport     HTTP and WebSocket on one stream
-  jsonrpc       what all dialects of JSON-RPC have in common; `bucket`, `logins`: limits
-                and tokens, for any dialect
+  jsonrpc       what all dialects of JSON-RPC have in common
+  methods       what may be asked for; `bucket`, `logins`: limits and tokens, for any
+                dialect
   faults        misbehaviour on request
 controls        the control port; `client`: its client; `reports`: what it tells
 process         run a venue from a trio program

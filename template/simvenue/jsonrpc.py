@@ -1,81 +1,22 @@
 """
-JSON-RPC 2.0, by WebSocket and by HTTP: requests are taken apart, parameters checked,
-replies put together.
+JSON-RPC 2.0, by WebSocket and by HTTP: requests are taken apart, replies put together.
 """
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from .methods import Method
 from .refusals import Reason, Refusal
 from .session import Call, Session
 from .transport import HttpRequest
-
-
-class Method:
-    """
-    A function `(session, **params) -> result`, called with checked parameters. What it
-    does not know it ignores.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        hints = get_type_hints(function, include_extras=True)
-        _, *parameters = inspect.signature(function).parameters.values()
-        only = hints[parameters[0].name] if len(parameters) == 1 else None
-        self._whole = isinstance(only, type) and issubclass(only, msgspec.Struct)
-        """Whether there is one parameter, that stands for all."""
-        self._params: Any = (
-            only
-            if self._whole
-            else msgspec.defstruct(
-                'Params',
-                [
-                    (
-                        it.name,
-                        hints[it.name],
-                        msgspec.NODEFAULT if it.default is it.empty else it.default,
-                    )
-                    for it in parameters
-                ],
-                kw_only=True,
-            )
-        )
-
-    def __call__(self, session: Any, params: Mapping[str, Any]) -> Any:
-        """
-        Numbers may be texts. Raises `Refusal`.
-        """
-        given = {key: value for key, value in params.items() if value is not None}
-        try:
-            checked = msgspec.convert(given, self._params, strict=False)
-        except msgspec.ValidationError as err:
-            reason, _, param = str(err).partition(' - at `$.')
-            if 'missing required field' in reason:
-                param, reason = reason.split('`')[1], 'required'
-            raise Refusal('bad_params', f'{param.rstrip("`")} {reason}') from None
-        if self._whole:
-            return self._function(session, checked)
-        return self._function(session, **msgspec.structs.asdict(checked))
-
-
-def method(*names: str, does: str) -> Callable[[Any], Any]:
-    """
-    Serve a function under these names; `does` is the neutral name of the operation.
-    """
-
-    def mark(function: Any) -> Any:
-        function.serves = names, does
-        return function
-
-    return mark
 
 
 class JsonRpc:

@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 
 from ..accounts import AccountNews, Fill
 from ..instruments import Instrument
-from ..jsonrpc import method
 from ..matching import Order, TimeInForce
+from ..methods import method
 from ..refusals import Refusal
 from ..session import Session, Subscription
 from ..source import Direction

@@ -20,8 +20,9 @@ from msgspec import Meta, Struct
 from ..bucket import Bucket
 from ..events import BookChange, Listed, NewQuote, Trades, merge
 from ..instruments import Instrument, Product
-from ..jsonrpc import JsonRpc, method
+from ..jsonrpc import JsonRpc
 from ..market import Market
+from ..methods import method
 from ..refusals import Reason, Refusal
 from ..server import Server
 from ..session import Session, Subscription

@@ -1,0 +1,198 @@
+"""
+Market data: live quotes and history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager as acm
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from ._channels import Mark, Reconnected
+from ._config import NAME
+from ._piker import DataUnavailable, FeedInit, MktPair, open_cached_client
+from ._ticks import mk_first_quote, mk_l1_ticks, mk_quote, mk_trade_ticks
+from ._trades import Tape
+from .api import Client
+from .messages import Message, Quote, Trade
+from .symbols import get_mkt_info
+
+if TYPE_CHECKING:
+    import numpy as np
+    from trio_typing import TaskStatus
+
+    from ._bars import Frame
+
+GetHist = Callable[..., Awaitable['Frame']]
+
+
+async def stream_quotes(
+    send_chan: trio.MemorySendChannel[dict[str, Any]],
+    symbols: list[str],
+    feed_is_live: trio.Event,
+    loglevel: str | None = None,
+    task_status: TaskStatus[
+        tuple[list[FeedInit], dict[str, Any]]
+    ] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """
+    Send the live quotes of the one market in `symbols`, as `{bs_fqme: quote}`, until
+    cancelled.
+    """
+    (symbol,) = symbols
+    client: Client
+    async with send_chan, open_cached_client(NAME) as client:
+        mkt, pair = await get_mkt_info(symbol)
+        instrument = pair.instrument_name
+        async with client.open_channel(*mk_channels(instrument)) as msgs:
+            ticker = await client.get_ticker(instrument)
+            tape = mk_tape(client, instrument)
+            # what comes after the newest is streamed, or else fetched
+            await tape.begin()
+            first_quote = mk_first_quote(
+                mkt,
+                mk_quote_ticks(ticker),
+                time_ms=ticker.timestamp,
+                # nobody may have traded in it yet
+                last=ticker.last_price or ticker.mark_price or 0.0,
+                last_number=tape.last_number,
+            )
+            task_status.started(([FeedInit(mkt_info=mkt)], first_quote))
+            feed_is_live.set()
+            async for ticks in stream_ticks(tape, msgs):
+                await send_chan.send({mkt.bs_fqme: mk_quote(mkt, ticks)})
+
+
+def mk_channels(instrument: str) -> tuple[str, str]:
+    """
+    Those of a market's trades and quotes. Not `.raw`, for which a client has to log in.
+    """
+    return f'trades.{instrument}.100ms', f'quote.{instrument}'
+
+
+async def stream_ticks(
+    tape: Tape[Trade],
+    msgs: AsyncIterable[Message | Mark],
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """
+    The ticks of each message of a market's channels. Trades that the stream left out,
+    whatever happened to the connection, are fetched.
+    """
+    async for msg in msgs:
+        match msg:
+            case Quote():
+                if ticks := mk_quote_ticks(msg):
+                    yield ticks
+            case list():
+                async for run in tape.take(msg):
+                    yield mk_trade_ticks(run)
+            case Reconnected():
+                async for run in tape.resume():
+                    yield mk_trade_ticks(run)
+
+
+def mk_quote_ticks(quote: Quote) -> list[dict[str, Any]]:
+    return mk_l1_ticks(
+        quote.timestamp,
+        bid=(quote.best_bid_price, quote.best_bid_amount),
+        ask=(quote.best_ask_price, quote.best_ask_amount),
+    )
+
+
+async def replay_trades(
+    symbol: str,
+    last_id: int,
+    until_id: int,
+) -> AsyncIterator[dict[str, Any]]:
+    """
+    The quotes, by bs_fqme, of the trades after `last_id` up to `until_id`, as far as
+    the venue has them: for a host that lost its stream of them for a while.
+    """
+    client: Client
+    async with open_cached_client(NAME) as client:
+        mkt, pair = await get_mkt_info(symbol)
+        tape = mk_tape(client, pair.instrument_name, last_id)
+        async for run in tape.catch_up(until_id):
+            yield {mkt.bs_fqme: mk_quote(mkt, mk_trade_ticks(run))}
+
+
+def mk_tape(
+    client: Client,
+    instrument: str,
+    last_number: int | None = None,
+) -> Tape[Trade]:
+    return Tape(
+        instrument,
+        partial(client.get_trades, instrument),
+        numbered=client.traits.trade_numbers == 'contiguous',
+        last_number=last_number,
+    )
+
+
+@acm
+async def open_history_client(
+    mkt: MktPair,
+) -> AsyncIterator[tuple[GetHist, dict[str, Any]]]:
+    """
+    A function that loads one frame of history, and how the host may call it.
+    """
+    # not for quotes alone: numpy takes longer to import than all else in a daemon
+    from ._bars import build_seconds, mk_frame, mk_ms
+
+    client: Client
+    async with open_cached_client(NAME) as client:
+
+        async def get_hist(
+            timeframe: float,
+            end_dt: datetime | None = None,
+            start_dt: datetime | None = None,
+        ) -> Frame:
+            """
+            The bars of `timeframe` seconds that open from `start_dt` on and before
+            `end_dt`, the latest ones where there are more than fit in one frame.
+
+            Raises `DataUnavailable` where there are none.
+            """
+            now_ms = client.now_ms()
+            end_ms = now_ms if end_dt is None else mk_ms(end_dt)
+            start_ms = 0 if start_dt is None else mk_ms(start_dt)
+            if timeframe in client.traits.bar_seconds:
+                bars = await get_bars(client, mkt, int(timeframe), start_ms, end_ms)
+            elif timeframe == 1:
+                get_trades = partial(client.get_trades, mkt.bs_mktid)
+                bars = await build_seconds(get_trades, start_ms, end_ms, now_ms)
+            else:
+                lengths = ', '.join(map(str, client.traits.bar_seconds))
+                raise DataUnavailable(
+                    f'{NAME} has no bars of {timeframe:g} s, only of 1, {lengths} s'
+                )
+            return mk_frame(bars, mkt.fqme)
+
+        yield get_hist, {'erlangs': 3, 'rate': 3}
+
+
+async def get_bars(
+    client: Client,
+    mkt: MktPair,
+    seconds: int,
+    start_ms: int,
+    end_ms: int,
+) -> np.ndarray:
+    """
+    The venue's own bars that open in [`start_ms`, `end_ms`), the latest ones.
+    """
+    from ._bars import mk_bars
+
+    full_ms = 1000 * seconds * client.traits.bars_per_call
+    found = await client.get_bars(
+        mkt.bs_mktid, seconds, max(start_ms, end_ms - full_ms), end_ms - 1
+    )
+    bars = mk_bars(len(found.ticks))
+    bars['time'] = [ms / 1000 for ms in found.ticks]
+    for column in ('open', 'high', 'low', 'close', 'volume'):
+        bars[column] = getattr(found, column)
+    return bars
