@@ -12,8 +12,8 @@ import math
 import secrets
 #{% endif %}
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 #{% if trading %}
@@ -32,7 +32,7 @@ from ._config import Limits, Traits, get_traits, get_url
 #{% endif %}
 from ._connection import Connection
 from ._pacer import Caller, Pool
-from ._piker import Asset
+from ._piker import Asset, SymbolNotFound
 from ._session import Session, open_session
 from ._symbology import Symbology
 #{% if trading %}
@@ -64,9 +64,14 @@ TRAITS = Traits(
         60 * minutes for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
     ),
     bars_per_call=5000,
+    bars_back=None,
     numbered_channels=('book',),
     deadline=True,  # `valid_until`
 )
+
+# not `.raw`, for which a client has to log in
+TRADES, QUOTES = 'trades.{}.100ms', 'quote.{}'
+"""The channels of a market."""
 
 HEARTBEAT: int = 10  # seconds between them; the venue takes no fewer
 LIMITS = Limits(silence=2.5 * HEARTBEAT)
@@ -163,6 +168,16 @@ class Client:
             )
         return _listed.pairs
 
+    async def find_expired(self, name: str) -> Pair:
+        """
+        The pair of that `bs_fqme` or name, which is not listed any more. Raises
+        `SymbolNotFound`.
+        """
+        for instrument_name in messages.mk_expired_names(name, _listed.pairs):
+            with suppress(SymbolNotFound):
+                return await self.get_pair(instrument_name)
+        raise SymbolNotFound(name)
+
     async def get_pair(self, instrument_name: str) -> Pair:
         """
         One pair, be it expired or listed only now.
@@ -225,15 +240,16 @@ class Client:
         time, ends included, and whether there are more: the first ones, ascending, or
         with `newest_first` the last ones, descending.
         """
-        by_time = start_ms is not None or end_ms is not None
+        by_number = first_number is not None or last_number is not None
+        by_time = not by_number and (start_ms is not None or end_ms is not None)
         page = await self.session.request(
             f'public/get_last_trades_by_instrument{"_and_time" if by_time else ""}',
             messages.TradesPage,
             instrument_name=instrument_name,
             start_seq=first_number,
             end_seq=last_number,
-            start_timestamp=start_ms,
-            end_timestamp=end_ms,
+            start_timestamp=start_ms if by_time else None,
+            end_timestamp=end_ms if by_time else None,
             count=count,
             sorting='desc' if newest_first else 'asc',
         )
@@ -384,6 +400,7 @@ class Client:
 #{% if trading %}
         if self.credentials:
             now, nonce = self.now_ms(), secrets.token_hex(8)
+            text = f'{now}\n{nonce}\n'
             login = await caller.call(
                 'public/auth',
                 messages.Login,
@@ -392,7 +409,7 @@ class Client:
                 timestamp=now,
                 nonce=nonce,
                 data='',
-                signature=self.credentials.sign(f'{now}\n{nonce}\n'),
+                signature=self.credentials.sign(text.encode(), 'sha256').hex(),
             )
             summary = await caller.call(
                 'private/get_account_summaries', messages.AccountSummaries
@@ -422,10 +439,10 @@ class Client:
         return done
 
     def on_notification(
-        self, connection: Connection, method: str, params: msgspec.Raw
+        self, connection: Connection, name: str, content: msgspec.Raw
     ) -> tuple[str, Message] | None:
-        notification = _decode_notification(params)
-        if method == 'heartbeat':
+        notification = _decode_notification(content)
+        if name == 'heartbeat':
             if notification.type == 'test_request':
                 connection.post('public/test')
             return None
@@ -433,7 +450,7 @@ class Client:
         decode = _decoders.get(kind, msgspec.json.decode)
         return notification.channel, decode(notification.data)
 
-    def cost(self, method: str) -> tuple[str, float]:
+    def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
         match method:
             case 'private/buy' | 'private/sell' | 'private/edit' | 'private/cancel':
                 return 'orders', 1
