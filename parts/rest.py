@@ -1,0 +1,232 @@
+"""
+One connection to the venue, from its first message to its last: JSON-RPC 2.0 over a
+WebSocket.
+"""
+
+from __future__ import annotations
+
+#{% if client == 'asyncio' %}
+import asyncio
+#{% endif %}
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager as acm
+from itertools import count
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import trio
+
+from ._config import NAME, Limits
+from ._errors import ConnectionLost
+from ._piker import BrokerError, Struct, get_logger, open_nursery
+#{% if client == 'asyncio' %}
+from ._proxy import open_client_proxy
+#{% endif %}
+from ._websocket import WebSocket, open_websocket
+
+T = TypeVar('T')
+
+log = get_logger(f'{NAME}.connection')
+
+
+class _Error(Struct, frozen=True):
+    code: int
+    message: str = ''
+    data: Any = None
+
+
+class _Message(Struct, frozen=True):
+    """
+    Anything that the venue sends: a reply with the `id` of its request, or a
+    notification with a `method`.
+    """
+
+    id: int | None = None
+    result: msgspec.Raw = msgspec.Raw()
+    error: _Error | None = None
+    method: str = ''
+    params: msgspec.Raw = msgspec.Raw()
+
+
+class _Call:
+    """
+    A request on its way.
+    """
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.since = time.monotonic()
+        self.reply: _Message | None = None
+#{% if client == 'asyncio' %}
+        self.done = asyncio.Event()
+#{% else %}
+        self.done = trio.Event()
+#{% endif %}
+
+
+class Connection:
+#{% if client == 'asyncio' %}
+    """
+    Requests overtake each other freely, and a caller may be cancelled at any point: all
+    writing is left to one task and all reading to another. Lives on asyncio.
+
+    TODO: where the vendor has an SDK, it takes the place of this class. It needs
+    coroutine methods that raise, and a callback for what comes unasked.
+    """
+#{% else %}
+    """
+    Requests overtake each other freely, and a caller may be cancelled at any point: all
+    writing is left to one task and all reading to another.
+    """
+#{% endif %}
+
+    def __init__(
+        self,
+        url: str,
+        limits: Limits,
+        on_notification: Callable[[Connection, str, msgspec.Raw], None],
+        mk_error: Callable[[str, int, str, Any], BrokerError],
+    ) -> None:
+        self._url = url
+        self._limits = limits
+        self._on_notification = on_notification
+        self._mk_error = mk_error
+        self._ids = count(1)
+        self._calls: dict[int, _Call] = {}
+        self._websocket: WebSocket | None = None
+#{% if client == 'asyncio' %}
+        self._slots = asyncio.Semaphore(limits.in_flight)
+        self._opened = asyncio.Event()
+#{% else %}
+        self._slots = trio.Semaphore(limits.in_flight)
+        self._opened = trio.Event()
+#{% endif %}
+
+    async def run(self) -> NoReturn:
+        """
+        Connect, and read. Raises `ConnectionLost` in the end, and `BrokerError` for a
+        URL that is none.
+        """
+        try:
+            async with open_websocket(
+                self._url, self._limits.message, self._limits.silence
+            ) as websocket:
+                self._websocket = websocket
+                self._opened.set()
+                while True:
+                    self._handle(await websocket.receive())
+        except OSError as err:
+            raise ConnectionLost(str(err) or repr(err)) from err
+        except _nonsense as err:
+            if self._websocket:
+                raise ConnectionLost(f'the venue sent nonsense: {err}') from err
+            raise BrokerError(f'{self._url!r} is no WebSocket URL: {err}') from err
+        finally:
+            self._websocket = None
+            for call_id in list(self._calls):
+                self._settle(call_id, None)
+
+    async def wait_open(self) -> None:
+        await self._opened.wait()
+
+    def post(
+        self,
+        method: str,
+        params: Mapping[str, object] | None = None,
+        call_id: int = 0,
+    ) -> None:
+        """
+        Send a request, but wait for nothing: nobody's `call_id` is 0.
+        """
+        assert self._websocket
+        request = {
+            'jsonrpc': '2.0',
+            'id': call_id,
+            'method': method,
+            'params': params or {},
+        }
+        self._websocket.post(msgspec.json.encode(request).decode())
+
+    async def call(
+        self,
+        method: str,
+        result: type[T],
+        params: Mapping[str, object],
+    ) -> T:
+        """
+        Make a request, and return its result.
+
+        Raises `ConnectionLost`, or what the venue's error stands for.
+        """
+        await self._slots.acquire()
+        call_id, call = next(self._ids), _Call(method)
+        self._calls[call_id] = call
+        if self._websocket:
+            self.post(method, params, call_id)
+        else:
+            self._settle(call_id, None)
+        # from here on the slot is the reply's, whether or not the caller stays
+        await call.done.wait()
+        match call.reply:
+            case None:
+                raise ConnectionLost(f'{method}: connection lost before the reply')
+            case _Message(error=_Error(code, message, data)):
+                raise self._mk_error(method, code, message, data)
+            case reply:
+                try:
+                    return msgspec.json.decode(reply.result, type=result)
+                except _nonsense as err:
+                    raise BrokerError(f'{method}: no such reply: {err}') from err
+
+    def _settle(self, call_id: int, reply: _Message | None) -> None:
+        if call := self._calls.pop(call_id, None):
+            call.reply = reply
+            call.done.set()
+            self._slots.release()
+
+    def _handle(self, data: str | bytes) -> None:
+        message = _decode_message(data)
+        if message.id is not None:
+            self._settle(message.id, message)
+        elif message.method:
+            self._on_notification(self, message.method, message.params)
+        else:
+            log.warning('unexpected message from the venue: %.200r', data)
+        # the venue is there, but a reply that is overdue got lost
+        for call in self._calls.values():
+            if time.monotonic() - call.since > self._limits.reply:
+                raise ConnectionLost(
+                    f'{call.method}: no reply for {self._limits.reply:g} s'
+                )
+            break  # the others are younger
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+
+_nonsense = (msgspec.MsgspecError, RecursionError, ValueError)
+"""What comes of a message that is cut short, of another type, or nested without end."""
+
+
+@acm
+async def open_connection(
+    url: str,
+    limits: Limits,
+    on_notification: Callable[[Connection, str, msgspec.Raw], None],
+    mk_error: Callable[[str, int, str, Any], BrokerError],
+) -> AsyncIterator[Connection]:
+    """
+    A connection for as long as the block is open. Raises `ConnectionLost` out of it.
+    """
+    connection = Connection(url, limits, on_notification, mk_error)
+    async with (
+#{% if client == 'asyncio' %}
+        open_client_proxy(connection) as connection,
+#{% endif %}
+        open_nursery() as tn,
+    ):
+        tn.start_soon(connection.run)
+        with trio.fail_after(limits.connect):
+            await connection.wait_open()
+        yield connection
+        tn.cancel_scope.cancel()
