@@ -25,13 +25,8 @@ from .private_messages import described, order_row
 from .requests import Each
 
 Positive = Annotated[float, Meta(gt=0)]
-_HEX = '[0-9a-fA-F]'
-ClientId = Annotated[
-    str,
-    Meta(
-        pattern=f'^(.{{0,18}}|{_HEX}{{32}}|{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}})$'
-    ),
-]
+ClientId = Annotated[str, Meta(pattern=r'^(.{0,18}|[\da-fA-F]{32}|[\da-fA-F-]{36})$')]
+"""A text, or a UUID."""
 _TIMES: dict[str, TimeInForce] = {'gtc': 'gtc', 'ioc': 'ioc', 'fok': 'fok'}
 Ages = tuple[tuple[float, float], ...]
 _AMEND: Ages = ((5, 3), (10, 2), (15, 1))
