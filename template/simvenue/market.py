@@ -29,6 +29,7 @@ from .source import (
     Source,
     Tape,
     join,
+    merge,
 )
 
 _DAY = 86_400
@@ -368,11 +369,5 @@ class Market:
                 coarse = self._source.coarse(seconds, first, int(border))
                 first = int(border)
         bars = join(self._source.bars, self._tape.bars, self._tape.start, first, stop)
-        at = np.arange(0, len(bars), seconds)
-        exact = np.empty((len(at), 5), np.int64)
-        exact[:, OPEN] = bars[at, OPEN]
-        exact[:, CLOSE] = bars[np.append(at[1:], len(bars)) - 1, CLOSE]
-        exact[:, HIGH] = np.maximum.reduceat(bars[:, HIGH], at)
-        exact[:, LOW] = np.minimum.reduceat(bars[:, LOW], at)
-        exact[:, VOLUME] = np.add.reduceat(bars[:, VOLUME], at)
+        exact = merge(bars, np.arange(0, len(bars), seconds))
         return Candles(opens * 1000, np.concatenate([coarse, exact]))

@@ -5,15 +5,16 @@ The simulated venue's answers on the wire: markets and channels.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import pytest
 import trio
-from trio_websocket import ConnectionClosed
-from wire import BTC, Refused, open_wire, rest, run_venue
+from wire import BTC, PAIR, Refused, Wire, open_rest, open_wire, run_venue
 
-from simvenue.dialect import LIMITS
+from simvenue.dialect import TRAITS
 from simvenue.process import open_simvenue
 
 
@@ -26,286 +27,266 @@ def url() -> Iterator[str]:
         yield it
 
 
-async def test_requests_by_socket_and_by_http() -> None:
-    params = {'instrument_name': BTC}
-    async with open_simvenue(rate=0) as venue, open_wire(venue.url) as wire:
-        by_socket = await wire.reply('public/ticker', **params)
-        async with rest(venue.url) as http:
-            by_get = (await http.get('/public/ticker', params=params)).json()
-            body = {'id': 'a', 'method': 'public/ticker', 'params': params}
-            by_post = (await http.post('/public/ticker', json=body)).json()
-            refused = await http.get('/public/ticker', params={'instrument_name': 'X'})
-    assert (by_socket['id'], by_post['id']) == (1, 'a')
-    assert 'id' not in by_get
-    assert by_socket['result'].keys() == by_get['result'].keys()
-    for reply in (by_socket, by_get, by_post):
-        assert reply['usOut'] - reply['usIn'] == reply['usDiff'] >= 0
-        assert (reply['jsonrpc'], reply['testnet']) == ('2.0', True)
-        assert reply['result']['best_bid_price'] == by_get['result']['best_bid_price']
-    assert (refused.status_code, refused.json()['error']['code']) == (400, 13020)
+async def test_a_pair_has_many_names(url: str) -> None:
+    async with open_rest(url) as rest:
+        pairs = await rest.get('AssetPairs')
+        assert pairs[PAIR]['altname'] == 'XBTUSD'
+        for name in (PAIR, 'XBTUSD', 'XBT/USD', BTC):
+            assert (await rest.get('AssetPairs', pair=name)).keys() == {PAIR}
+            assert (await rest.get('Ticker', pair=name)).keys() == {PAIR}
+        both = await rest.get('AssetPairs', pair='XBTUSD,ETHUSD')
+        assert both.keys() == {PAIR, 'XETHZUSD'}
+        assets = await rest.get('Assets')
+        for pair in pairs.values():
+            assert {pair['base'], pair['quote']} <= assets.keys()
+            assert Decimal(pair['tick_size']) == Decimal(10) ** -pair['pair_decimals']
+        assert (await rest.get('Assets', asset='XBT')).keys() == {'XXBT'}
+        refused: list[tuple[str, dict[str, Any], str]] = [
+            ('Ticker', {'pair': 'X'}, 'EQuery:Unknown asset pair'),
+            ('Assets', {'asset': 'X'}, 'EQuery:Unknown asset'),
+            ('Trades', {}, 'EGeneral:Invalid arguments:pair'),
+            ('Trades', {'pair': PAIR, 'count': 1001}, 'EGeneral:Invalid arguments'),
+            ('OHLC', {'pair': PAIR, 'interval': 2}, 'EGeneral:Invalid arguments'),
+            ('Nothing', {}, 'EGeneral:Unknown method'),
+        ]
+        for name, params, error in refused:
+            with pytest.raises(Refused, match=error):
+                await rest.get(name, **params)
 
 
-@pytest.mark.parametrize(
-    ('message', 'code'),
-    [
-        ('{"id": 1, "method": ', -32700),
-        ('[]', 11050),
-        ('{"id": 1}', 11050),
-        ('{"method": "public/test"}', 11050),
-        ('{"id": 1, "method": "public/ticker", "params": []}', -32602),
-        ('{"id": 1, "method": "public/ticker", "params": [1]}', 11050),
-        ('{"id": 1, "method": "public/nothing"}', -32601),
-        ('{"id": 1, "method": "public/ticker"}', -32602),
-        ('{"id": 1, "method": "public/test"}' + ' ' * 33_000, -32600),
-        ('[' * 10_000, -32700),
-    ],
-)
-async def test_bad_requests(url: str, message: str, code: int) -> None:
-    async with open_wire(url) as wire:
-        await wire.websocket.send_message(message)
-        assert (await wire.receive())['error']['code'] == code
-        # and the connection goes on
-        assert await wire.request('public/get_time')
+async def test_time_and_status(url: str) -> None:
+    async with open_rest(url) as rest:
+        assert isinstance((await rest.get('Time'))['unixtime'], int)
+        assert (await rest.get('SystemStatus'))['status'] == 'online'
 
 
-async def test_bad_parameters_are_named(url: str) -> None:
-    async with open_wire(url) as wire:
-        for params, data in [
-            ({}, {'param': 'instrument_name', 'reason': 'required'}),
-            ({'instrument_name': 5}, {'param': 'instrument_name'}),
-        ]:
-            reply = await wire.reply('public/ticker', **params)
-            assert data.items() <= reply['error']['data'].items()
-
-
-async def test_instruments(url: str) -> None:
-    async with open_wire(url) as wire:
-
-        async def names(**params: object) -> set[str]:
-            listed = await wire.request('public/get_instruments', **params)
-            return {it['instrument_name'] for it in listed}
-
-        everything = await names(currency='any')
-        assert everything == await names()
-        assert {BTC, 'BTC_USDC-PERPETUAL', 'BTC_USDC'} < everything
-        options = await names(currency='BTC', kind='option')
-        assert options
-        assert all(it.startswith('BTC-') and it[-1] in 'CP' for it in options)
-        assert await names(kind='spot') == {
-            it for it in everything if '_' in it and '-' not in it
-        }
-        expired = await names(currency='BTC', expired=True)
-        assert expired.isdisjoint(everything)
-        for name in sorted(everything | expired):
-            it = await wire.request('public/get_instrument', instrument_name=name)
-            assert it['is_active'] == (name in everything)
-        perpetual = await wire.request('public/get_instrument', instrument_name=BTC)
-        assert perpetual['settlement_period'] == 'perpetual'
-        assert perpetual['expiration_timestamp'] == 32_503_708_800_000
-
-
-async def test_candles() -> None:
-    async with open_simvenue(rate=8) as venue, open_wire(venue.url) as wire:
-        now = await wire.request('public/get_time')
-
-        async def chart(minutes: float, resolution: str) -> Any:
-            return await wire.request(
-                'public/get_tradingview_chart_data',
-                instrument_name=BTC,
-                start_timestamp=int(now - minutes * 60_000),
-                end_timestamp=now,
-                resolution=resolution,
-            )
-
-        for resolution, length in [('1', 1), ('5', 5), ('60', 60), ('1D', 1440)]:
-            bars = await chart(10 * length, resolution)
-            assert bars.pop('status') == 'ok'
-            assert {len(column) for column in bars.values()} == {10}
-            steps = {b - a for a, b in pairwise(bars['ticks'])}
-            assert steps == {length * 60_000}
-            for volume, cost, price in zip(
-                bars['volume'], bars['cost'], bars['close'], strict=True
-            ):
-                # amounts are in USD here, volumes in BTC
-                assert volume == pytest.approx(cost / price, rel=0.1)
-        assert len((await chart(10_000, '1'))['ticks']) == 5000
-        with pytest.raises(Refused, match='-32602'):
-            await chart(10, '2')
-        assert (await chart(-10, '1'))['status'] == 'no_data'
+async def test_bars() -> None:
+    async with open_simvenue(rate=0.01) as venue, open_rest(venue.url) as rest:
+        for interval in (1, 60, 21600):
+            bars = await rest.get('OHLC', pair=PAIR, interval=interval)
+            rows, last = bars[PAIR], bars['last']
+            # the newest 720 that are finished, and one that is not
+            assert len(rows) == 721 or interval == 21600
+            assert {b[0] - a[0] for a, b in pairwise(rows)} == {60 * interval}
+            assert last == rows[-2][0]
+            since = await rest.get('OHLC', pair=PAIR, interval=interval, since=last)
+            assert [row[0] for row in since[PAIR]] == [rows[-1][0]]
+        rows = (await rest.get('OHLC', pair=PAIR))[PAIR]
+        flat = [row for row in rows if not row[7]]
+        assert 0 < len(flat) < len(rows)
+        for _, *ohlc, vwap, volume, count in flat:
+            assert (len(set(ohlc)), vwap, volume, count) == (1, '0.0', '0.00000000', 0)
+        start = rows[-3][0]
+        page = await rest.get('Trades', pair=PAIR, since=start * 10**9 - 1)
+        trades = [row for row in page[PAIR] if row[2] < start + 60]
+        assert len(trades) == rows[-3][7]
+        assert sum(Decimal(row[1]) for row in trades) == Decimal(rows[-3][6])
 
 
 async def test_pages_of_trades(url: str) -> None:
+    async with open_rest(url) as rest:
+        newest = (await rest.get('Trades', pair=PAIR, count=50))[PAIR]
+        ids = [row[6] for row in newest]
+        assert ids == [*range(ids[0], ids[0] + 50)]
+        since, found = str(int(newest[0][2] - 600) * 10**9), []
+        for _ in range(5):
+            page = await rest.get('Trades', pair=PAIR, since=since, count=100)
+            found += page[PAIR]
+            since = page['last']
+        ids = [row[6] for row in found]
+        assert ids == [*range(ids[0], ids[0] + 500)]
+        assert all(a[2] <= b[2] for a, b in pairwise(found))
+
+
+async def test_no_trade_is_missed_between_pages() -> None:
+    """
+    However many there are at one time.
+    """
+    async with open_simvenue(rate=0) as venue, open_rest(venue.url) as rest:
+        since = (await rest.get('Trades', pair=PAIR))['last']
+        printed = [
+            await venue.print_trade(BTC, 60_000 + number, 1) for number in range(20)
+        ]
+        found: list[int] = []
+        while len(found) < len(printed):
+            page = await rest.get('Trades', pair=PAIR, since=since, count=3)
+            found += [row[6] for row in page[PAIR]]
+            since = page['last']
+        assert (await rest.get('Trades', pair=PAIR, since=since))[PAIR] == []
+        assert found == [trade.seq for trade in printed]
+
+
+async def test_depth_and_ticker() -> None:
+    async with open_simvenue(rate=0) as venue, open_rest(venue.url) as rest:
+        depth = (await rest.get('Depth', pair='XBTUSD', count=3))[PAIR]
+        ticker = (await rest.get('Ticker', pair='XBTUSD'))[PAIR]
+        info = await venue.market(BTC)
+        assert len(depth['bids']) == len(depth['asks']) == 3
+        assert float(depth['bids'][0][0]) == float(ticker['b'][0]) == info.bid
+        assert float(depth['asks'][0][0]) == float(ticker['a'][0]) == info.ask
+        assert ticker['t'] == [0, 0]
+        assert len(await rest.get('Ticker')) == len(await rest.get('AssetPairs'))
+
+
+async def test_requests_by_socket(url: str) -> None:
     async with open_wire(url) as wire:
-
-        async def page(by: str = 'instrument', **params: object) -> Any:
-            if by.startswith('instrument'):
-                params['instrument_name'] = BTC
-            return await wire.request(f'public/get_last_trades_by_{by}', **params)
-
-        newest = (await page(count=10))['trades']
-        numbers = [it['trade_seq'] for it in newest]
-        assert numbers == list(range(numbers[0], numbers[0] - 10, -1))
-        first = numbers[-1] - 1000
-        onwards = await page(start_seq=first, count=5, sorting='asc')
-        assert [it['trade_seq'] for it in onwards['trades']] == [
-            *range(first, first + 5)
-        ]
-        assert onwards['has_more']
-        between = await page(start_seq=first, end_seq=first + 2, sorting='asc')
-        assert [it['trade_seq'] for it in between['trades']] == [
-            *range(first, first + 3)
-        ]
-        assert not between['has_more']
-        start, end = newest[-1]['timestamp'] - 5000, newest[-1]['timestamp'] - 3000
-        timed = await page(
-            'instrument_and_time',
-            start_timestamp=start,
-            end_timestamp=end,
-            count=1000,
-            sorting='asc',
-        )
-        times = [it['timestamp'] for it in timed['trades']]
-        assert start <= times[0] <= times[-1] <= end
-        before = await page(end_seq=timed['trades'][0]['trade_seq'] - 1, count=1)
-        assert before['trades'][0]['timestamp'] < start
-        ids = {
-            it['trade_id'] for it in (await page('currency', currency='BTC'))['trades']
+        (status,) = await wire.rows('status')
+        assert (status['system'], status['api_version']) == ('online', 'v2')
+        pong = await wire.reply('ping')
+        assert pong.keys() == {'method', 'req_id', 'time_in', 'time_out'}
+        assert pong['method'] == 'pong'
+        for message, error in [
+            ('{"method": ', 'malformed'),
+            ('[]', 'EGeneral:Invalid arguments'),
+            ('{"method": 1}', 'EGeneral:Invalid arguments'),
+            ('{"method": "ping", "params": [1]}', 'EGeneral:Invalid arguments'),
+            ('{"method": "nothing"}', 'EGeneral:Unknown method'),
+            ('[' * 10_000, 'malformed'),
+        ]:
+            await wire.websocket.send_message(message)
+            reply = await wire.receive()
+            assert not reply['success']
+            assert error in reply['error']
+        # there is one answer for each symbol
+        first = await wire.reply('subscribe', channel='ticker', symbol=[BTC, 'X'])
+        second = await wire.receive()
+        assert first['result'] == {
+            'channel': 'ticker',
+            'event_trigger': 'trades',
+            'snapshot': True,
+            'symbol': BTC,
         }
-        assert len(ids) == 10
-        with pytest.raises(Refused, match='-32602'):
-            await page(count=1001)
+        assert (second['success'], second['symbol']) == (False, 'X')
+        assert second['error'] == 'Currency pair not supported X'
+        assert second['req_id'] == first['req_id']
+        for params in ({'channel': 'x', 'symbol': [BTC]}, {'channel': 'ticker'}):
+            with pytest.raises(Refused, match='EGeneral:Invalid arguments'):
+                await wire.request('subscribe', **params)
 
 
 async def test_channels() -> None:
     async with open_simvenue(seed=1) as venue, open_wire(venue.url) as wire:
-        wanted = [
-            f'quote.{BTC}',
-            f'trades.{BTC}.100ms',
-            f'ticker.{BTC}.agg2',
-            f'book.{BTC}.100ms',
-            f'book.{BTC}.5.10.100ms',
-            f'chart.trades.{BTC}.1',
-            'trades.future.ETH.100ms',
-        ]
-        unknown = ['quote.X', f'trades.{BTC}', f'ticker.{BTC}.1s', 'nothing']
-        assert set(await wire.subscribe(*wanted, *unknown)) == set(wanted)
-        # each begins with a snapshot, but for trades
-        begun = [(await wire.receive())['params']['channel'] for _ in range(4)]
-        assert set(begun) == {
-            it for it in wanted if it[:5] in ('quote', 'ticke', 'book.')
-        }
+        await wire.subscribe('ticker', BTC, event_trigger='bbo')
+        await wire.subscribe('trade', BTC, 'ETH/USD', snapshot=True)
+        await wire.answer(2)
+        await wire.subscribe('ohlc', BTC, interval=5)
         state = await venue.state()
-        assert state.subscribers('trades', BTC) == 1
-        assert state.subscribers('book', BTC) == 2
-        trades = [
-            *await wire.notification(wanted[1]),
-            *await wire.notification(wanted[1]),
-        ]
-        numbers = [it['trade_seq'] for it in trades]
-        assert numbers == list(range(numbers[0], numbers[0] + len(trades)))
-        wide = await wire.notification(wanted[-1])
-        assert {it['instrument_name'][:3] for it in wide} == {'ETH'}
-        assert (await wire.notification(wanted[5]))['tick'] % 60_000 == 0
-        levels = (await wire.notification(wanted[4]))['bids']
-        assert all(price % 2.5 == 0 for price, _ in levels)
+        assert state.subscribers('trades', 'ETH/USD') == 1
+        assert state.subscribers('quote', BTC) == 1
+        first = await wire.rows('ticker', 'snapshot')
+        assert first[0]['bid'] < first[0]['ask']
+        trades = [row for _ in range(2) for row in await wire.rows('trade', 'snapshot')]
+        assert len(trades) == 100
+        news = [row for _ in range(8) for row in await wire.rows('trade')]
+        ids = [row['trade_id'] for row in [*trades, *news] if row['symbol'] == BTC]
+        assert ids == [*range(ids[0], ids[0] + len(ids))]
+        bar = (await wire.rows('ohlc'))[0]
+        assert (bar['symbol'], bar['interval']) == (BTC, 5)
+        assert bar['low'] <= bar['close'] <= bar['high']
+        await wire.request('unsubscribe', channel='ohlc', symbol=[BTC], interval=5)
+        with pytest.raises(Refused, match='EGeneral:Invalid arguments'):
+            await wire.request('unsubscribe', channel='ohlc', symbol=[BTC])
+        await wire.reply('unsubscribe', channel='trade', symbol=[BTC, 'ETH/USD'])
+        assert (await wire.receive())['success']
+        assert not (await venue.state()).subscribers('trades', BTC)
 
-        gone = await wire.request('public/unsubscribe', channels=[*wanted[1:], 'X'])
-        assert gone == wanted[1:]
-        assert await wire.request('public/unsubscribe_all') == 'ok'
-        assert not (await venue.state()).subscriptions
+
+def check(book: dict[str, dict[Decimal, Decimal]]) -> int:
+    best = [
+        *sorted(book['asks'].items())[:10],
+        *sorted(book['bids'].items(), reverse=True)[:10],
+    ]
+    digits = [f'{it:f}'.replace('.', '').lstrip('0') for row in best for it in row]
+    return crc32(''.join(digits).encode())
 
 
-async def test_a_book_is_told_by_its_changes() -> None:
+async def follow(wire: Wire, depth: int, changes: int) -> None:
+    """
+    Keep a book by what is told of it, as it is to be kept.
+    """
+    (first,) = await wire.rows('book', 'snapshot')
+    book = {
+        side: {row['price']: row['qty'] for row in first[side]}
+        for side in ('bids', 'asks')
+    }
+    assert check(book) == first['checksum']
+    for _ in range(changes):
+        (change,) = await wire.rows('book')
+        for side, prices in book.items():
+            for row in change[side]:
+                prices[row['price']] = row['qty']
+                if not row['qty']:
+                    del prices[row['price']]
+            kept = sorted(prices.items(), reverse=side == 'bids')[:depth]
+            book[side] = dict(kept)
+        assert check(book) == change['checksum']
+        assert max(book['bids']) < min(book['asks'])
+
+
+@pytest.mark.parametrize('symbol', [BTC, 'ETH/BTC', 'DOGE/USD'])
+async def test_a_book_is_told_by_its_changes(symbol: str) -> None:
     async with open_simvenue() as venue, open_wire(venue.url) as wire:
-        channel = f'book.{BTC}.100ms'
-        await wire.subscribe(channel)
-        first = await wire.notification(channel)
-        assert first['type'] == 'snapshot'
-        book = {
-            side: {row[1]: row[2] for row in first[side]} for side in ('bids', 'asks')
-        }
-        last = first['change_id']
-        for _ in range(8):
-            change = await wire.notification(channel)
-            assert (change['type'], change['prev_change_id']) == ('change', last)
-            last = change['change_id']
-            for side, prices in book.items():
-                for action, price, amount in change[side]:
-                    assert (price in prices) == (action != 'new')
-                    prices[price] = amount
-                    if action == 'delete':
-                        del prices[price]
-            assert max(book['bids']) < min(book['asks'])
-        await wire.request('public/unsubscribe', channels=[channel])
-        again = await wire.subscribe(channel) and await wire.notification(channel)
-        assert again['type'] == 'snapshot'
-
-
-async def test_raw_channels_need_a_login(url: str) -> None:
-    async with open_wire(url) as wire:
-        with pytest.raises(Refused, match='13778'):
-            await wire.subscribe(f'trades.{BTC}.raw')
+        await venue.depth(symbol, 20, 30)
+        await wire.subscribe('book', symbol, depth=25)
+        await follow(wire, 25, 4)
+        await venue.depth(symbol, 30, 12)
+        await wire.request('unsubscribe', channel='book', symbol=[symbol], depth=25)
+        await wire.subscribe('book', symbol)
+        await follow(wire, 10, 8)
+        with pytest.raises(Refused, match='EGeneral:Invalid arguments'):
+            await wire.subscribe('book', symbol, depth=11)
 
 
 async def test_instruments_come_and_go_on_their_channel() -> None:
-    async with open_simvenue(rate=0) as venue, open_wire(venue.url) as wire:
-        await wire.subscribe('instrument.state.any.any')
+    async with (
+        open_simvenue(rate=0) as venue,
+        open_wire(venue.url) as wire,
+        open_rest(venue.url) as rest,
+    ):
+        await wire.subscribe('instrument')
+        listed = await wire.rows('instrument', 'snapshot')
+        pairs = {it['symbol']: it for it in listed['pairs']}
+        assert pairs[BTC]['status'] == 'online'
+        assets = {it['id'] for it in listed['assets']}
+        assert all({it['base'], it['quote']} <= assets for it in pairs.values())
         await venue.delist(BTC)
-        gone = await wire.notification('instrument.state.any.any')
-        assert (gone['instrument_name'], gone['state']) == (BTC, 'terminated')
-        ticker = await wire.request('public/ticker', instrument_name=BTC)
-        assert ticker['state'] == 'archivized'
+        (gone,) = (await wire.rows('instrument'))['pairs']
+        assert (gone['symbol'], gone['status']) == (BTC, 'delisted')
+        assert PAIR not in await rest.get('AssetPairs')
         await venue.list_market(BTC)
-        assert (await wire.notification())['data']['state'] == 'started'
+        (back,) = (await wire.rows('instrument'))['pairs']
+        assert back['status'] == 'online'
 
 
 async def test_heartbeats() -> None:
-    # time flies, so that an interval of 10 s is short
-    async with open_simvenue(speed=50, rate=0) as venue:
-        async with open_wire(venue.url) as wire:
-            with pytest.raises(Refused, match='-32602'):
-                await wire.request('public/set_heartbeat', interval=9)
-            await wire.request('public/set_heartbeat', interval=10)
-            for _ in range(3):
-                assert await wire.notification() == {'type': 'heartbeat'}
-                assert await wire.notification() == {'type': 'test_request'}
-                await wire.request('public/test')
-            with pytest.raises(ConnectionClosed) as closed:
-                while True:
-                    await wire.receive()
-            assert closed.value.reason
-            assert closed.value.reason.code == 4000
-        async with open_wire(venue.url) as wire:
-            await wire.request('public/set_heartbeat', interval=10)
-            await wire.request('public/disable_heartbeat')
-            with trio.move_on_after(0.5):
-                raise AssertionError(await wire.receive())
-        async with rest(venue.url) as http:
-            reply = await http.get('/public/set_heartbeat', params={'interval': 10})
-            assert reply.json()['error']['code'] == 10030
+    # time flies, so that a second is short
+    async with open_simvenue(speed=20, rate=0) as venue, open_wire(venue.url) as wire:
+        await wire.rows('status')
+        with trio.move_on_after(0.3):
+            raise AssertionError(await wire.receive())
+        await wire.subscribe('trade', BTC)
+        for _ in range(3):
+            assert await wire.receive() == {'channel': 'heartbeat'}
 
 
 async def test_too_many_requests() -> None:
-    assert LIMITS['subscribe_burst'][0] == 10
-    async with open_simvenue(request_burst=3, request_rate=1) as venue:
-        async with open_wire(venue.url) as wire:
-            for _ in range(3):
-                await wire.request('public/get_time')
-            # what keeps a connection alive is free
-            await wire.request('public/test')
-            with pytest.raises(Refused, match='10028') as refused:
-                await wire.request('public/get_time')
-            assert refused.value.args[2] is None
-            with pytest.raises(ConnectionClosed):
-                await wire.receive()
-        async with rest(venue.url) as http:
-            statuses = [
-                (await http.get('/public/get_time')).status_code for _ in range(4)
-            ]
-            assert statuses == [200, 200, 200, 429]
-        await venue.misbehave('rate_limit', seconds=1.5)
-        async with open_wire(venue.url) as wire:
-            with pytest.raises(Refused) as refused:
-                await wire.request('public/get_time')
-            assert refused.value.args[2] == {'wait': 1.5}
-            assert await wire.request('public/get_time')
+    limits: dict[str, Any] = {'request_burst': 3, 'request_rate': 1}
+    async with open_simvenue(**limits) as venue, open_rest(venue.url) as rest:
+        for _ in range(3):
+            await rest.get('Time')
+        with pytest.raises(Refused, match='EAPI:Rate limit exceeded'):
+            await rest.get('Time')
+        # that is for everybody who comes from there
+        async with open_rest(venue.url) as other:
+            with pytest.raises(Refused, match='EAPI:Rate limit exceeded'):
+                await other.get('Time')
+        # and not what accounts ask
+        assert await rest.post('Balance')
+
+
+async def test_a_venue_may_differ() -> None:
+    assert TRAITS['trade_numbers'] == 'contiguous'
+    async with open_simvenue() as venue, open_rest(venue.url) as rest:
+        await venue.differ(trade_numbers='none')
+        rows = (await rest.get('Trades', pair=PAIR, count=3))[PAIR]
+        assert rows[1][6] - rows[0][6] > 1

@@ -3,8 +3,8 @@ The venue's language, and nothing else: what is rewritten to simulate another ve
 
 `names` says what is listed, `requests` how the venue is asked, `public` what it is like
 #{% if trading %}
-and tells of markets; `messages` has the shapes of that. `login`, `orders`, `private` and
-`private_messages` do the same for accounts.
+and tells of markets; `messages` has the shapes of that. `login`, `orders`, `private`,
+and `private_messages` do the same for accounts.
 #{% else %}
 and tells of markets; `messages` has the shapes of that.
 #{% endif %}

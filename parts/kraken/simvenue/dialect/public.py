@@ -255,6 +255,8 @@ class Dialect(Requests):
         return acks
 
     def _begin(self, found: Subscription, it: Channel) -> Row:
+        # what has happened by now is in the snapshot
+        self.server.flush()
         self.server.subscribe(found)
         snapshot = it.snapshot if it.snapshot is not None else it.channel != 'trade'
         if it.channel == 'book' and not snapshot:
@@ -325,7 +327,7 @@ class Dialect(Requests):
                     return make(event=NewQuote, topics=('quote', 'ticker'))
                 return make(event=Trades, topics=('ticker',))
             case 'trade':
-                return make(event=Trades, topics=('trades',))
+                return make(event=Trades, topics=('trades',), filter=0)
             case 'book' if it.depth in _DEPTHS:
                 return make(event=BookChange, topics=('book',), filter=_Book(it.depth))
             case 'ohlc' if it.interval in INTERVALS:
@@ -354,6 +356,7 @@ class Dialect(Requests):
             case 'trade':
                 trades = market.trades(market.next_seq - 50, market.next_seq)
                 rows = trade_news(market.instrument, trades, self.numbered)
+                found.filter = market.next_seq
             case 'book':
                 _, *levels = self.engine.book(market)
                 rows = [found.filter.change(market, levels)]
@@ -366,16 +369,22 @@ class Dialect(Requests):
         channel = it.channel.partition(' ')[0]
         match channel, events[-1]:
             case 'trade', Trades(market=market):
-                trades = [trade for event in events for trade in event.trades]
+                trades = [
+                    trade
+                    for event in events
+                    for trade in event.trades
+                    if trade.seq >= it.filter
+                ]
                 rows = trade_news(market.instrument, trades, self.numbered)
-                return [said(channel, rows)]
+                return [said(channel, rows)] if rows else []
             case 'ticker', Trades(market=market) | NewQuote(market=market):
                 return [said(channel, [ticker_news(market)])]
             case 'ohlc', Trades(market=market):
                 return [said(channel, Bars(market, it.filter, 1).news())]
             case 'book', BookChange(market=market):
                 _, *levels = self.engine.book(market)
-                return [said(channel, [it.filter.change(market, levels)])]
+                row = it.filter.change(market, levels)
+                return [said(channel, [row])] if row['bids'] or row['asks'] else []
             case 'instrument', Listed():
                 pairs = [pair_news(e.instrument, e.active) for e in events]
                 return [said(channel, {'assets': [], 'pairs': pairs})]

@@ -61,6 +61,7 @@ _ERRORS: dict[Reason, str] = {
     'too_big': 'EGeneral:Invalid arguments',
     'too_late': 'EService:Deadline elapsed',
     'too_many': 'EAPI:Rate limit exceeded',
+    'unknown_currency': 'EQuery:Unknown asset',
     'unknown_market': 'EQuery:Unknown asset pair',
     'unknown_operation': 'EGeneral:Unknown method',
     'unparsable': 'EGeneral:Invalid arguments:malformed JSON',
