@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import trio
 
-from ._config import NAME
+from ._config import NAME, get_pace
 from ._connection import Connection
 from ._errors import Throttled
 from ._piker import Struct, get_logger
@@ -30,6 +30,17 @@ class Pool(Struct, frozen=True):
 
     size: float
     refill: float
+
+
+def get_pools(lowest: Mapping[str, Pool]) -> dict[str, Pool]:
+    """
+    Those of the account, where `lowest` are what everybody has.
+    """
+    pace = get_pace()
+    return {
+        name: Pool(pool.size * pace, pool.refill * pace)
+        for name, pool in lowest.items()
+    }
 
 
 class Pacer:

@@ -47,7 +47,7 @@ async def stream_quotes(
     client: Client
     async with send_chan, open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
-        instrument = pair.instrument_name
+        instrument = pair.bs_mktid
         async with client.open_channel(*mk_channels(instrument)) as msgs:
             ticker = await client.get_ticker(instrument)
             tape = mk_tape(client, instrument)
@@ -114,7 +114,7 @@ async def replay_trades(
     client: Client
     async with open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
-        tape = mk_tape(client, pair.instrument_name, last_id)
+        tape = mk_tape(client, pair.bs_mktid, last_id)
         async for run in tape.catch_up(until_id):
             yield {mkt.bs_fqme: mk_quote(mkt, mk_trade_ticks(run))}
 

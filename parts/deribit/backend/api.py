@@ -19,7 +19,7 @@ from decimal import Decimal
 #{% if trading %}
 from functools import partial
 #{% endif %}
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -31,7 +31,7 @@ from ._config import Credentials, Limits, Traits, get_traits, get_url
 from ._config import Limits, Traits, get_traits, get_url
 #{% endif %}
 from ._connection import Connection
-from ._pacer import Caller, Pool
+from ._pacer import Caller, Pool, get_pools
 from ._piker import Asset, SymbolNotFound
 from ._session import Session, open_session
 from ._symbology import Symbology
@@ -91,7 +91,6 @@ _day_ms: int = 24 * 60 * 60 * 1000
 CURRENCIES = ('BTC', 'ETH', 'USDC', 'USDT', 'EURR')  # in which markets settle
 #{% endif %}
 
-_listed = Symbology[Pair]()
 
 _decode_notification = msgspec.json.Decoder(messages.Notification).decode
 _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
@@ -108,10 +107,13 @@ class Client:
     limit waited for.
     """
 
+    listed: ClassVar = Symbology[Pair]()
+    """For the actor's life."""
+
     def __init__(self) -> None:
         self.traits = get_traits(TRAITS)
         self.limits = LIMITS
-        self.pools = {**POOLS}
+        self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
         self.session: Session
 #{% if trading %}
@@ -140,40 +142,40 @@ class Client:
         All currencies, by their name in lower case; with `reload` also those that the
         venue has added since.
         """
-        if reload or not _listed.assets:
+        if reload or not self.listed.assets:
             currencies = await self.session.request(
                 'public/get_currencies', list[messages.Currency]
             )
-            _listed.add_assets(
+            self.listed.add_assets(
                 Asset(it.currency.lower(), 'crypto', Decimal(1).scaleb(-it.decimals))
                 for it in currencies
             )
             # in some of them prices are said, but nobody can have any there
-            _listed.add_assets(
+            self.listed.add_assets(
                 Asset(pair.quote_currency.lower(), 'fiat', Decimal('0.01'))
                 for pair in (await self.get_mkt_pairs(reload)).values()
             )
-        return _listed.assets
+        return self.listed.assets
 
     async def get_mkt_pairs(self, reload: bool = False) -> dict[str, Pair]:
         """
         All pairs, by `bs_fqme`; with `reload` also those that the venue has listed
         since. Each is one and the same object at every call.
         """
-        if reload or not _listed.pairs:
-            _listed.add_pairs(
+        if reload or not self.listed.pairs:
+            self.listed.add_pairs(
                 await self.session.request(
                     'public/get_instruments', list[Pair], currency='any'
                 )
             )
-        return _listed.pairs
+        return self.listed.pairs
 
     async def find_expired(self, name: str) -> Pair:
         """
         The pair of that `bs_fqme` or name, which is not listed any more. Raises
         `SymbolNotFound`.
         """
-        for instrument_name in messages.mk_expired_names(name, _listed.pairs):
+        for instrument_name in messages.mk_expired_names(name, self.listed.pairs):
             with suppress(SymbolNotFound):
                 return await self.get_pair(instrument_name)
         raise SymbolNotFound(name)
@@ -185,21 +187,21 @@ class Client:
         pair = await self.session.request(
             'public/get_instrument', Pair, instrument_name=instrument_name
         )
-        _listed.add_pairs([pair])
-        return _listed.pairs[pair.bs_fqme]
+        self.listed.add_pairs([pair])
+        return self.listed.pairs[pair.bs_fqme]
 
     def known_pair(self, bs_fqme: str) -> Pair:
         """
         A pair that was asked for before.
         """
-        return _listed.pairs[bs_fqme]
+        return self.listed.pairs[bs_fqme]
 
     async def search_symbols(self, pattern: str, limit: int = 30) -> dict[str, Pair]:
         """
         The pairs that `pattern` finds, by `bs_fqme`; see `_symbology.rank()`.
         """
         await self.get_mkt_pairs()
-        return _listed.search(pattern, limit)
+        return self.listed.search(pattern, limit)
 
     # market data
 

@@ -1,5 +1,6 @@
 """
-The venue's API: Deribit's, version 2 (https://docs.deribit.com).
+The venue's API: Kraken's for spot, by HTTP and WebSocket version 2
+(https://docs.kraken.com/api).
 
 What the venue is asked, how, and what it refuses. The connection, retries and rate
 limits are those of `_session.py`.
@@ -8,112 +9,112 @@ limits are those of `_session.py`.
 from __future__ import annotations
 
 import math
-#{% if trading %}
-import secrets
-#{% endif %}
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
-from decimal import Decimal
 #{% if trading %}
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 #{% endif %}
 from typing import Any
 
 import msgspec
 
-from . import messages
-from ._channels import ChannelStream
 #{% if trading %}
+from . import account, messages
+from ._channels import ChannelStream
 from ._config import Credentials, Limits, Traits, get_traits, get_url
 #{% else %}
+from . import messages
+from ._channels import ChannelStream
 from ._config import Limits, Traits, get_traits, get_url
 #{% endif %}
 from ._connection import Connection
-from ._pacer import Caller, Pool
-from ._piker import Asset
-from ._session import Session, open_session
-from ._symbology import Symbology
+from ._errors import ConnectionLost, Throttled
+from ._pacer import Caller, Pool, get_pools
+from ._piker import BrokerError, open_nursery
+from ._session import open_session
 #{% if trading %}
-from ._trades import merge_pages
-from .messages import (
-    Bars,
-    Message,
-    Order,
-    OrderReply,
-    Pair,
-    Position,
-    Ticker,
-    Trade,
-    UserTrade,
-)
+from .account import Balance, Executions, Order, UserTrade
+#{% endif %}
+from .markets import Markets
+from .messages import Message, SocketMessage
+#{% if trading %}
+from .pace import Change, cost, mk_orders_pool
 #{% else %}
-from .messages import Bars, Message, Pair, Ticker, Trade
+from .pace import cost
 #{% endif %}
 
-URLS = ('wss://www.deribit.com/ws/api/v2', 'wss://test.deribit.com/ws/api/v2')
+URLS = ('https://api.kraken.com',)
 
 TRAITS = Traits(
-    trade_numbers='contiguous',  # `trade_seq`
-    client_ids='never',  # `label`
+    trade_numbers='contiguous',  # `trade_id`
+    client_ids='open',  # `cl_ord_id`
     edit='in_place',
-    fills='reply',
-    positions='venue',
+    fills='stream',
+    positions='fills',
     bar_seconds=tuple(
-        60 * minutes for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
+        60 * minutes for minutes in (1, 5, 15, 30, 60, 240, 1440, 10_080, 21_600)
     ),
-    bars_per_call=5000,
-    numbered_channels=('book',),
-    deadline=True,  # `valid_until`
+    bars_per_call=720,
+    bars_back=720,
+    numbered_channels=('executions', 'balances'),
+    deadline=True,  # `deadline`
 )
 
-HEARTBEAT: int = 10  # seconds between them; the venue takes no fewer
-LIMITS = Limits(silence=2.5 * HEARTBEAT)
-
-# See "Rate Limits" in the venue's documentation. Trading at the lowest tier, unless the
-# account's own limits say otherwise.
-POOLS: dict[str, Pool] = {
-    'requests': Pool(size=50_000, refill=10_000),
-    'subscriptions': Pool(size=30_000, refill=10_000),
-    'orders': Pool(size=20, refill=5),
-}
-
-_channels_per_call: int = 500  # a message to the venue is of 32 kB at most
+TRADES, QUOTES = 'trade.{}', 'ticker.{}'
+"""The channels of a market."""
 #{% if trading %}
-_trades_per_page: int = 1000
-_day_ms: int = 24 * 60 * 60 * 1000
-CURRENCIES = ('BTC', 'ETH', 'USDC', 'USDT', 'EURR')  # in which markets settle
+EXECUTIONS = 'executions'
+"""The channel of what becomes of the account's orders."""
 #{% endif %}
 
-_listed = Symbology[Pair]()
+LIMITS = Limits(silence=10)
 
-_decode_notification = msgspec.json.Decoder(messages.Notification).decode
+# Of everybody, see `_pacer.get_pools()`, and of orders for each market.
+POOLS: dict[str, Pool] = {
+    'requests': Pool(size=30, refill=1),
+    'messages': Pool(size=100, refill=50),
+#{% if trading %}
+    'account': Pool(size=15, refill=0.33),
+    'orders': Pool(size=60, refill=1),
+#{% endif %}
+}
+
+#{% if trading %}
+_trades_per_page: int = 50
+#{% endif %}
+_params: dict[str, dict[str, object]] = {
+    'ticker': {'event_trigger': 'bbo'},
+    'trade': {'snapshot': False},
+}
+"""Of subscriptions, beside the symbol."""
+
 _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
     kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
 }
 
 
-class Client:
+class Client(Markets):
     """
-    The venue, by its methods.
+    The venue, by its methods. Those that name a market take its symbol, as `BTC/USD`.
 
-    They raise `BrokerError` where the venue refuses, and `SymbolNotFound` for an
-    instrument that it does not have. A request that got lost is made again, and a rate
-    limit waited for.
+    They raise `BrokerError` where the venue refuses, and `SymbolNotFound` for a market
+    that it does not have. A request that got lost is made again, and a rate limit
+    waited for.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.traits = get_traits(TRAITS)
         self.limits = LIMITS
-        self.pools = {**POOLS}
-        self.mk_error = messages.mk_error
-        self.session: Session
+        self.pools = get_pools(POOLS)
 #{% if trading %}
-        self.credentials: Credentials | None = None
-        """With which to log in; without, private methods raise `AuthError`."""
+        self._changes: dict[str, Change] = {}
+        """Of the orders that may be changed again, by their ids."""
 #{% endif %}
-        self._clock_offset: float = 0
 
     @property
     def closed(self) -> bool:
@@ -121,123 +122,6 @@ class Client:
         Whether the block that `get_client()` was open for has been left.
         """
         return self.session.closed
-
-    def now_ms(self) -> int:
-        """
-        The time by the venue's clock.
-        """
-        return int(time.time() * 1000 + self._clock_offset)
-
-    # instruments
-
-    async def get_assets(self, reload: bool = False) -> dict[str, Asset]:
-        """
-        All currencies, by their name in lower case; with `reload` also those that the
-        venue has added since.
-        """
-        if reload or not _listed.assets:
-            currencies = await self.session.request(
-                'public/get_currencies', list[messages.Currency]
-            )
-            _listed.add_assets(
-                Asset(it.currency.lower(), 'crypto', Decimal(1).scaleb(-it.decimals))
-                for it in currencies
-            )
-            # in some of them prices are said, but nobody can have any there
-            _listed.add_assets(
-                Asset(pair.quote_currency.lower(), 'fiat', Decimal('0.01'))
-                for pair in (await self.get_mkt_pairs(reload)).values()
-            )
-        return _listed.assets
-
-    async def get_mkt_pairs(self, reload: bool = False) -> dict[str, Pair]:
-        """
-        All pairs, by `bs_fqme`; with `reload` also those that the venue has listed
-        since. Each is one and the same object at every call.
-        """
-        if reload or not _listed.pairs:
-            _listed.add_pairs(
-                await self.session.request(
-                    'public/get_instruments', list[Pair], currency='any'
-                )
-            )
-        return _listed.pairs
-
-    async def get_pair(self, instrument_name: str) -> Pair:
-        """
-        One pair, be it expired or listed only now.
-        """
-        pair = await self.session.request(
-            'public/get_instrument', Pair, instrument_name=instrument_name
-        )
-        _listed.add_pairs([pair])
-        return _listed.pairs[pair.bs_fqme]
-
-    def known_pair(self, bs_fqme: str) -> Pair:
-        """
-        A pair that was asked for before.
-        """
-        return _listed.pairs[bs_fqme]
-
-    async def search_symbols(self, pattern: str, limit: int = 30) -> dict[str, Pair]:
-        """
-        The pairs that `pattern` finds, by `bs_fqme`; see `_symbology.rank()`.
-        """
-        await self.get_mkt_pairs()
-        return _listed.search(pattern, limit)
-
-    # market data
-
-    async def get_ticker(self, instrument_name: str) -> Ticker:
-        return await self.session.request(
-            'public/ticker', Ticker, instrument_name=instrument_name
-        )
-
-    async def get_bars(
-        self, instrument_name: str, seconds: int, start_ms: int, end_ms: int
-    ) -> Bars:
-        """
-        The bars of a length in `TRAITS.bar_seconds` that open in
-        [`start_ms`, `end_ms`], of which there may be `TRAITS.bars_per_call`.
-        """
-        return await self.session.request(
-            'public/get_tradingview_chart_data',
-            Bars,
-            instrument_name=instrument_name,
-            start_timestamp=start_ms,
-            end_timestamp=end_ms,
-            resolution='1D' if seconds == 86_400 else str(seconds // 60),
-        )
-
-    async def get_trades(
-        self,
-        instrument_name: str,
-        *,
-        first_number: int | None = None,
-        last_number: int | None = None,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-        count: int = 1000,
-        newest_first: bool = False,
-    ) -> tuple[list[Trade], bool]:
-        """
-        At most `count` (up to 1000) trades of a market in a range of numbers or of
-        time, ends included, and whether there are more: the first ones, ascending, or
-        with `newest_first` the last ones, descending.
-        """
-        by_time = start_ms is not None or end_ms is not None
-        page = await self.session.request(
-            f'public/get_last_trades_by_instrument{"_and_time" if by_time else ""}',
-            messages.TradesPage,
-            instrument_name=instrument_name,
-            start_seq=first_number,
-            end_seq=last_number,
-            start_timestamp=start_ms,
-            end_timestamp=end_ms,
-            count=count,
-            sorting='desc' if newest_first else 'asc',
-        )
-        return page.trades, page.has_more
 
     def open_channel(
         self, *channels: str
@@ -247,159 +131,181 @@ class Client:
 
 #{% if trading %}
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
-    # not have carried them out; after any other error it has not.
+    # not have carried them out; after any other error it has not. Replies say no more
+    # than that the venue has it: what becomes of an order is told by `EXECUTIONS`.
 
     async def place(
         self,
-        direction: str,
-        instrument_name: str,
-        amount: float,
+        side: str,
+        symbol: str,
+        qty: float,
         *,
         price: float | None = None,
-        label: str = '',
+        cl_ord_id: str = '',
         post_only: bool = False,
         valid_for: float = math.inf,
-    ) -> OrderReply:
+    ) -> str:
         """
-        Place an order, at the market where it has no `price`. The venue takes a `label`
-        as often as it is given. It does not carry the order out later than `valid_for`
-        seconds after it was sent.
+        Place an order, at the market where it has no `price`, and return its id. No two
+        open orders of an account have the same `cl_ord_id`. The venue does not carry
+        the order out later than `valid_for` seconds after it was sent.
         """
-        return await self.session.request_once(
-            f'private/{direction}',
-            OrderReply,
-            instrument_name=instrument_name,
-            amount=amount,
-            type='market' if price is None else 'limit',
-            price=price,
-            label=label,
-            # with the first alone, the venue moves the price
+        placed = await self.session.request_once(
+            'add_order',
+            account.Placed,
+            order_type='market' if price is None else 'limit',
+            side=side,
+            symbol=symbol,
+            order_qty=_number(qty),
+            limit_price=None if price is None else _number(price),
+            cl_ord_id=cl_ord_id or None,
             post_only=post_only or None,
-            reject_post_only=post_only or None,
-            valid_until=self._valid_until(valid_for),
+            deadline=self._deadline(valid_for),
         )
+        self.note_change(placed.order_id, symbol, self.now())
+        return placed.order_id
 
-    async def edit(
+    async def amend(
         self,
         order_id: str,
-        amount: float,
+        qty: float,
         price: float,
         *,
         valid_for: float = math.inf,
-    ) -> OrderReply:
+    ) -> None:
         """
-        Give an open order a new price and a new amount, in total.
+        Give an open order a new price and a new quantity, in total.
         """
-        return await self.session.request_once(
-            'private/edit',
-            OrderReply,
+        await self.session.request_once(
+            'amend_order',
+            account.Amended,
             order_id=order_id,
-            amount=amount,
-            price=price,
-            valid_until=self._valid_until(valid_for),
+            order_qty=_number(qty),
+            limit_price=_number(price),
+            deadline=self._deadline(valid_for),
         )
 
-    def _valid_until(self, seconds: float) -> Callable[[], int] | None:
+    async def replace(
+        self,
+        order_id: str,
+        symbol: str,
+        qty: float,
+        price: float,
+        *,
+        valid_for: float = math.inf,
+    ) -> str:
+        """
+        Put another order in the place of an open one, and return its id.
+        """
+        placed = await self.session.request_once(
+            'edit_order',
+            account.Placed,
+            order_id=order_id,
+            symbol=symbol,
+            order_qty=_number(qty),
+            limit_price=_number(price),
+            deadline=self._deadline(valid_for),
+        )
+        self.note_change(placed.order_id, symbol, self.now())
+        return placed.order_id
+
+    def note_change(self, order_id: str, symbol: str, when: float) -> None:
+        """
+        An open order was placed or changed at that epoch second: how long ago that is
+        makes a difference to what its next change costs.
+        """
+        self._changes[order_id] = Change(symbol, when)
+
+    def _deadline(self, seconds: float) -> Callable[[], str] | None:
         # from when it is sent, which may be later
         if seconds == math.inf:
             return None
-        return lambda: self.now_ms() + int(1000 * seconds)
+        return lambda: datetime.fromtimestamp(self.now() + seconds, UTC).isoformat()
 
-    async def cancel(self, order_id: str) -> Order:
-        return await self.session.request_once(
-            'private/cancel', Order, order_id=order_id
+    async def cancel(self, order_id: str) -> None:
+        await self.session.request_once(
+            'cancel_order', account.Ended, order_id=[order_id]
         )
+        self._changes.pop(order_id, None)
 
-    async def get_open_orders(self) -> list[Order]:
-        return await self.session.request('private/get_open_orders', list[Order])
+    async def get_open_orders(self, cl_ord_id: str | None = None) -> dict[str, Order]:
+        """
+        The open orders by their ids; with a `cl_ord_id`, those that have it.
+        """
+        found = await self.session.request(
+            'private/OpenOrders', account.OpenOrders, cl_ord_id=cl_ord_id
+        )
+        return found.open
 
-    async def get_order_state(self, order_id: str) -> Order:
+    async def get_closed_orders(self, cl_ord_id: str) -> dict[str, Order]:
+        found = await self.session.request(
+            'private/ClosedOrders', account.ClosedOrders, cl_ord_id=cl_ord_id
+        )
+        return found.closed
+
+    async def get_order(self, order_id: str) -> Order:
         """
         An order, open or not. Raises `OrderRejected` where there is none.
         """
-        return await self.session.request(
-            'private/get_order_state', Order, order_id=order_id
+        found = await self.session.request(
+            'private/QueryOrders', dict[str, Order], txid=order_id
         )
+        return found[order_id]
 
-    async def get_order_state_by_label(self, currency: str, label: str) -> list[Order]:
+    async def get_user_trades(self, start: float) -> AsyncIterator[list[UserTrade]]:
         """
-        The recent orders of that label, by the currency in which their markets settle.
+        The account's trades from the epoch second `start` on, a page at a time,
+        ascending by time.
         """
-        return await self.session.request(
-            'private/get_order_state_by_label',
-            list[Order],
-            currency=currency,
-            label=label,
+        # the venue has the newest first; what is traded meanwhile moves no page
+        get_page = partial(
+            self.session.request,
+            'private/TradesHistory',
+            account.TradesHistory,
+            start=math.floor(start) - 1,
+            end=math.ceil(self.now()),
         )
+        newest = await get_page(ofs=0)
+        for page in range((newest.count - 1) // _trades_per_page, 0, -1):
+            yield self._mk_user_trades(await get_page(ofs=page * _trades_per_page))
+        yield self._mk_user_trades(newest)
 
-    async def get_user_trades(self, start_ms: int) -> AsyncIterator[list[UserTrade]]:
-        """
-        The account's trades from `start_ms` on, a page at a time, ascending by time.
-        """
-        # the venue moves what is a day old to another store, which lacks the newest
-        day_ago = self.now_ms() - _day_ms
-        known: set[str] = set()
-        for historical in (True, False) if start_ms < day_ago else (False,):
-            get_pages = partial(self._get_user_trades, historical)
-            start = start_ms if historical else max(start_ms, day_ago)
-            async for page in merge_pages(get_pages, start):
-                if trades := [it for it in page if it.key not in known]:
-                    yield trades
-                known |= {it.key for it in page if it.timestamp >= day_ago}
-
-    async def _get_user_trades(
-        self, historical: bool, start_ms: int
-    ) -> list[tuple[list[UserTrade], bool]]:
-        """
-        A page of the trades in each currency, and whether there are more.
-        """
-        pages = [
-            await self.session.request(
-                'private/get_user_trades_by_currency_and_time',
-                messages.UserTradesPage,
-                currency=currency,
-                start_timestamp=start_ms,
-                end_timestamp=self.now_ms() + _day_ms,
-                count=_trades_per_page,
-                sorting='asc',
-                historical=historical,
+    def _mk_user_trades(self, page: account.TradesHistory) -> list[UserTrade]:
+        trades = [
+            UserTrade(
+                exec_id,
+                it.ordertxid,
+                self.symbol_of(it.pair),
+                it.type,
+                float(it.price),
+                float(it.vol),
+                it.time,
+                float(it.fee),
+                it.cl_ord_id or '',
             )
-            for currency in CURRENCIES
+            for exec_id, it in page.trades.items()
         ]
-        return [(page.trades, page.has_more) for page in pages]
+        return sorted(trades, key=lambda it: it.time)
 
-    async def get_positions(self) -> list[Position]:
-        return await self.session.request(
-            'private/get_positions', list[Position], currency='any'
-        )
+    async def get_balances(self) -> dict[str, Balance]:
+        """
+        By the ids of assets.
+        """
+        return await self.session.request('private/BalanceEx', dict[str, Balance])
 
 #{% endif %}
     # What the session asks of it: see `_session.Venue`.
 
     async def greet(self, caller: Caller) -> float:
-        await caller.call('public/set_heartbeat', str, interval=HEARTBEAT)
+        await caller.call('public/Time', messages.ServerTime)
         asked = time.time()
-        venue_time = await caller.call('public/get_time', int)
-        self._clock_offset = venue_time - 500 * (asked + time.time())
+        pong = await caller.call('ping', messages.Pong)
+        self.clock_offset = pong.time_in.timestamp() - (asked + time.time()) / 2
 #{% if trading %}
         if self.credentials:
-            now, nonce = self.now_ms(), secrets.token_hex(8)
-            login = await caller.call(
-                'public/auth',
-                messages.Login,
-                grant_type='client_signature',
-                client_id=self.credentials.key,
-                timestamp=now,
-                nonce=nonce,
-                data='',
-                signature=self.credentials.sign(f'{now}\n{nonce}\n'),
-            )
-            summary = await caller.call(
-                'private/get_account_summaries', messages.AccountSummaries
-            )
-            if limits := summary.order_limits:
-                self.pools['orders'] = Pool(limits['burst'], limits['rate'])
-            return login.expires_in
+            # of use to the connection that it is fetched for, and to no other
+            found = await caller.call('private/GetWebSocketsToken', account.Token)
+            self.token = found.token
 #{% endif %}
         return math.inf
 
@@ -413,35 +319,64 @@ class Client:
         self, caller: Caller, verb: str, channels: list[str]
     ) -> list[str]:
         done: list[str] = []
-        private = {it for it in channels if it.startswith('user.')}
-        for scope, chosen in ('public', {*channels} - private), ('private', private):
-            names = sorted(chosen)
-            for at in range(0, len(names), _channels_per_call):
-                part = names[at : at + _channels_per_call]
-                done += await caller.call(f'{scope}/{verb}', list[str], channels=part)
+
+        async def ask(channel: str) -> None:
+            kind, _, symbol = channel.partition('.')
+            params: dict[str, object] = {'channel': kind, **_params.get(kind, {})}
+            if symbol:
+                params['symbol'] = [symbol]
+            try:
+                ack = await caller.call(verb, messages.Ack, **params)
+            except (ConnectionLost, Throttled):
+                raise
+            except BrokerError as err:
+                if not str(err).endswith('Already subscribed'):
+                    return
+#{% if trading %}
+            else:
+                if size := ack.maxratecount:
+                    self.pools['orders'] = mk_orders_pool(size)
+#{% endif %}
+            done.append(channel)
+
+        # each has a reply of its own, however many are asked for at once
+        async with open_nursery() as tn:
+            for channel in channels:
+                tn.start_soon(ask, channel)
         return done
 
     def on_notification(
-        self, connection: Connection, method: str, params: msgspec.Raw
+        self, connection: Connection, name: str, content: SocketMessage
     ) -> tuple[str, Message] | None:
-        notification = _decode_notification(params)
-        if method == 'heartbeat':
-            if notification.type == 'test_request':
-                connection.post('public/test')
+        if name not in _decoders:
             return None
-        kind, _, _ = notification.channel.partition('.')
-        decode = _decoders.get(kind, msgspec.json.decode)
-        return notification.channel, decode(notification.data)
+        rows = _decoders[name](content.data)
+#{% if trading %}
+        if name == EXECUTIONS:
+            return name, Executions(rows, content.sequence)
+#{% endif %}
+        if not rows:
+            return None
+        channel = f'{name}.{rows[0].instrument_name}'
+        return channel, rows[-1] if name == 'ticker' else rows
 
-    def cost(self, method: str) -> tuple[str, float]:
-        match method:
-            case 'private/buy' | 'private/sell' | 'private/edit' | 'private/cancel':
-                return 'orders', 1
-            case _ if method.endswith('subscribe'):
-                return 'subscriptions', 3000
-        return 'requests', 500
+    def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
+#{% if trading %}
+        return cost(method, params, self._changes, self.now())
+#{% else %}
+        return cost(method)
+#{% endif %}
 
 
+#{% if trading %}
+def _number(value: float) -> msgspec.Raw:
+    """
+    With all its digits, and no exponent.
+    """
+    return msgspec.Raw(f'{Decimal(str(value)):f}'.encode())
+
+
+#{% endif %}
 @acm
 async def get_client(
 #{% if trading %}
@@ -455,7 +390,7 @@ async def get_client(
     (`is_brokercheck`).
 #{% if trading %}
 
-    With `credentials` it is logged in as well; raises `AuthError`.
+    With `credentials` it has the account's socket as well; raises `AuthError`.
 #{% endif %}
     """
     client = Client()

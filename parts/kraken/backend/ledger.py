@@ -21,34 +21,18 @@ def norm_trade(
     A user trade of the venue, as it was entered into the ledger under the key `tid`.
     None for a record that is no trade.
     """
-    if 'trade_id' not in record:
+    if 'exec_id' not in record:
         return None
-    price, size = record['price'], record['amount']
+    size = record['qty']
     return Transaction(
         fqme=record['fqme'],
         tid=tid,
-        size=size if record['direction'] == 'buy' else -size,
-        price=price,
-        cost=mk_cost(record),
-        dt=pendulum.from_timestamp(record['timestamp'] / 1000),
-        bs_mktid=record['instrument_name'],
+        size=size if record['side'] == 'buy' else -size,
+        price=record['price'],
+        cost=record['fee'],
+        dt=pendulum.from_timestamp(record['time']),
+        bs_mktid=record['symbol'],
     )
-
-
-def mk_cost(record: dict[str, Any]) -> float:
-    """
-    The fee of a trade, in units of the market's src asset: what the price has to move
-    for it, times the size.
-    """
-    fee: float = record['fee']
-    price: float = record['price']
-    match record['instrument_name'].split('-'):
-        case [pair, _] if '_' not in pair:
-            # inverse: the fee is in coins, and a contract of one USD is worth 1 / price
-            return fee * price**2
-        case [base, *rest] if not rest and record['fee_currency'] == base.split('_')[0]:
-            return fee * price
-    return fee
 
 
 def get_cost(price: float, size: float, is_taker: bool = False) -> float:
@@ -60,4 +44,4 @@ def get_cost(price: float, size: float, is_taker: bool = False) -> float:
     passes a negative `size` for a sale.
     """
     # TODO: the fees of your account's tier.
-    return 0.0005 * price * abs(size)
+    return 0.004 * price * abs(size)

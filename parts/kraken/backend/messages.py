@@ -1,152 +1,255 @@
 """
-What the venue sends, as types, and what its refusals stand for. Prices are in the quote
-currency; amounts in the base currency, or in USD where a market is inverse; times in
-epoch ms.
+What the venue sends, as types, and what its refusals stand for. By HTTP most numbers
+are texts, and on sockets they are numbers. Prices are in the quote currency, quantities
+in the base currency.
 
 The venue may add fields, and states that are not listed here.
 """
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 #{% if trading %}
-from ._errors import AuthError, ConnectionLost, OrderExpired, OrderRejected, Throttled
+from ._errors import AuthError, OrderExpired, OrderRejected, ReplyLost, Throttled
 #{% else %}
-from ._errors import AuthError, ConnectionLost, Throttled
+from ._errors import AuthError, ReplyLost, Throttled
 #{% endif %}
 from ._piker import BrokerError, Struct, SymbolNotFound
+#{% if trading %}
+from .account import Execution, Executions
+#{% endif %}
+
+_names = {'XBT': 'BTC', 'XDG': 'DOGE'}
+"""What sockets call an asset, where requests call it otherwise."""
+
+
+def asset_name(altname: str) -> str:
+    """
+    Its name on sockets.
+    """
+    return _names.get(altname, altname)
+
+
+def mk_wsname(symbol: str) -> str:
+    """
+    What requests call a market, as `XBT/USD`.
+    """
+    old = {name: it for it, name in _names.items()}
+    return '/'.join(old.get(name, name) for name in symbol.split('/'))
+
+
+def mk_ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
+
+
+class AssetInfo(Struct, frozen=True):
+    altname: str
+    decimals: int = 8
 
 
 class Pair(Struct, frozen=True):
     """
-    A market ("instrument").
+    A market.
 
     No field is ever None, and none is a struct: a symbology cache writes the fields to
     a TOML file, and what it reads from that are plain tables.
     """
 
-    instrument_name: str
-    kind: str
-    """spot, future, option, future_combo, option_combo; a perpetual is a future."""
-    base_currency: str
-    quote_currency: str
-    tick_size: float
-    min_trade_amount: float
-    """And the step between amounts."""
-    contract_size: float
-    is_active: bool
-    maker_commission: float
-    """Of the value of a trade, as is `taker_commission`."""
-    taker_commission: float
-    creation_timestamp: int
-    expiration_timestamp: int = 0
-    settlement_currency: str = ''
-    settlement_period: str = ''
-    instrument_type: str = ''
-    """`reversed` for an inverse market, `linear` for others."""
-    strike: float = 0
-    option_type: str = ''
-    tick_size_steps: list[dict[str, float]] = msgspec.field(default_factory=list)
-    """Prices above `above_price` are multiples of `tick_size`."""
+    altname: str
+    """By which orders name it."""
+    base: str
+    """The id of the asset: `XXBT`."""
+    quote: str
+    lot_decimals: int
+    pair_decimals: int
+    wsname: str = ''
+    """The names of its assets, with a slash between them: `XBT/USD`."""
+    tick_size: str = ''
+    ordermin: str = ''
+    """The least quantity of an order."""
+    costmin: str = ''
+    """The least that an order may be worth."""
+    status: str = 'online'
+
+    pair_id: str = ''
+    """`XXBTZUSD`: an old one has its own, another its `altname`."""
 
     ns_path: str = f'{__name__}:Pair'
     """Where a symbology cache that is read from a file finds this type."""
 
     @property
+    def symbol(self) -> str:
+        """
+        Its name on sockets, `BTC/USD`.
+        """
+        return f'{self.base_currency}/{self.quote_currency}'
+
+    @property
     def bs_mktid(self) -> str:
-        return self.instrument_name
+        return self.symbol
+
+    @property
+    def base_currency(self) -> str:
+        return asset_name(self.wsname.partition('/')[0])
+
+    @property
+    def quote_currency(self) -> str:
+        return asset_name(self.wsname.partition('/')[2])
 
     @property
     def bs_fqme(self) -> str:
         """
-        `btcusdc.spot`, `btcusd.perp`, `btcusd.future.27mar26`, or
-        `btcbtc.option.27mar26-100000-c`, whose price is in BTC.
+        `btcusd.spot`.
         """
-        tokens = [self.base_currency + self.quote_currency, self.venue, self.expiry]
-        return '.'.join(filter(None, tokens)).lower()
+        return f'{self.base_currency}{self.quote_currency}.{self.venue}'.lower()
 
     @property
     def venue(self) -> str:
-        return 'perp' if self.settlement_period == 'perpetual' else self.kind
+        return 'spot'
 
     @property
     def expiry(self) -> str:
-        """
-        All that the venue's name says after the currencies: a date, an option's strike
-        and type. One token, since hosts take an FQME of four.
-        """
-        _, _, rest = self.instrument_name.partition('-')
-        return '' if self.venue == 'perp' else rest.lower()
-
-    @property
-    def order_currency(self) -> str:
-        """
-        By which the venue files its orders.
-        """
-        return self.settlement_currency or self.quote_currency
-
-    def price_tick(self, price: float) -> float:
-        """
-        The step between prices around `price`.
-        """
-        steps = [it for it in self.tick_size_steps if it['above_price'] < price]
-        highest = max(steps, key=lambda it: it['above_price'], default=None)
-        return highest['tick_size'] if highest else self.tick_size
+        return ''
 
     @property
     def atype(self) -> str:
-        match self.venue:
-            case 'spot':
-                return 'crypto'
-            case 'perp':
-                return 'perpetual_future'
-        return self.kind.removesuffix('_combo')
+        return 'crypto'
+
+    @property
+    def price_step(self) -> Decimal:
+        return Decimal(self.tick_size or Decimal(1).scaleb(-self.pair_decimals))
+
+    @property
+    def size_step(self) -> Decimal:
+        return Decimal(1).scaleb(-self.lot_decimals)
+
+    @property
+    def names(self) -> set[str]:
+        """
+        All that it goes by.
+        """
+        return {self.symbol, self.pair_id, self.altname, self.wsname}
 
     @property
     def words(self) -> str:
         """
         What a search finds it by.
         """
-        perpetual = 'perpetual swap' if self.venue == 'perp' else ''
-        inverse = 'inverse' if self.instrument_type == 'reversed' else 'linear'
-        names = [self.instrument_name, self.bs_fqme, self.kind, self.option_type]
-        return ' '.join([*names, perpetual, inverse])
+        return ' '.join([*sorted(self.names), self.bs_fqme])
 
 
-class Currency(Struct, frozen=True):
-    currency: str
-    decimals: int = 8
-
-
-class Quote(Struct, frozen=True):
+class Trade(
+    Struct,
+    frozen=True,
+    rename={
+        'instrument_name': 'symbol',
+        'amount': 'qty',
+        'number': 'trade_id',
+        'time': 'timestamp',
+    },
+):
     """
-    The best bid and offer, from the channel `quote.<instrument>`. A side that is empty
-    has no price, or one of 0.
+    From the channel `trade.<symbol>`.
     """
 
     instrument_name: str
-    timestamp: int
+    side: str
+    """Of the taker: buy or sell."""
+    price: float
+    amount: float
+    number: int
+    """Counts the trades of the market."""
+    time: datetime
+
+    @property
+    def trade_id(self) -> str:
+        return str(self.number)
+
+    @property
+    def timestamp(self) -> int:
+        """
+        Epoch ms.
+        """
+        return mk_ms(self.time)
+
+
+class Quote(
+    Struct,
+    frozen=True,
+    rename={
+        'instrument_name': 'symbol',
+        'best_bid_price': 'bid',
+        'best_bid_amount': 'bid_qty',
+        'best_ask_price': 'ask',
+        'best_ask_amount': 'ask_qty',
+        'time': 'timestamp',
+    },
+):
+    """
+    The best bid and offer, from the channel `ticker.<symbol>`.
+    """
+
+    instrument_name: str
     best_bid_price: float | None = None
     best_bid_amount: float | None = None
     best_ask_price: float | None = None
     best_ask_amount: float | None = None
+    last: float = 0.0
+    """The price of the last trade."""
+    time: datetime | None = None
+
+    @property
+    def timestamp(self) -> int:
+        """
+        Epoch ms.
+        """
+        return mk_ms(self.time) if self.time else int(time.time() * 1000)
 
 
-class Ticker(Quote, frozen=True):
-    mark_price: float | None = None
-    last_price: float | None = None
+TradeRow = tuple[str, str, float, str, str, str, int]
+"""Of a trade by HTTP: price, quantity, epoch s, b or s, l or m, a note, its number."""
+
+BarRow = tuple[int, str, str, str, str, str, str, int]
+"""Epoch s, open, high, low, close, average price, volume, and how many trades."""
+
+
+def mk_trade(instrument_name: str, row: TradeRow) -> Trade:
+    price, amount, time, side, _, _, number = row
+    return Trade(
+        instrument_name,
+        'buy' if side == 'b' else 'sell',
+        float(price),
+        float(amount),
+        number,
+        datetime.fromtimestamp(time, UTC),
+    )
+
+
+class TickerInfo(Struct, frozen=True):
+    """
+    A ticker by HTTP: prices come first, quantities last.
+    """
+
+    a: list[str]
+    b: list[str]
+    c: list[str]
+    """Of the last trade."""
 
 
 class Bars(Struct, frozen=True):
     """
-    OHLCV bars as columns of one length, ascending by the time at which they open. The
-    volume is in base currency.
+    OHLCV bars as columns of one length, ascending by the time at which they open, in
+    epoch ms. The volume is in base currency.
     """
 
-    status: str
     ticks: list[int]
     open: list[float]
     high: list[float]
@@ -155,222 +258,122 @@ class Bars(Struct, frozen=True):
     volume: list[float]
 
 
-class Trade(Struct, frozen=True):
-    instrument_name: str
-    trade_id: str
-    """Unique among the trades in its currency."""
-    timestamp: int
-    price: float
-    amount: float
-    direction: str
-    """Of the taker: buy or sell."""
-    trade_seq: int | None = None
-
-    @property
-    def number(self) -> int | None:
-        """
-        Counts the trades of the market.
-        """
-        return self.trade_seq
+def mk_bars(rows: Iterable[BarRow]) -> Bars:
+    columns = list(zip(*rows, strict=True)) or [()] * 8
+    times, *prices = (columns[at] for at in (0, 1, 2, 3, 4, 6))
+    return Bars([1000 * it for it in times], *([*map(float, it)] for it in prices))
 
 
-class TradesPage(Struct, frozen=True):
-    trades: list[Trade]
-    has_more: bool = False
+class ServerTime(Struct, frozen=True):
+    unixtime: int
+
+
+class Pong(Struct, frozen=True):
+    time_in: datetime
+
+
+class Ack(Struct, frozen=True):
+    """
+    Of a subscription.
+    """
+
+    channel: str
+    maxratecount: float | None = None
+    """How much the changes of orders in a market may cost, see `api.POOLS`."""
 
 
 #{% if trading %}
-class Order(Struct, frozen=True):
-    order_id: str
-    instrument_name: str
-    direction: str
-    """buy or sell."""
-    order_state: str
-    """open, filled, rejected, cancelled, untriggered or triggered."""
-    amount: float
-    """In total, filled or not."""
-    price: float | str | None = None
-    """`'market_price'` for one that has none."""
-    filled_amount: float = 0
-    average_price: float | None = None
-    """Of what is filled."""
-    label: str = ''
-    """Given by whoever placed it."""
-    order_type: str = 'limit'
-    post_only: bool = False
-    creation_timestamp: int = 0
-    last_update_timestamp: int = 0
-    replaced: bool = False
-    """Whether it was edited."""
-    cancel_reason: str = ''
-
-
-class UserTrade(Struct, frozen=True):
-    """
-    One of the account's own trades.
-    """
-
-    trade_id: str
-    """Of the `Trade` in the market."""
-    order_id: str
-    instrument_name: str
-    direction: str
-    price: float
-    amount: float
-    timestamp: int
-    fee: float = 0
-    fee_currency: str = ''
-    label: str = ''
-    liquidity: str = ''
-    """M of the maker, T of the taker."""
-
-    @property
-    def key(self) -> str:
-        """
-        No two share it: of a trade with oneself, either side is one.
-        """
-        return f'{self.trade_id}/{self.order_id}'
-
-
-class UserTradesPage(Struct, frozen=True):
-    trades: list[UserTrade]
-    has_more: bool = False
-
-
-class OrderReply(Struct, frozen=True):
-    """
-    An order as the venue took it, and the trades that came of it at once.
-    """
-
-    order: Order
-    trades: tuple[UserTrade, ...] = ()
-
-
-class Position(Struct, frozen=True):
-    instrument_name: str
-    size: float
-    direction: str
-    """buy, sell, or zero where there is none."""
-    average_price: float | None = None
-
-    @property
-    def signed_size(self) -> float:
-        """
-        Negative when short.
-        """
-        return -abs(self.size) if self.direction == 'sell' else abs(self.size)
-
-
-class Changes(Struct, frozen=True):
-    """
-    What happened to the account in a market, from the channel `user.changes...`.
-    """
-
-    instrument_name: str
-    trades: tuple[UserTrade, ...] = ()
-    orders: tuple[Order, ...] = ()
-    positions: tuple[Position, ...] = ()
-
-
-class AccountLimits(Struct, frozen=True):
-    """
-    How many requests the account may make at once, and a second.
-    """
-
-    matching_engine: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
-class AccountSummary(Struct, frozen=True):
-    currency: str
-    limits: AccountLimits = AccountLimits()
-
-
-class AccountSummaries(Struct, frozen=True):
-    summaries: list[AccountSummary]
-
-    @property
-    def order_limits(self) -> dict[str, float] | None:
-        """
-        Of orders: `burst` and `rate`.
-        """
-        limits: dict[str, float] | None = None
-        for it in self.summaries:
-            limits = it.limits.matching_engine.get('trading', {}).get('total')
-        return limits
-
-
-class Login(Struct, frozen=True):
-    expires_in: float
-    """In s."""
-
-
-Message = list[Trade] | Quote | Changes
+Message = list[Trade] | Quote | Executions
 
 message_types: dict[str, Any] = {
-    'trades': list[Trade],
-    'quote': Quote,
-    'user': Changes,
+    'trade': list[Trade],
+    'ticker': list[Quote],
+    'executions': list[Execution],
 }
 """What comes from a channel, by the first word of its name."""
 #{% else %}
 Message = list[Trade] | Quote
 
-message_types: dict[str, Any] = {
-    'trades': list[Trade],
-    'quote': Quote,
-}
+message_types: dict[str, Any] = {'trade': list[Trade], 'ticker': list[Quote]}
 """What comes from a channel, by the first word of its name."""
 #{% endif %}
 
 
-class Notification(Struct, frozen=True):
+class SocketMessage(Struct, frozen=True):
     """
-    The params of what comes unasked: a message from a channel, or a heartbeat.
+    Anything that comes over a socket: a reply with the `req_id` of its request, or what
+    a channel says.
     """
 
+    method: str = ''
+    req_id: int | None = None
+    error: str = ''
+    result: msgspec.Raw = msgspec.Raw()
+    time_in: datetime | None = None
+    """When the venue got the request."""
     channel: str = ''
-    data: msgspec.Raw = msgspec.Raw()
     type: str = ''
+    data: msgspec.Raw = msgspec.Raw()
+    sequence: int = 0
 
 
-# Too many requests, "retry", settlement in progress, queue full, too many at once,
-# maintenance, unavailable; and two that say for how long.
-_not_now = {10028, 10040, 10041, 10047, 10066, 11051, 13028, 13503, 12998, 13780}
-# Login required, invalid credentials, unauthorized (as with a login that has run out),
-# forbidden, channels that need a login.
-_not_authorized = {10000, 13004, 13009, 13021, 13778}
-# Invalid or unsupported instrument, not found.
-_no_instrument = {10020, 13020}
-_internal_server_error = 11094
+class HttpReply(Struct, frozen=True):
+    error: tuple[str, ...] = ()
+    """And warnings, which begin with a W."""
+    result: msgspec.Raw = msgspec.Raw()
+
+
+# Of what an error begins with, what it stands for.
+_not_now = (
+    'EAPI:Rate limit exceeded',
+    'EAPI:Invalid nonce',  # another request has overtaken this one
+    'EGeneral:Too many requests',
+    'EOrder:Domain rate limit exceeded',
+    'EOrder:Rate limit exceeded',
+    'EService:Busy',
+    'EService:Unavailable',
+    'Exceeded msg rate',
+)
+_not_authorized = (
+    'EAPI:Invalid key',
+    'EAPI:Invalid signature',
+    'EGeneral:Permission denied',
+    'EGeneral:Temporary lockout',
+    'ESession:Invalid session',
+)
+_no_market = (
+    'Currency pair not supported',
+    'EGeneral:Invalid arguments:pair',
+    'EGeneral:Invalid arguments:symbol',
+    'EQuery:Unknown asset',
+)
+_internal_error = 'EGeneral:Internal error'
+_until = re.compile(r'EService: ?Throttled: ?(\d+)')
 #{% if trading %}
-_timed_out = 13888
-"""`valid_until` has passed."""
-_order_methods = {
-    f'private/{name}' for name in ('buy', 'sell', 'edit', 'cancel', 'get_order_state')
-}
+_timed_out = 'EService:Deadline elapsed'
+_order_methods = {'add_order', 'amend_order', 'cancel_order', 'edit_order'}
 #{% endif %}
 
 
-def mk_error(method: str, code: int, message: str, data: Any) -> BrokerError:
+def mk_error(method: str, text: str, now: float) -> BrokerError:
     """
-    What a refusal of `method` stands for.
+    What a refusal of `method` stands for, at the epoch second `now`.
     """
-    details = data if isinstance(data, dict) else {}
-    words = [str(details[it]) for it in ('param', 'reason') if it in details]
-    text = f'{": ".join([method, message, *words])} ({code})'
-    if code in _not_now:
-        wait = details.get('wait')
-        return Throttled(text, wait if isinstance(wait, int | float) else None)
-    if code in _not_authorized:
-        return AuthError(text)
-    if code == _internal_server_error:
-        return ConnectionLost(text)  # who knows what it has carried out
-    if code in _no_instrument or details.get('param') == 'instrument_name':
-        return SymbolNotFound(text)
+    said = f'{method}: {text}'
+    if until := _until.match(text):
+        return Throttled(said, float(until[1]) - now)
+    if text.startswith(_not_now):
+        return Throttled(said)
+    if text.startswith(_not_authorized):
+        return AuthError(said)
+    if text.startswith(_internal_error):
+        return ReplyLost(said)  # who knows what it has carried out
+    if text.startswith(_no_market):
+        return SymbolNotFound(said)
 #{% if trading %}
-    if code == _timed_out:
-        return OrderExpired(text, code)
-    if method in _order_methods:
-        return OrderRejected(text, code)
+    if text.startswith(_timed_out):
+        return OrderExpired(said, text)
+    if method in _order_methods or text.startswith('EOrder:'):
+        return OrderRejected(said, text)
 #{% endif %}
-    return BrokerError(text)
+    return BrokerError(said)
