@@ -157,7 +157,7 @@ def forget(mod: ModuleType) -> None:
     """
     What an actor that starts only now does not know.
     """
-    mod.api._listed.__init__()
+    mod.api.Client.listed.__init__()
 
 
 async def test_search_answers_each_pattern_once(
