@@ -328,7 +328,6 @@ class Market:
             start = max(start, stop - count)
         return self.trades(start, min(stop, start + count)), more
 
-
     def counts(self, seconds: Iterable[int]) -> list[int]:
         """
         How many trades were made before each of these seconds.

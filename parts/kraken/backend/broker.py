@@ -71,6 +71,7 @@ class Orders:
         self._client = client
         self._msgs = msgs
         self.traits = client.traits
+        self.limits = client.limits
         self._known: dict[str, tuple[Execution, float]] = {}
         """
         What was told of each order, by its id, since news has only what is new; and

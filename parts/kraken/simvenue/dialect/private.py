@@ -15,8 +15,8 @@ from ..matching import Order
 from ..methods import method
 from ..refusals import Refusal
 from ..session import Session, Subscription
+from .listing import asset_id, trade_id
 from .messages import Row
-from .names import asset_id, trade_id
 from .orders import Orders
 from .private_messages import (
     balance_row,

@@ -21,20 +21,11 @@ from ..refusals import Reason, Refusal
 from ..server import Server
 from ..session import Call, Session
 from ..transport import HttpRequest
+from .listing import all_names
 from .messages import Row, iso
-from .names import all_names
 
 PUBLIC, PRIVATE = '/v2', '/auth/v2'
 ORDERS = ('place', 'edit', 'cancel')
-LIMITS: dict[str, tuple[float, str]] = {
-    'request_burst': (500, 'public requests by HTTP at once'),
-    'request_rate': (300, 'and a second'),
-    'key_burst': (500, 'what the counter of private requests may come to'),
-    'key_rate': (300, 'and how much of it decays in a second'),
-    'order_burst': (1000, 'the same of the counter of orders, for each pair'),
-    'order_rate': (300, 'and a second'),
-}
-"""Options of the command line."""
 _COSTS = {'fills': 2.0, **dict.fromkeys(ORDERS, 0.0)}
 """Of private requests, where they are not 1."""
 _ERRORS: dict[Reason, str] = {
