@@ -20,6 +20,7 @@ Options:
 Commands:
   backend  Generate a backend.
   adopt    Copy a backend that has grown in a project into piker.
+  check    Check which rules of piker and tractor a backend keeps.
 """
 
 
@@ -46,6 +47,12 @@ def _run() -> None:
             print('piker-new', __version__)
         case ['--help']:
             print(HELP, end='')
+        case ['check', *arguments]:
+            from .check.command import run as check
+            from .signals import exit_on_signals
+
+            exit_on_signals()
+            raise SystemExit(check(arguments))
         case _:
             from .signals import exit_if_signalled, exit_on_signals
 

@@ -1,0 +1,201 @@
+"""The messages of an order dialog."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from ..finding import Finding
+from ..model import Backend, Function
+from ..model.contract import LEGACY
+from ..model.scope import dotted, last
+from .base import PIKER, Rule
+from .values import items, only_value
+
+STATUSES = {'open', 'pending', 'canceled', 'closed'}
+_AFTER = {'BrokerdStatus', 'BrokerdFill'}
+
+
+def dialog(backend: Backend) -> Function | None:
+    return backend.endpoint('open_trade_dialog') or backend.endpoint(LEGACY)
+
+
+def makes(backend: Backend, scope: Function, *names: str) -> Iterator[ast.Call]:
+    """The calls in a function that make a message of one of these types."""
+    for call in scope.of(ast.Call):
+        if last(backend.callee(scope, call)) in names:
+            yield call
+
+
+class NeverAcks(Rule):
+    """A dialog never acknowledges an order.
+
+    The ack is what maps an `oid` to the `reqid` that all other messages name: without
+    it piker drops the fills.
+    """
+
+    id = 'PK731'
+    help = 'send BrokerdOrderAck(oid, reqid, account) before anything else'
+    source = f'{PIKER}: order dialog'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        entry = dialog(backend)
+        if entry is None or entry.node is None:
+            return
+        tells = False
+        for scope in backend.scopes:
+            if any(True for _ in makes(backend, scope, 'BrokerdOrderAck')):
+                return
+            tells = tells or any(True for _ in makes(backend, scope, *_AFTER))
+            tells = tells or any(
+                last(dotted(it)) == 'BrokerdOrder' for it in scope.of(ast.Name)
+            )
+        if tells:
+            yield self.at(
+                entry.module, entry.node, f'{entry.name}() never sends an ack'
+            )
+
+
+class AckTooLate(Rule):
+    """An order is acknowledged after something else was said of it.
+
+    piker does not know the `reqid` yet, and drops what names it.
+    """
+
+    id = 'PK732'
+    help = 'send the ack first'
+    source = f'{PIKER}: order dialog'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        for function in backend.functions:
+            acks = list(makes(backend, function, 'BrokerdOrderAck'))
+            if not acks:
+                continue
+            first = min(acks, key=lambda it: it.lineno)
+            block = self._block(function, first)
+            for call in makes(backend, function, *_AFTER):
+                if call.lineno < first.lineno and self._block(function, call) is block:
+                    yield self.at(
+                        function.module,
+                        call,
+                        f'{function.name}() says this before the ack',
+                    )
+                    break
+
+    @staticmethod
+    def _block(function: Function, node: ast.AST) -> ast.AST | None:
+        """What the statement of `node` is directly in."""
+        for above in function.module.above(node):
+            if isinstance(above, ast.stmt):
+                return function.module.parents.get(above)
+        return None
+
+
+class WrongStatus(Rule):
+    """A status is none that piker knows.
+
+    The message does not decode, or is logged and dropped.
+    """
+
+    id = 'PK733'
+    help = f'use one of {", ".join(sorted(STATUSES))}; a fill is a BrokerdFill'
+    source = f'{PIKER}: order dialog'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        for scope in backend.scopes:
+            for call in makes(backend, scope, 'BrokerdStatus'):
+                for keyword in call.keywords:
+                    if keyword.arg != 'status':
+                        continue
+                    value = only_value(scope, keyword.value)
+                    if (
+                        isinstance(value, ast.Constant)
+                        and isinstance(value.value, str)
+                        and value.value not in STATUSES
+                    ):
+                        yield self.at(scope.module, call, f'status {value.value!r}')
+
+
+class NoDetailsName(Rule):
+    """The details of a status have no name.
+
+    piker takes the broker from `broker_details['name']`; without it that is a KeyError
+    in emsd.
+    """
+
+    id = 'PK734'
+    help = "give broker_details={'name': <broker>}"
+    source = f'{PIKER}: order dialog'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        for scope in backend.scopes:
+            for call in makes(backend, scope, 'BrokerdStatus'):
+                for keyword in call.keywords:
+                    if (
+                        keyword.arg == 'broker_details'
+                        and isinstance(keyword.value, ast.Dict)
+                        and None not in keyword.value.keys
+                        and 'name' not in items(keyword.value)
+                    ):
+                        yield self.at(
+                            scope.module, keyword.value, 'broker_details without a name'
+                        )
+
+
+class DialogDies(Rule):
+    """A bad request ends the whole dialog.
+
+    Raising in the loop over requests ends it for all orders of all accounts.
+    """
+
+    id = 'PK735'
+    help = 'answer with a BrokerdError'
+    source = f'{PIKER}: order dialog'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        entry = dialog(backend)
+        if entry is None:
+            return
+        reached = backend.graph.closure([entry])
+        for function in (it for it in backend.functions if it in reached):
+            for loop in function.of(ast.AsyncFor):
+                if not self._is_of_requests(loop):
+                    continue
+                for node in self._raises(function, loop):
+                    yield self.at(
+                        function.module, node, f'{function.name}() raises in its loop'
+                    )
+
+    @staticmethod
+    def _is_of_requests(loop: ast.AsyncFor) -> bool:
+        text = {
+            it.value
+            for node in loop.body
+            for it in ast.walk(node)
+            if isinstance(it, ast.Constant) and isinstance(it.value, str)
+        }
+        return {'action', 'oid'} <= text and 'stream' in ast.unparse(loop.iter)
+
+    @staticmethod
+    def _raises(function: Function, loop: ast.AsyncFor) -> Iterator[ast.Raise]:
+        for node in function.of(ast.Raise):
+            inside: ast.AST = node
+            for above in function.module.above(node):
+                if isinstance(above, ast.Try) and inside in above.body:
+                    break
+                if isinstance(above, ast.ExceptHandler):
+                    break  # what it is about is another error
+                if above is loop:
+                    if node.exc is not None:
+                        yield node
+                    break
+                inside = above
+
+
+RULES: list[Rule] = [
+    NeverAcks(),
+    AckTooLate(),
+    WrongStatus(),
+    NoDetailsName(),
+    DialogDies(),
+]

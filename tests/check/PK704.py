@@ -1,0 +1,8 @@
+# == bad.py
+async def stream_quotes(task_status):
+    inits = {'a': {}}
+    task_status.started((inits, {}))  # found: PK704
+# == good.py
+async def stream_quotes(task_status):
+    inits = [FeedInit(mkt)]
+    task_status.started((inits, {}))
