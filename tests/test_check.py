@@ -163,7 +163,7 @@ def test_other_formats(backend: Path) -> None:
 
 def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
     (tmp_path / 'venue.py').write_text('async def trades_dialogue(ctx): ...')
-    checked = run_piker_new('check', '--select', 'PK103', cwd=tmp_path)
+    checked = run_piker_new('check', 'venue.py', '--select', 'PK103', cwd=tmp_path)
     assert checked.stdout.splitlines()[-1] == '0 errors, 1 warning in 1 backend'
     assert checked.returncode == 0
 

@@ -13,4 +13,5 @@ def mk_quote(ticks):
 from decimal import Decimal
 def mk_tick(msg):
     order = {'type': 'limit', 'cost': Decimal(1)}
+    data = {"type": action, "price": str(msg.price), "volume": str(1), "pair": "a"}
     return {'type': 'trade', 'price': float(msg.price), 'size': msg.size}

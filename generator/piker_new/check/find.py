@@ -103,22 +103,24 @@ def _below(folder: Path) -> Iterator[Path]:
         if path.name in _SKIPPED or path.name.startswith(('.', '_')):
             continue
         if (path.suffix == '.py' or (path / '__init__.py').is_file()) and (
-            _is_backend(path)
+            _is_backend(path, among_others=True)
         ):
             yield path
 
 
-def _is_backend(path: Path) -> bool:
-    """Whether the package or module binds any name that piker asks backends for."""
+def _is_backend(path: Path, *, among_others: bool = False) -> bool:
+    """
+    Whether the package or module binds any name that piker asks backends for. A module
+    `among_others` needs more of them: some of the host's have a namesake.
+    """
     file = path / '__init__.py' if path.is_dir() else path
     if not file.is_file() or not any(sign in _read(file) for sign in _SIGNS):
         return False
     module = _parse('', file)
     if path.is_dir():
         return bool(_SIGNS & module.names)
-    # one module: it has to have the endpoints, not to use them
-    own = {*module.body.inner, *module.values}
-    return bool(_SIGNS & own)
+    own = _SIGNS & {*module.body.inner, *module.values}  # not what it only imports
+    return 'get_client' in own or len(own) > among_others
 
 
 def load(root: Path) -> Backend:
@@ -157,5 +159,5 @@ def _parse(name: str, path: Path) -> Module:
         raise Refusal(
             f"'{path}' is no Python that can be read\n"
             f'note: line {line}: {error.args[0] if error.args else error}\n'
-            'help: mend it first; piker could not import it either'
+            'help: mend it, or run piker-new on the Python that it is written for'
         ) from None

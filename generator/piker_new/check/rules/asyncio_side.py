@@ -194,17 +194,21 @@ class Unbounded(Rule):
         for function in backend.functions:
             for call in function.of(ast.Call):
                 func = call.func
-                if not (
-                    isinstance(func, ast.Attribute)
-                    and func.attr == 'send_nowait'
-                    and dotted(func.value) == 'to_trio'
-                ):
+                if not isinstance(func, ast.Attribute) or func.attr != 'send_nowait':
                     continue
-                repeats = 'to_trio' not in function.parameters or any(
-                    isinstance(it, ast.For | ast.AsyncFor)
-                    for it in function.module.above(call)
-                )
-                if repeats and not self._guarded(function, call):
+                if dotted(func.value) == 'to_trio':
+                    repeats = 'to_trio' not in function.parameters or any(
+                        isinstance(it, ast.For | ast.AsyncFor)
+                        for it in function.module.above(call)
+                    )
+                else:
+                    # it minds a channel that is closed, but not one that is full
+                    repeats = not function.is_async and self._catches(
+                        function, call, r'BrokenResource|ClosedResource'
+                    )
+                if repeats and not self._catches(
+                    function, call, r'WouldBlock|\bException|BaseException'
+                ):
                     yield self.at(
                         function.module,
                         call,
@@ -212,16 +216,16 @@ class Unbounded(Rule):
                     )
 
     @staticmethod
-    def _guarded(function: Function, call: ast.Call) -> bool:
+    def _catches(function: Function, call: ast.Call, errors: str) -> bool:
         inside: ast.AST = call
         for above in function.module.above(call):
             if isinstance(above, ast.Try) and inside in above.body:
                 for handler in above.handlers:
                     text = ast.unparse(handler.type) if handler.type else 'Exception'
-                    if re.search(r'WouldBlock|\bException|BaseException', text):
+                    if re.search(errors, text):
                         return True
             if isinstance(above, ast.With) and any(
-                'WouldBlock' in ast.unparse(it.context_expr) for it in above.items
+                re.search(errors, ast.unparse(it.context_expr)) for it in above.items
             ):
                 return True
             inside = above

@@ -89,7 +89,9 @@ class NotInThisPiker(Rule):
             if isinstance(node, ast.Import):
                 continue
             home, _, last = name.rpartition('.')
-            if not self._has(root, home, last, known):
+            if not _exists(root, home):
+                yield self.at(scope.module, node, f'there is no {home}')
+            elif not self._has(root, home, last, known):
                 yield self.at(scope.module, node, f'{home} has no {last}')
 
     @staticmethod
@@ -132,6 +134,16 @@ class NotInThisPiker(Rule):
             or name in module.names
             or any(it.id == name for it in module.body.of(ast.Name))
         )
+
+
+def _exists(root: Path, name: str) -> bool:
+    """Whether there is a module of that name, or what may be one."""
+    path = root.joinpath(*name.split('.'))
+    return (
+        path.is_dir()
+        or path.with_suffix('.py').is_file()
+        or any(path.parent.glob(f'{path.name}.*'))
+    )
 
 
 class PastTheSeam(Rule):

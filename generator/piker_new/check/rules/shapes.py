@@ -25,6 +25,11 @@ def makes(backend: Backend, scope: Function, *names: str) -> Iterator[ast.Call]:
     for call in scope.of(ast.Call):
         if last(backend.callee(scope, call)) in names:
             yield call
+        else:
+            called = backend.types.called(scope, call)
+            made = called.node if isinstance(called, Function) else None
+            if made and last(dotted(made.returns)) in names:
+                yield call
 
 
 class NeverAcks(Rule):
@@ -107,13 +112,17 @@ class WrongStatus(Rule):
                 for keyword in call.keywords:
                     if keyword.arg != 'status':
                         continue
-                    value = only_value(scope, keyword.value)
-                    if (
-                        isinstance(value, ast.Constant)
-                        and isinstance(value.value, str)
-                        and value.value not in STATUSES
-                    ):
-                        yield self.at(scope.module, call, f'status {value.value!r}')
+                    for value in self._values(only_value(scope, keyword.value)):
+                        if value not in STATUSES:
+                            yield self.at(scope.module, call, f'status {value!r}')
+
+    def _values(self, value: ast.expr) -> Iterator[str]:
+        match value:
+            case ast.Constant(value=str() as status):
+                yield status
+            case ast.IfExp(body=body, orelse=orelse):
+                yield from self._values(body)
+                yield from self._values(orelse)
 
 
 class NoDetailsName(Rule):
@@ -174,7 +183,8 @@ class DialogDies(Rule):
             for it in ast.walk(node)
             if isinstance(it, ast.Constant) and isinstance(it.value, str)
         }
-        return {'action', 'oid'} <= text and 'stream' in ast.unparse(loop.iter)
+        known = 'oid' in text and {'action', 'account'} & text
+        return bool(known) and 'stream' in ast.unparse(loop.iter)
 
     @staticmethod
     def _raises(function: Function, loop: ast.AsyncFor) -> Iterator[ast.Raise]:

@@ -90,12 +90,39 @@ class _NeverStarted(Rule):
     def _unstarted(self, backend: Backend, function: Function) -> Iterator[Finding]:
         if 'ctx' not in function.parameters or function.node is None:
             return
-        happens = says(backend, function, 'ctx', 'started')
-        if end := ends_before(function, happens):
-            how = 'returns' if isinstance(end, ast.Return) else 'can end'
-            yield self.at(
-                function.module, end, f'{function.name}() {how} before ctx.started()'
-            )
+        at, name = function, 'ctx'
+        while True:
+            if end := ends_before(at, says(backend, at, name, 'started')):
+                how = 'returns' if isinstance(end, ast.Return) else 'can end'
+                yield self.at(
+                    at.module, end, f'{at.name}() {how} before {name}.started()'
+                )
+                return
+            handed = _handed_on(backend, at, name)
+            if handed is None or handed[0] is at:
+                return
+            at, name = handed
+
+
+def _handed_on(
+    backend: Backend, function: Function, name: str
+) -> tuple[Function, str] | None:
+    """
+    To whom `function` leaves it to start, if it does not itself, and what `name` is
+    called there.
+    """
+    to: list[tuple[Function, str]] = []
+    for call in function.all_of(ast.Call):
+        given = [*call.args, *(it.value for it in call.keywords)]
+        if not any(isinstance(it, ast.Name) and it.id == name for it in given):
+            continue
+        called = backend.types.called(function, call)
+        if not isinstance(called, Function):
+            return None
+        if parameter := parameter_for(called, call, name):
+            to.append((called, parameter))
+    own = any(dotted(it) == f'{name}.started' for it in function.all_of(ast.Attribute))
+    return to[0] if len(to) == 1 and not own else None
 
 
 class EndpointNeverStarted(_NeverStarted):

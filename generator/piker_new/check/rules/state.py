@@ -251,15 +251,35 @@ class ConfigAtImport(Rule):
     def check(self, backend: Backend) -> Iterator[Finding]:
         for module in backend.modules.values():
             for call in module.body.of(ast.Call):
-                origin = backend.callee(module.body, call)
-                if last(origin) in _CONFIG or origin.endswith(
-                    ('config.load', 'config.get_conf_path', 'config.get_conf_dir')
+                if self._reads(backend, module.body, call) and not _in_main(
+                    module.parents, call
                 ):
-                    if _in_main(module.parents, call):
-                        continue
                     yield self.at(
                         module, call, f'{dotted(call.func)}() is called at import'
                     )
+
+    def _reads(
+        self, backend: Backend, scope: Function, call: ast.Call, depth: int = 0
+    ) -> bool:
+        """By itself, or in what it calls."""
+        if _is_config(backend.callee(scope, call)):
+            return True
+        called = backend.types.called(scope, call)
+        return (
+            isinstance(called, Function)
+            and not called.is_async
+            and depth < 4
+            and any(
+                self._reads(backend, called, inner, depth + 1)
+                for inner in called.of(ast.Call)
+            )
+        )
+
+
+def _is_config(origin: str) -> bool:
+    return last(origin) in _CONFIG or origin.endswith(
+        ('config.load', 'config.get_conf_path', 'config.get_conf_dir')
+    )
 
 
 def _in_main(parents: dict[ast.AST, ast.AST], node: ast.AST) -> bool:

@@ -39,7 +39,12 @@ def only_value(function: Function, value: ast.expr) -> ast.expr:
 
 
 def is_tick(node: ast.Dict) -> bool:
-    return {'type', 'price'} <= items(node).keys()
+    """A tick, and not an order, which has a type and a price as well."""
+    known = items(node)
+    match known.get('type'):
+        case ast.Constant(value=kind):
+            return 'price' in known and kind in TICK_TYPES
+    return known.keys() == {'type', 'price', 'size'}
 
 
 def is_quote(node: ast.Dict) -> bool:
@@ -104,7 +109,7 @@ class WrongTickType(Rule):
             for node in scope.of(ast.Dict):
                 known = items(node)
                 kind = known.get('type')
-                if not ({'type', 'price', 'size'} <= known.keys()) or len(known) > 6:
+                if not {'type', 'price'} <= known.keys():
                     continue
                 if (
                     isinstance(kind, ast.Constant)
@@ -295,17 +300,24 @@ class StdlibDatetime(Rule):
 
     def check(self, backend: Backend) -> Iterator[Finding]:
         for function in history_functions(backend):
-            for node in function.of(ast.Return):
-                match node.value:
-                    case ast.Tuple(elts=[_, start, end]):
-                        for value in (start, end):
-                            if self._is_stdlib(function, value):
-                                yield self.at(
-                                    function.module,
-                                    value,
-                                    f'{ast.unparse(value)} is a stdlib datetime',
-                                )
-                                break
+            yield from self._returned(backend, function)
+
+    def _returned(self, backend: Backend, function: Function) -> Iterator[Finding]:
+        for node in function.of(ast.Return):
+            match node.value:
+                case ast.Tuple(elts=[_, start, end]):
+                    for value in (start, end):
+                        if self._is_stdlib(function, value):
+                            yield self.at(
+                                function.module,
+                                value,
+                                f'{ast.unparse(value)} is a stdlib datetime',
+                            )
+                            break
+                case ast.Call() as call:
+                    made = backend.types.called(function, call)
+                    if isinstance(made, Function) and made is not function:
+                        yield from self._returned(backend, made)
 
     @staticmethod
     def _is_stdlib(function: Function, value: ast.expr) -> bool:
