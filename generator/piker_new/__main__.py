@@ -21,6 +21,7 @@ Commands:
   backend  Generate a backend.
   adopt    Copy a backend that has grown in a project into piker.
   check    Check which rules of piker and tractor a backend keeps.
+  split    Propose which modules of a backend each daemon enables.
 """
 
 
@@ -47,12 +48,15 @@ def _run() -> None:
             print('piker-new', __version__)
         case ['--help']:
             print(HELP, end='')
-        case ['check', *arguments]:
-            from .check.command import run as check
+        case ['check' | 'split' as command, *arguments]:
             from .signals import exit_on_signals
 
             exit_on_signals()
-            raise SystemExit(check(arguments))
+            if command == 'check':
+                from .check.command import run as run_command
+            else:
+                from .check.split import run as run_command
+            raise SystemExit(run_command(arguments))
         case _:
             from .signals import exit_if_signalled, exit_on_signals
 

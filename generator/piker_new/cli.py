@@ -165,6 +165,11 @@ def check() -> None:
     # `__main__` runs it, without typer; here it is for the list of commands
 
 
+def split() -> None:
+    """Propose which modules of a backend each daemon enables."""
+    # likewise
+
+
 def _add_backend(
     answers: dict[str, Answer],
     checkout: Path,
@@ -222,6 +227,7 @@ backend.__signature__ = signature(backend).replace(  # type: ignore[attr-defined
 app.command()(backend)
 app.command()(adopt)
 app.command()(check)
+app.command()(split)
 
 
 def _uv() -> str | None:
