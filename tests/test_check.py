@@ -14,6 +14,7 @@ from conftest import Render, combinations, run_piker_new, spell
 from piker_new.check.engine import check
 from piker_new.check.find import find_backends
 from piker_new.check.formats import as_table
+from piker_new.check.linters import Linters
 from piker_new.check.rules import RULES
 
 BACKEND = """\
@@ -56,13 +57,29 @@ def test_findings_of_linters_stand_among_the_others(tmp_path: Path) -> None:
     path = tmp_path / 'venue.py'
     path.write_text(
         'import time\n'
+        'import trio\n'
         'async def get_client():\n'
-        '    time.sleep(1)\n'
+        '    time.sleep(1)\n'  # ruff's and flake8-async's, once
         '    raise DataUnavailable\n'
+        'async def close(it):\n'
+        '    try: ...\n'
+        '    finally:\n'
+        '        await trio.sleep(1)\n'  # flake8-async's alone
     )
-    checked = run_piker_new('check', path, '--format', 'json')
-    rows = [(row['line'], row['id']) for row in json.loads(checked.stdout)]
-    assert [it for it in rows if it[0] > 2] == [(3, 'ASYNC251'), (4, 'PK722')]
+    checked = run_piker_new('check', path, '--select', 'ASYNC,PK7', '--format', 'json')
+    rows = [(row['line'], row['id'], row['why']) for row in json.loads(checked.stdout)]
+    assert [row[:2] for row in rows] == [
+        (4, 'ASYNC251'),
+        (5, 'PK722'),
+        (9, 'ASYNC102'),
+    ]
+    assert rows[-1][2] == 'flake8-async says so.'
+
+
+def test_a_linter_that_fails_is_told(tmp_path: Path) -> None:
+    with Linters([tmp_path / 'nowhere.py']) as linters:
+        assert [*linters.read()] == []
+    assert 'flake8-async failed; run it by itself to see why' in linters.notes
 
 
 def test_says_which_linters_are_not_there(backend: Path, tmp_path: Path) -> None:

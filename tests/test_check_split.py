@@ -6,7 +6,6 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -182,16 +181,19 @@ except BaseException as error:
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as it:
-        yield it
+def registry() -> Iterator[None]:
+    """piker's port is one for all: wait for it."""
+    with Path(gettempdir(), 'piker-registry.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.mark.skipif(
     not (PIKER and PYTHON),
     reason='PIKER_NEW_PIKER and PIKER_NEW_PIKER_PYTHON name no piker to run on',
 )
-def test_pikers_own_boot_when_they_are_split(tmp_path: Path, stack: ExitStack) -> None:
+@pytest.mark.usefixtures('registry')
+def test_pikers_own_boot_when_they_are_split(tmp_path: Path) -> None:
     """Each daemon, and neither runs the endpoint of the other."""
     checkout = tmp_path / 'piker'
     subprocess.run(['git', 'clone', '-q', PIKER, checkout], check=True)
@@ -205,9 +207,6 @@ def test_pikers_own_boot_when_they_are_split(tmp_path: Path, stack: ExitStack) -
         'PYTHONPATH': str(checkout),
         'XDG_CONFIG_HOME': str(tmp_path / 'config'),
     }
-    # piker's port is one for all
-    lock = stack.enter_context(Path(gettempdir(), 'piker-registry.lock').open('w'))
-    fcntl.flock(lock, fcntl.LOCK_EX)
     for name in ('kraken', 'binance', 'ib'):
         split = run_piker_new('split', f'piker/brokers/{name}', cwd=checkout)
         assert split.returncode == 0, split.stderr

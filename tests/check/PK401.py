@@ -45,3 +45,18 @@ async def open_trade_dialog(ctx):
     cache_contract('a')
     contracts['a']
     table['a']
+# == later/__init__.py
+from .feed import stream_quotes
+from .broker import open_trade_dialog
+# == later/feed.py
+offset = None
+resetter = None
+async def stream_quotes():
+    global offset, resetter
+    offset = 1.0
+    resetter = 1
+# == later/broker.py
+from . import feed
+async def open_trade_dialog(ctx):
+    if feed.resetter is not None: ...
+    return 2 * feed.offset  # found: PK401

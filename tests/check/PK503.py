@@ -20,3 +20,9 @@ async def other():
         await call()
     except ValueError as err:
         log({'what': err})
+# == spelt.py
+async def relay(reply, client):
+    try:
+        await client.call()
+    except ValueError as err:  # found: PK503
+        reply(dict(exception=err))

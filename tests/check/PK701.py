@@ -15,3 +15,9 @@ def mk_tick(msg):
     order = {'type': 'limit', 'cost': Decimal(1)}
     data = {"type": action, "price": str(msg.price), "volume": str(1), "pair": "a"}
     return {'type': 'trade', 'price': float(msg.price), 'size': msg.size}
+# == later.py
+def mk_quote(mkt, tick):
+    quote = {'symbol': 'a', 'last': mkt.quantize(1), 'ticks': []}  # found: PK701
+    quote['last'] = str(tick)  # found: PK701
+    other['last'] = str(tick)
+    quote['volume'] = float(tick)

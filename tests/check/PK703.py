@@ -13,3 +13,7 @@ async def stream_quotes(send_chan, symbols):
     await send_chan.send({topic: quote})
     await send_chan.send({quote['symbol'].lower(): quote})
     await other.send({mkt.fqme: quote})
+# == added.py
+async def stream_quotes(send_chan, symbols):
+    topic = mkt.bs_fqme + '.added'
+    await send_chan.send({topic: quote})  # found: PK703

@@ -6,3 +6,6 @@ async def stream_quotes(task_status):
 async def stream_quotes(task_status):
     inits = [FeedInit(mkt)]
     task_status.started((inits, {}))
+# == single.py
+async def stream_quotes(task_status):
+    task_status.started((FeedInit(mkt), {}))  # found: PK704

@@ -12,3 +12,9 @@ async def open_trade_dialog(ctx):
 # == paper.py
 async def open_trade_dialog(ctx):
     await ctx.started('paper')
+# == made.py
+from piker.clearing._messages import BrokerdOrder, BrokerdOrderAck
+async def open_trade_dialog(ctx):  # found: PK731
+    order = BrokerdOrder(**msg)
+    ack = BrokerdOrderAck(oid=1)
+    flows.add(ack.to_dict())

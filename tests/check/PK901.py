@@ -12,3 +12,11 @@ async def get_client(self):
     log.debug(pformat(request))
     log.info(f'{self.name} has no api_key')
     math.log(secret)
+# == twice.py
+async def get_client(conf):
+    entries = {}
+    entries = {'api_secret': conf.read()}
+    log.debug('%s', entries)  # found: PK901
+    request = {'token': token}
+    log.debug(request)
+    request = await read()

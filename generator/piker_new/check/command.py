@@ -70,12 +70,13 @@ def _check(given: argparse.Namespace) -> int:
         given.ignore.split(',') if given.ignore is not None else None,
     )
     found: list[Finding] = []
-    missing: list[str] = []
+    notes: list[str] = []
     if choice.linters:
-        with Linters(it.root for it in backends) as linters:
+        modules = (module for it in backends for module in it.modules.values())
+        with Linters(module.path for module in modules) as linters:
             found += check(backends, choice.rules)
             found += (it for it in linters.read() if it.id in choice)
-            missing += linters.missing
+            notes += linters.notes
     else:
         found += check(backends, choice.rules)
     found.sort()
@@ -83,8 +84,8 @@ def _check(given: argparse.Namespace) -> int:
     if given.format == 'text':
         if found:
             print()
-        for name in missing:
-            print(f'note: {name} is not installed; its rules were not run')
+        for note in notes:
+            print('note:', note)
         print(_summary(found, len(backends)))
     return int(any(it.level == 'error' for it in found))
 

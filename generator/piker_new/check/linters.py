@@ -15,35 +15,38 @@ from types import TracebackType
 
 from .finding import Finding, Place
 
-_COMMANDS = {
-    'ruff': [
-        'check', '--isolated', '--no-cache', '--select=ASYNC', '--output-format=json',
-        '--exit-zero',
-    ],
-    'flake8-async': ['--enable=ASYNC1,ASYNC2'],
-}  # fmt: skip
-_LINE = re.compile(r'(.+?):(\d+):(\d+):? (ASYNC\d+):? (.*)')
+_RUFF = [
+    'check', '--isolated', '--no-cache', '--select=ASYNC', '--output-format=json',
+    '--exit-zero', '--',
+]  # fmt: skip
 
-# Of flake8-async, and here seen as well: a broad `except` that swallows Cancelled.
-_OURS = {'ASYNC103', 'ASYNC104'}
+# Left out of flake8-async: what is seen here as well (103, 104), what is about its own
+# options (114), what takes piker's `acm` for no context manager (101, 119), and what is
+# often meant like that: to await something when an error was caught (120), and to be
+# async because the host awaits it (124).
+_FLAKE8_ASYNC = [
+    '--enable=ASYNC1,ASYNC2',
+    '--disable=ASYNC101,ASYNC103,ASYNC104,ASYNC114,ASYNC119,ASYNC120,ASYNC124',
+]
+_COMMANDS = {'ruff': _RUFF, 'flake8-async': _FLAKE8_ASYNC}
+_LINE = re.compile(r'(.+?):(\d+):(\d+):? (ASYNC\d+):? (.*)')
 
 
 class Linters:
     """They run while the rules do: entered to start them, read for what they found."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._paths = [os.path.relpath(path) for path in paths]
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._paths = [os.path.relpath(path) for path in files]
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._stack = ExitStack()
-        self.missing: list[str] = []
+        self.notes: list[str] = []
+        """Why one of them has not found anything."""
 
     def __enter__(self) -> Linters:
         for name, arguments in _COMMANDS.items():
             if command := _find(name):
                 process = subprocess.Popen(
-                    [command, *arguments, '--', *self._paths]
-                    if name == 'ruff'
-                    else [command, *arguments, *self._paths],
+                    [command, *arguments, *self._paths],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
@@ -51,7 +54,7 @@ class Linters:
                 )
                 self._running[name] = self._stack.enter_context(process)
             else:
-                self.missing.append(name)
+                self.notes.append(f'{name} is not installed; its rules were not run')
         return self
 
     def __exit__(
@@ -71,9 +74,12 @@ class Linters:
         seen: set[tuple[str, int, str]] = set()
         for name, process in self._running.items():
             out, _ = process.communicate()
-            for finding in _from_ruff(out) if name == 'ruff' else _from_flake8(out):
+            found = [*(_from_ruff(out) if name == 'ruff' else _from_flake8(out))]
+            if process.returncode and not found:
+                self.notes.append(f'{name} failed; run it by itself to see why')
+            for finding in found:
                 key = finding.place.path, finding.place.line, finding.id
-                if key not in seen and finding.id not in _OURS:
+                if key not in seen:
                     seen.add(key)
                     yield finding
 

@@ -36,6 +36,8 @@ class State:
     name: str
     fills: list[Access] = field(default_factory=list)
     reads: list[Access] = field(default_factory=list)
+    is_set_later: bool = False
+    """It begins as None, and is no container."""
 
     @property
     def label(self) -> str:
@@ -64,6 +66,13 @@ def read_state(backend: Backend) -> list[State]:
     return list(_Reader(backend).read())
 
 
+def _asks_for_none(node: ast.AST) -> bool:
+    """Whether it is only asked for whether it is there."""
+    return not isinstance(node, ast.Compare) or any(
+        isinstance(it, ast.Constant) and it.value is None for it in node.comparators
+    )
+
+
 class _Reader:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -73,8 +82,9 @@ class _Reader:
     def read(self) -> Iterator[State]:
         for module in self._backend.modules.values():
             for name, value in module.values.items():
-                if is_container(value):
-                    self._globals[module.name, name] = State(module, name)
+                if is_container(value) or self._is_set_later(module, name, value):
+                    state = State(module, name, is_set_later=not is_container(value))
+                    self._globals[module.name, name] = state
             for cls in module.classes.values():
                 for attr, (_, value) in cls.values.items():
                     if is_container(value):
@@ -85,6 +95,19 @@ class _Reader:
         states = [*self._globals.values()]
         states += [it for found in self._attributes.values() for it in found]
         yield from (it for it in states if it.fills and it.reads)
+
+    @staticmethod
+    def _is_set_later(module: Module, name: str, value: ast.expr) -> bool:
+        """Whether it begins as None, and a function sets it."""
+        return (
+            isinstance(value, ast.Constant)
+            and value.value is None
+            and any(
+                name in it.names
+                for function in module.functions
+                for it in function.of(ast.Global)
+            )
+        )
 
     def _accesses(self, function: Function) -> None:
         if not (self._globals or self._attributes):
@@ -123,6 +146,11 @@ class _Reader:
                 case ast.Call() | ast.keyword():
                     # handed on, to whom may fill it
                     state.fills.append(Access(function, node))
+                case ast.Compare() | ast.If() | ast.IfExp() | ast.BoolOp():
+                    if state.is_set_later and not _asks_for_none(parent):
+                        state.reads.append(Access(function, node))
+                case _ if state.is_set_later:
+                    state.reads.append(Access(function, node))
 
     @staticmethod
     def _is_own(node: ast.expr) -> bool:

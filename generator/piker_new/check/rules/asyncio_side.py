@@ -10,6 +10,7 @@ from ..finding import Finding
 from ..model import Backend, Function
 from ..model.scope import dotted, last
 from .base import CONC, TRACTOR, Rule
+from .values import items
 
 _ID = re.compile(r'(^|_)(m?id|mids|reqid|req_id|seq|token|nonce)$|correlat')
 _THREADS = {
@@ -124,16 +125,19 @@ class NarrowRelay(Rule):
         """Whether it sends the exception itself to somebody."""
         if handler.name is None:
             return False
-        return any(
-            isinstance(key, ast.Constant)
-            and key.value in ('exception', 'error', 'err', 'exc')
-            and isinstance(value, ast.Name)
-            and value.id == handler.name
-            for node in handler.body
-            for it in ast.walk(node)
-            if isinstance(it, ast.Dict)
-            for key, value in zip(it.keys, it.values, strict=True)
-        )
+        for node in handler.body:
+            for it in ast.walk(node):
+                pairs: dict[str, ast.expr] = {}
+                if isinstance(it, ast.Dict):
+                    pairs = items(it)
+                elif isinstance(it, ast.Call) and dotted(it.func) == 'dict':
+                    pairs = {key.arg: key.value for key in it.keywords if key.arg}
+                for key, value in pairs.items():
+                    if key in ('exception', 'error', 'err', 'exc') and (
+                        isinstance(value, ast.Name) and value.id == handler.name
+                    ):
+                        return True
+        return False
 
     @staticmethod
     def _is_broad(handler: ast.ExceptHandler) -> bool:
@@ -192,13 +196,14 @@ class Unbounded(Rule):
 
     def check(self, backend: Backend) -> Iterator[Finding]:
         for function in backend.functions:
+            yield from self._handed_on(function)
             for call in function.of(ast.Call):
                 func = call.func
                 if not isinstance(func, ast.Attribute) or func.attr != 'send_nowait':
                     continue
                 if dotted(func.value) == 'to_trio':
                     repeats = 'to_trio' not in function.parameters or any(
-                        isinstance(it, ast.For | ast.AsyncFor)
+                        isinstance(it, ast.For | ast.AsyncFor | ast.Lambda)
                         for it in function.module.above(call)
                     )
                 else:
@@ -214,6 +219,19 @@ class Unbounded(Rule):
                         call,
                         f'{function.qualname}() sends and does not mind a full channel',
                     )
+
+    def _handed_on(self, function: Function) -> Iterator[Finding]:
+        """`to_trio.send_nowait` itself is the callback."""
+        for attribute in function.of(ast.Attribute):
+            parent = function.module.parents.get(attribute)
+            if dotted(attribute) == 'to_trio.send_nowait' and not (
+                isinstance(parent, ast.Call) and parent.func is attribute
+            ):
+                yield self.at(
+                    function.module,
+                    attribute,
+                    f'{function.qualname}() hands on what does not mind a full channel',
+                )
 
     @staticmethod
     def _catches(function: Function, call: ast.Call, errors: str) -> bool:

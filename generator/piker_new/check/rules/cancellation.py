@@ -12,6 +12,7 @@ from ..model.scope import dotted, last
 from .base import CONC, TRACTOR, Rule
 
 _ADDRESSES = {'raddr', 'laddr', 'sockaddr', '_arb_addr', 'accept_addr', 'bind_addr'}
+_REGISTRIES = ('reg_addrs', 'registry_addrs')
 _SCOPES = ('CancelScope', 'move_on_after', 'move_on_at', 'fail_after', 'fail_at')
 
 
@@ -174,6 +175,22 @@ class RawAddress(Rule):
                     yield self.at(
                         scope.module, node, f'unpacks {ast.unparse(node.value)}'
                     )
+            loops: list[ast.For | ast.comprehension] = [*scope.of(ast.For)]
+            for loop in (*loops, *scope.of(ast.comprehension)):
+                if isinstance(loop.target, ast.Tuple) and (
+                    isinstance(loop.iter, ast.Attribute)
+                    and loop.iter.attr in _REGISTRIES
+                ):
+                    yield self.at(
+                        scope.module, loop.target, f'unpacks {ast.unparse(loop.iter)}'
+                    )
+            for part in scope.of(ast.Subscript):
+                if (
+                    isinstance(part.slice, ast.Constant)
+                    and isinstance(part.slice.value, int)
+                    and self._is_address(scope, part.value)
+                ):
+                    yield self.at(scope.module, part, f'takes {ast.unparse(part)}')
             for compare in scope.of(ast.Compare):
                 if not isinstance(compare.ops[0], ast.Eq | ast.NotEq):
                     continue
@@ -195,9 +212,10 @@ class RawAddress(Rule):
                 and (not value.args)
             )
         if isinstance(value, ast.Subscript):
-            return isinstance(value.value, ast.Attribute) and value.value.attr in (
-                'reg_addrs', 'registry_addrs'
-            )  # fmt: skip
+            return (
+                isinstance(value.value, ast.Attribute)
+                and value.value.attr in _REGISTRIES
+            )
         return isinstance(value, ast.Attribute) and value.attr in _ADDRESSES
 
 

@@ -77,8 +77,7 @@ def shown_secret(scope: Function, value: ast.expr) -> str | None:
 
 def _in_dict(scope: Function, name: str) -> str | None:
     """The key of a secret in the dict that a local name stands for."""
-    if scope.bindings[name] != 1:
-        return None
+    alone = scope.bindings[name] == 1
     for value in scope.locals.get(name, []):
         for node in ast.walk(value):
             if not isinstance(node, ast.Dict):
@@ -86,7 +85,7 @@ def _in_dict(scope: Function, name: str) -> str | None:
             for key, secret in items(node).items():
                 if isinstance(secret, ast.Constant):
                     continue
-                if is_secret(key) or key == 'token':
+                if is_secret(key) or (alone and key == 'token'):
                     return key
     return None
 

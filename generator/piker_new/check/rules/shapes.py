@@ -20,6 +20,10 @@ def dialog(backend: Backend) -> Function | None:
     return backend.endpoint('open_trade_dialog') or backend.endpoint(LEGACY)
 
 
+def line_of(node: ast.AST) -> int:
+    return int(getattr(node, 'lineno', 0))
+
+
 def makes(backend: Backend, scope: Function, *names: str) -> Iterator[ast.Call]:
     """The calls in a function that make a message of one of these types."""
     for call in scope.of(ast.Call):
@@ -30,6 +34,27 @@ def makes(backend: Backend, scope: Function, *names: str) -> Iterator[ast.Call]:
             made = called.node if isinstance(called, Function) else None
             if made and last(dotted(made.returns)) in names:
                 yield call
+
+
+def handed_on(scope: Function, message: ast.Call) -> ast.AST | None:
+    """Where a message is given to somebody, to send it or to say how it is sent."""
+    statement = scope.module.parents.get(message)
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            pass
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            pass
+        case _:
+            return message
+    for use in scope.all_of(ast.Name):
+        if (
+            use.id == name
+            and isinstance(use.ctx, ast.Load)
+            and use.lineno > message.lineno
+            and not isinstance(scope.module.parents.get(use), ast.Attribute)
+        ):
+            return use
+    return None
 
 
 class NeverAcks(Rule):
@@ -49,7 +74,8 @@ class NeverAcks(Rule):
             return
         tells = False
         for scope in backend.scopes:
-            if any(True for _ in makes(backend, scope, 'BrokerdOrderAck')):
+            acks = makes(backend, scope, 'BrokerdOrderAck')
+            if any(handed_on(scope, it) is not None for it in acks):
                 return
             tells = tells or any(True for _ in makes(backend, scope, *_AFTER))
             tells = tells or any(
@@ -73,13 +99,22 @@ class AckTooLate(Rule):
 
     def check(self, backend: Backend) -> Iterator[Finding]:
         for function in backend.functions:
-            acks = list(makes(backend, function, 'BrokerdOrderAck'))
+            acks = [
+                sent
+                for it in makes(backend, function, 'BrokerdOrderAck')
+                if (sent := handed_on(function, it))
+            ]
             if not acks:
                 continue
-            first = min(acks, key=lambda it: it.lineno)
+            first = min(acks, key=line_of)
             block = self._block(function, first)
             for call in makes(backend, function, *_AFTER):
-                if call.lineno < first.lineno and self._block(function, call) is block:
+                said = handed_on(function, call)
+                if (
+                    said is not None
+                    and line_of(said) < line_of(first)
+                    and self._block(function, said) is block
+                ):
                     yield self.at(
                         function.module,
                         call,
@@ -107,14 +142,46 @@ class WrongStatus(Rule):
     source = f'{PIKER}: order dialog'
 
     def check(self, backend: Backend) -> Iterator[Finding]:
+        passed: list[tuple[Function, str]] = []
         for scope in backend.scopes:
-            for call in makes(backend, scope, 'BrokerdStatus'):
+            for call in scope.of(ast.Call):
+                if last(backend.callee(scope, call)) != 'BrokerdStatus':
+                    continue
                 for keyword in call.keywords:
-                    if keyword.arg != 'status':
+                    if keyword.arg == 'status':
+                        yield from self._judge(scope, call, keyword.value)
+                        if isinstance(keyword.value, ast.Name):
+                            passed.append((scope, keyword.value.id))
+        yield from self._in_callers(backend, passed)
+
+    def _in_callers(
+        self, backend: Backend, passed: list[tuple[Function, str]]
+    ) -> Iterator[Finding]:
+        """Where a status is a parameter: what is given for it, and for that..."""
+        seen: set[tuple[Function, str]] = set()
+        while passed:
+            function, name = passed.pop()
+            if (function, name) in seen or name not in function.parameters:
+                continue
+            seen.add((function, name))
+            for scope in backend.scopes:
+                if function not in backend.graph.callees(scope):
+                    continue
+                for call in scope.of(ast.Call):
+                    if backend.types.called(scope, call) is not function:
                         continue
-                    for value in self._values(only_value(scope, keyword.value)):
-                        if value not in STATUSES:
-                            yield self.at(scope.module, call, f'status {value!r}')
+                    given = argument(function, call, name)
+                    if isinstance(given, ast.Name):
+                        passed.append((scope, given.id))
+                    if given is not None:
+                        yield from self._judge(scope, call, given)
+
+    def _judge(
+        self, scope: Function, call: ast.Call, status: ast.expr
+    ) -> Iterator[Finding]:
+        for value in self._values(only_value(scope, status)):
+            if value not in STATUSES:
+                yield self.at(scope.module, call, f'status {value!r}')
 
     def _values(self, value: ast.expr) -> Iterator[str]:
         match value:
@@ -123,6 +190,18 @@ class WrongStatus(Rule):
             case ast.IfExp(body=body, orelse=orelse):
                 yield from self._values(body)
                 yield from self._values(orelse)
+
+
+def argument(function: Function, call: ast.Call, name: str) -> ast.expr | None:
+    """What a call gives for a parameter of `function`."""
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    names = [it.arg for it in function.arguments]
+    if function.owner and names:
+        names.pop(0)
+    at = names.index(name) if name in names else len(call.args)
+    return call.args[at] if at < len(call.args) else None
 
 
 class NoDetailsName(Rule):

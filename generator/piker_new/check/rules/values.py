@@ -71,6 +71,13 @@ class NotAFloat(Rule):
                 for key, value in items(node).items():
                     if key in _NUMBERS and (kind := self._kind(scope, value)):
                         yield self.at(scope.module, value, f'{key} is {kind}')
+            for _, target, assigned in scope.assignments:
+                match target:
+                    case ast.Subscript(
+                        value=ast.Name(id=name), slice=ast.Constant(value=str() as key)
+                    ) if key in _NUMBERS and ('quote' in name or 'tick' in name):
+                        if assigned and (kind := self._kind(scope, assigned)):
+                            yield self.at(scope.module, assigned, f'{key} is {kind}')
 
     @staticmethod
     def _kind(scope: Function, value: ast.expr) -> str | None:
@@ -89,6 +96,8 @@ class NotAFloat(Rule):
                     ('float', 'int', 'double')
                 ):
                     return "a number of numpy's"
+                if getattr(func, 'attr', '') == 'quantize':
+                    return 'a Decimal'
             case ast.Constant(value=str()) | ast.JoinedStr():
                 return 'a string'
         return None
@@ -176,6 +185,10 @@ class WrongTopic(Rule):
                 return f"{ast.unparse(key)} is the venue's own name"
             case ast.Call(func=ast.Attribute(attr='upper')):
                 return f'{ast.unparse(key)} has capitals'
+            case ast.BinOp(right=ast.Constant(value=str() as text)) if (
+                text == f'.{backend.name.removeprefix("piker_")}'
+            ):
+                return f'{ast.unparse(key)} ends with the broker'
             case ast.Constant(value=str() as text) if text != text.lower():
                 return f'{text!r} has capitals'
             case ast.Constant(value=str() as text) if text.endswith(f'.{backend.name}'):
@@ -206,10 +219,14 @@ class OldInit(Rule):
                 case ast.Call(
                     func=func, args=[ast.Tuple(elts=[ast.expr() as inits, *_])]
                 ) if dotted(func) == 'task_status.started':
-                    if isinstance(only_value(function, inits), ast.Dict):
-                        yield self.at(
-                            function.module, call, 'starts with a dict of inits'
-                        )
+                    given = only_value(function, inits)
+                    if isinstance(given, ast.Dict):
+                        what = 'a dict of inits'
+                    elif backend.is_call_of(function, given, 'FeedInit'):
+                        what = 'a single FeedInit'
+                    else:
+                        continue
+                    yield self.at(function.module, call, f'starts with {what}')
 
 
 class SignedFee(Rule):
