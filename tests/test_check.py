@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Render, combinations, run_piker_new, spell
+from conftest import ROOT, Render, combinations, run_piker_new, spell
 
 from piker_new.check.engine import check
 from piker_new.check.find import find_backends
@@ -253,3 +253,21 @@ def test_bad_usage_exits_with_2() -> None:
     refused = run_piker_new('check', '--nonsense')
     assert refused.returncode == 2
     assert refused.stderr.startswith('usage: piker-new check')
+
+
+def test_the_document_lists_the_rules() -> None:
+    text = (ROOT / 'docs' / 'check.md').read_text()
+    assert f'## The rules\n\n```text\n{as_table()}```\n' in text
+
+
+@pytest.mark.parametrize('client', ['trio', 'asyncio'])
+@pytest.mark.parametrize('trading', ['--trading', '--no-trading'])
+def test_nothing_is_found_in_the_tree_either(
+    client: str, trading: str, checkout: Path
+) -> None:
+    """But for names that only a whole piker has."""
+    options = ['--client', client, trading, '--into', checkout]
+    assert run_piker_new('backend', 'deribit2', *options).returncode == 0
+    [backend] = find_backends([str(checkout / 'piker' / 'brokers' / 'deribit2')])
+    assert backend.dotted == 'piker.brokers.deribit2'
+    assert check([backend], [rule for rule in RULES if rule.id != 'PK802']) == []
