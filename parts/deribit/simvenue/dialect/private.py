@@ -182,6 +182,7 @@ class Private(Login):
             it.price,
             post_only=it.post_only,
             slide=not it.reject_post_only,
+            replaces=self.engine.traits['edit'] == 'replace',
         )
         return self._placed(edited, fills)
 
