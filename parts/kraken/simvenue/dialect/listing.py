@@ -136,5 +136,13 @@ def pair_wsname(it: Instrument) -> str:
     return f'{asset_altname(it.base)}/{asset_altname(it.quote)}'
 
 
+def key_of(it: Instrument, asked: str) -> str:
+    """
+    By which a reply names a pair: its id, unless it was asked for by a name with a
+    slash.
+    """
+    return asked if '/' in asked else pair_id(it)
+
+
 def all_names(it: Instrument) -> set[str]:
     return {it.name, pair_id(it), pair_altname(it), pair_wsname(it)}

@@ -23,7 +23,7 @@ from ..matching import Levels
 from ..methods import method
 from ..refusals import Refusal
 from ..session import Session, Subscription
-from .listing import INTERVALS, TRAITS, asset_altname, asset_id, pair_id
+from .listing import INTERVALS, TRAITS, asset_altname, asset_id, key_of, pair_id
 from .messages import (
     Bars,
     Row,
@@ -85,13 +85,13 @@ class _Book(Struct):
         for old, new in zip((self.bids, self.asks), now, strict=True):
             full = len(new) == self.depth
             sign = 1 if old and new and old[0][0] <= old[-1][0] else -1
-            told.append(
-                [
-                    (price, amount)
-                    for action, price, amount in changes(old, new)
-                    if action != 'delete' or not full or sign * (price - new[-1][0]) < 0
-                ]
-            )
+            rows = [
+                (price, amount)
+                for action, price, amount in changes(old, new)
+                if action != 'delete' or not full or sign * (price - new[-1][0]) < 0
+            ]
+            # first what makes room: there are readers who never have more than that
+            told.append(sorted(rows, key=lambda row: row[1] > 0))
         self.bids, self.asks = now
         bids, asks = told
         return book_news(market, bids, asks, checksum(market.instrument, *now))
@@ -124,24 +124,25 @@ class Dialect(Requests):
 
     @method('public/AssetPairs', does='instruments')
     def asset_pairs(self, session: Session, pair: str = '') -> Row:
-        return {pair_id(it): pair_row(it) for it in self._named(pair)}
+        return {key: pair_row(it) for key, it in self._named(pair).items()}
 
-    def _named(self, pair: str) -> list[Instrument]:
+    def _named(self, pair: str) -> dict[str, Instrument]:
         if not pair:
-            return list(self.engine.instruments.values())
-        return [self.pair(name) for name in pair.split(',')]
+            return {pair_id(it): it for it in self.engine.instruments.values()}
+        found = {name: self.pair(name) for name in pair.split(',')}
+        return {key_of(it, name): it for name, it in found.items()}
 
     @method('public/Ticker', does='ticker')
     def ticker(self, session: Session, pair: str = '') -> Row:
         return {
-            pair_id(it): ticker_row(self.engine.market(it.name))
-            for it in self._named(pair)
+            key: ticker_row(self.engine.market(it.name))
+            for key, it in self._named(pair).items()
         }
 
     @method('public/Depth', does='book')
     def depth(self, session: Session, pair: str, count: Depth = 100) -> Row:
         it = self.pair(pair)
-        return {pair_id(it): depth_row(self.engine.market(it.name), count)}
+        return {key_of(it, pair): depth_row(self.engine.market(it.name), count)}
 
     @method('public/OHLC', does='bars')
     def ohlc(
@@ -154,7 +155,7 @@ class Dialect(Requests):
         rows = Bars(self.engine.market(it.name), 60 * interval, count).rows()
         finished = [row[0] for row in rows[:-1]]
         last = finished[-1] if finished else 0
-        return {pair_id(it): [row for row in rows if row[0] > since], 'last': last}
+        return {key_of(it, pair): [row for row in rows if row[0] > since], 'last': last}
 
     @method('public/Trades', does='trades')
     def trades(
@@ -170,7 +171,7 @@ class Dialect(Requests):
         found = market.trades(start, start + count)
         last = ns_of(found[-1]) if found else since or market.now * 10**6
         rows = [trade_row(it, trade, self.numbered) for trade in found]
-        return {pair_id(it): rows, 'last': str(last)}
+        return {key_of(it, pair): rows, 'last': str(last)}
 
     def _first_after(self, market: Market, ns: int) -> int:
         """
@@ -281,7 +282,7 @@ class Dialect(Requests):
         return row | {'depth': it.depth} if it.channel == 'book' else row
 
     def _end(self, session: Session, it: Channel, market: str) -> None:
-        if not self.server.unsubscribe(session, key_of(it, market)):
+        if not self.server.unsubscribe(session, channel_key(it, market)):
             raise Refusal('bad_params', 'subscription not found')
 
     # channels
@@ -298,7 +299,9 @@ class Dialect(Requests):
         """
         Raises `Refusal` where there is no such channel.
         """
-        make = partial(Subscription, session, key_of(it, *markets), markets=markets)
+        make = partial(
+            Subscription, session, channel_key(it, *markets), markets=markets
+        )
         match it.channel:
             case 'ticker':
                 if it.event_trigger == 'bbo':
@@ -369,7 +372,7 @@ class Dialect(Requests):
         return []
 
 
-def key_of(it: Channel, *markets: str) -> str:
+def channel_key(it: Channel, *markets: str) -> str:
     """
     What one connection has but once.
     """
