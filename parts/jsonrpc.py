@@ -115,7 +115,9 @@ class Connection:
                 self._websocket = websocket
                 self._opened.set()
                 while True:
-                    self._handle(await websocket.receive())
+                    for message in await websocket.receive():
+                        self._handle(message)
+                    self._check_overdue()
         except OSError as err:
             raise ConnectionLost(str(err) or repr(err)) from err
         except _nonsense as err:
@@ -193,6 +195,8 @@ class Connection:
             self._on_notification(self, message.method, message.params)
         else:
             log.warning('unexpected message from the venue: %.200r', data)
+
+    def _check_overdue(self) -> None:
         # the venue is there, but a reply that is overdue got lost
         for call in self._calls.values():
             if time.monotonic() - call.since > self._limits.reply:

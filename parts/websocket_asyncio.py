@@ -32,10 +32,10 @@ class WebSocket:
             while True:
                 await self._websocket.send(await self._outbox.get())
 
-    async def receive(self) -> str | bytes:
+    async def receive(self) -> list[str | bytes]:
         try:
             async with asyncio.timeout(self._silence):
-                return await self._websocket.recv(decode=False)
+                return [await self._websocket.recv(decode=False)]
         except TimeoutError:
             raise TimeoutError('the venue has fallen silent') from None
         except ConnectionClosed as err:
