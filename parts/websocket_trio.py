@@ -28,6 +28,8 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from ._piker import open_nursery
 
+_chunk: int = 2**14
+"""Bytes that are taken in at once, before anybody else has a turn."""
 _closed = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -92,7 +94,7 @@ class WebSocket:
         if self._end is not None:
             raise ConnectionError(f'the venue hung up: {self._end}')
         try:
-            data = await self._stream.receive_some()
+            data = await self._stream.receive_some(_chunk)
             self._protocol.receive_data(bytes(data) or None)
             for event in self._protocol.events():
                 self._handle(event)

@@ -42,8 +42,8 @@ T = TypeVar('T')
 Quote = dict[str, Any]
 """`symbol`, `last`, `ticks`, `broker_ts`, `brokerd_ts`: see `validate_quote()`."""
 
-_max_lag: int = 2**15
-"""Quotes that a subscriber may be behind."""
+_max_lag: int = 2**13
+"""Quotes that a subscriber may be behind, each of as much as came at once."""
 _max_batch: int = 31
 """How many more go in one message with a quote, if they have come by then."""
 _max_failures: int = 5
