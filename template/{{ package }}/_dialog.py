@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextlib import asynccontextmanager as acm
-from typing import Any
+from typing import Any, NoReturn
 
 import tractor
 import trio
@@ -73,34 +73,61 @@ async def _route(
     """
     Route requests to the accounts, and what is heard of them to the host.
     """
-    outbox, unsent = trio.open_memory_channel[Struct](float('inf'))
+    outbox = Outbox()
     async with AsyncExitStack() as stack:
         dialogs: dict[str, AccountDialog] = {}
         for account, creds in credentials.items():
             api = await stack.enter_async_context(open_order_api(creds))
             dialogs[account] = await stack.enter_async_context(
-                open_account_dialog(account, api, outbox.send_nowait)
+                open_account_dialog(account, api, outbox.post)
             )
         positions = [it for dialog in dialogs.values() for it in dialog.positions]
         await ctx.started((positions, list(dialogs)))
         async with ctx.open_stream() as stream, open_nursery() as tn:
-
-            async def send() -> None:
-                async for msg in unsent:
-                    await stream.send(msg)
-
-            tn.start_soon(send)
+            tn.start_soon(outbox.keep_flushed, stream)
             async for msg in stream:
                 account, oid = msg['account'], msg['oid']
                 # what follows is about a reqid, which the host must have heard of
                 reqid = msg.get('reqid') or oid
-                outbox.send_nowait(BrokerdOrderAck(reqid, oid, account))
+                outbox.post(BrokerdOrderAck(reqid, oid, account))
+                await outbox.flush(stream)  # before the request takes up the time
                 if account in dialogs:
                     dialogs[account].request(msg)
                 else:
                     reason = f'no account {account!r} here, only {", ".join(dialogs)}'
-                    outbox.send_nowait(mk_error(msg, reqid, reason))
+                    outbox.post(mk_error(msg, reqid, reason))
             tn.cancel_scope.cancel()
+
+
+class Outbox:
+    """
+    What the host is to hear, in its order.
+    """
+
+    def __init__(self) -> None:
+        self._unsent: deque[Struct] = deque()
+        self._posted = trio.Event()
+        self._is_sending = False
+
+    def post(self, msg: Struct) -> None:
+        self._unsent.append(msg)
+        self._posted.set()
+
+    async def flush(self, stream: tractor.MsgStream) -> None:
+        if self._is_sending:
+            return  # whoever sends does not stop before the last one
+        self._is_sending = True
+        try:
+            while self._unsent:
+                await stream.send(self._unsent.popleft())
+        finally:
+            self._is_sending = False
+
+    async def keep_flushed(self, stream: tractor.MsgStream) -> NoReturn:
+        while True:
+            await self._posted.wait()
+            self._posted = trio.Event()
+            await self.flush(stream)
 
 
 @acm
