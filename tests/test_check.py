@@ -266,7 +266,7 @@ def test_nothing_is_found_in_the_tree_either(
     client: str, trading: str, checkout: Path
 ) -> None:
     """But for names that only a whole piker has."""
-    options = ['--client', client, trading, '--into', checkout]
+    options: list[str | Path] = ['--client', client, trading, '--into', checkout]
     assert run_piker_new('backend', 'deribit2', *options).returncode == 0
     [backend] = find_backends([str(checkout / 'piker' / 'brokers' / 'deribit2')])
     assert backend.dotted == 'piker.brokers.deribit2'

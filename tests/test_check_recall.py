@@ -61,7 +61,8 @@ def backend(
 def test_a_broken_rule_is_found(backend: tuple[str, Path], tmp_path: Path) -> None:
     name, root = backend
     mutants: Mutants = BACKENDS[name]
-    assert {rule.id for rule in RULES} - mutants.keys() == LACKING[name]
+    # the other rule is on the name, which no edit changes
+    assert {rule.id for rule in RULES} - mutants.keys() == LACKING[name] | {'PK106'}
     before = found_in(root, RULES)
     intact = tmp_path / 'intact'
     shutil.copytree(root, intact)

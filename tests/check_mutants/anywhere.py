@@ -85,6 +85,27 @@ def broker_init(brokername, loglevel=None, **kwargs):
 """,
         )
     ],
+    'PK306': [
+        (
+            'symbols.py',
+            'async def open_symbol_search(ctx: tractor.Context) -> None:\n',
+            'async def open_symbol_search(ctx: tractor.Context) -> None:\n'
+            '    from piker import log\n\n    log.get_console_log()\n',
+        )
+    ],
+    'PK407': [
+        (
+            'symbols.py',
+            '',
+            """
+
+@async_lifo_cache
+async def get_lot_size(fqme: str) -> float:
+    mkt, _ = await get_mkt_info(fqme)
+    return float(mkt.size_tick)
+""",
+        )
+    ],
     'PK405': [
         (
             'symbols.py',
@@ -163,6 +184,31 @@ async def run_for(seconds):
             trio.open_nursery() as tasks,
         ):
             await trio.sleep_forever()
+""",
+        )
+    ],
+    'PK741': [
+        (
+            'symbols.py',
+            '',
+            """
+
+class Future(Struct, frozen=True):
+    name: str
+    ns_path: str = 'piker.brokers.futures:Future'
+""",
+        )
+    ],
+    'PK742': [
+        (
+            'symbols.py',
+            '',
+            """
+
+class Option(Struct, frozen=True):
+    name: str
+    ns_path: str = f'{__name__}:Option'
+    strike: float | None = None
 """,
         )
     ],

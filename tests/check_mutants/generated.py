@@ -81,6 +81,15 @@ GENERATED: Mutants = {
     ],
     'PK123': [('feed.py', 'task_status.started(', 'log.debug(')],
     'PK124': [('feed.py', '            feed_is_live.set()\n', '')],
+    'PK127': [
+        (
+            'symbols.py',
+            'await client.search_symbols(pattern)\n                await stream',
+            'await client.search_symbols(pattern)\n'
+            '                if not matches:\n                    continue\n'
+            '                await stream',
+        )
+    ],
     'PK201': [
         (INIT, '_datad_mods: list[str]', 'data: list[str]'),
         (INIT, '_brokerd_mods: list[str]', 'trading: list[str]'),

@@ -65,6 +65,9 @@ IB: Mutants = {
     'PK123': [('feed.py', 'task_status.started(', 'log.info(')],
     'PK124': [('feed.py', 'feed_is_live.set()', 'log.info(sym)')],
     'PK126': [('broker.py', '        task_status.started(trade_event_stream)\n', '')],
+    'PK127': [
+        ('symbols.py', '                    await stream.send({})\n', ''),
+    ],
     'PK201': [
         (INIT, '_brokerd_mods', '_of_brokerd'),
         (INIT, '_datad_mods', '_of_datad'),

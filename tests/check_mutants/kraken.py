@@ -72,6 +72,13 @@ KRAKEN: Mutants = {
         ('feed.py', 'task_status.started((init_msgs,  quote))', 'log.info(quote)')
     ],
     'PK124': [('feed.py', '            feed_is_live.set()\n', '')],
+    'PK127': [
+        (
+            'symbols.py',
+            '                await stream.send(\n',
+            '                if len(pattern) > 1: await stream.send(\n',
+        )
+    ],
     'PK201': [(INIT, '__enable_modules__: list[str]', '_modules: list[str]')],
     'PK203': [(INIT, "    'symbols',\n]", "    'symbology',\n]")],
     'PK204': [

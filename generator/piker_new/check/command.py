@@ -30,6 +30,11 @@ def mk_parser() -> argparse.ArgumentParser:
     parser.add_argument('--select', metavar='IDS', help='only these: PK1,PK401')
     parser.add_argument('--ignore', metavar='IDS', help='all but these')
     parser.add_argument('--format', choices=FORMATS, default='text')
+    parser.add_argument(
+        '--boot',
+        action='store_true',
+        help='run the suite of a project as well, and print a scorecard',
+    )
     parser.add_argument('--list', action='store_true', help='list the rules')
     parser.add_argument('--explain', metavar='ID', help='all about a rule')
     return parser
@@ -69,6 +74,11 @@ def _check(given: argparse.Namespace) -> int:
         given.select.split(',') if given.select is not None else None,
         given.ignore.split(',') if given.ignore is not None else None,
     )
+    if given.boot:
+        from .boot import boot, find_project
+
+        for backend in backends:
+            find_project(backend)  # or it would be refused when much is done
     found: list[Finding] = []
     notes: list[str] = []
     if choice.linters:
@@ -87,7 +97,13 @@ def _check(given: argparse.Namespace) -> int:
         for note in notes:
             print('note:', note)
         print(_summary(found, len(backends)))
-    return int(any(it.level == 'error' for it in found))
+    failed = any(it.level == 'error' for it in found)
+    if given.boot:
+        for backend in backends:
+            card = boot(backend, found)
+            print('', *card.lines, sep='\n')
+            failed = failed or card.failed > 0
+    return int(failed)
 
 
 def _summary(found: list[Finding], backends: int) -> str:

@@ -76,10 +76,10 @@ class _Loader:
         else:
             if self._is_backend(path):
                 return [path]
-            below = path / 'piker' / 'brokers'
-            found = list(self._below(below if below.is_dir() else path))
-            if found:
-                return found
+            places = [path / 'piker' / 'brokers', path, path / 'src']
+            for place in filter(Path.is_dir, places):
+                if found := list(self._below(place)):
+                    return found
         raise Refusal(
             f"'{path}' is not a backend\n"
             'note: it has none of the endpoints that piker looks for, such as '

@@ -56,6 +56,8 @@ def as_github(findings: list[Finding]) -> str:
 
 def as_sarif(findings: list[Finding]) -> str:
     """SARIF 2.1.0."""
+    from urllib.parse import quote
+
     log = {
         '$schema': 'https://json.schemastore.org/sarif-2.1.0.json',
         'version': '2.1.0',
@@ -84,7 +86,7 @@ def as_sarif(findings: list[Finding]) -> str:
                         'locations': [
                             {
                                 'physicalLocation': {
-                                    'artifactLocation': {'uri': it.place.path},
+                                    'artifactLocation': {'uri': quote(it.place.path)},
                                     'region': {
                                         'startLine': it.place.line,
                                         'startColumn': it.place.column,

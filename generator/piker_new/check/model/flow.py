@@ -33,16 +33,33 @@ def ends_before(function: Function, happens: Happens) -> ast.AST | None:
     return function.node if falls else None
 
 
+def skips(loop: ast.AsyncFor, happens: Happens) -> ast.AST | None:
+    """
+    A `continue` of the loop, or the loop itself for the end of its body, that can be
+    reached although `happens` is true of nothing on the way.
+    """
+    flow = _Flow(happens)
+    falls = flow.block(loop.body)
+    return flow.skipped or (loop if falls else None)
+
+
 class _Flow:
     """Walks statements on which nothing has happened yet."""
 
     def __init__(self, happens: Happens) -> None:
         self._happens = happens
         self.early: ast.Return | None = None
+        self.skipped: ast.Continue | None = None
+        self._loops = 0
 
     def block(self, statements: list[ast.stmt]) -> bool:
         """Whether the end of the block can be reached before it happens."""
         return all(self._statement(it) for it in statements)
+
+    def _loop(self, body: list[ast.stmt]) -> None:
+        self._loops += 1
+        self.block(body)
+        self._loops -= 1
 
     def _in(self, node: ast.AST | None) -> bool:
         return node is not None and any(self._happens(it) for it in own(node))
@@ -53,7 +70,11 @@ class _Flow:
                 if not self._in(node) and self.early is None:
                     self.early = node
                 return False
-            case ast.Raise() | ast.Continue() | ast.Break():
+            case ast.Continue():
+                if not self._loops and self.skipped is None:
+                    self.skipped = node
+                return False
+            case ast.Raise() | ast.Break():
                 return False
             case ast.If(test=test, body=body, orelse=orelse):
                 if self._in(test):
@@ -66,7 +87,7 @@ class _Flow:
                 ways = [self.block(case.body) for case in cases]
                 return any(ways) or not any(map(_matches_all, cases))
             case ast.While(test=test, body=body, orelse=orelse):
-                self.block(body)
+                self._loop(body)
                 endless = isinstance(test, ast.Constant) and bool(test.value)
                 if endless:
                     return _breaks(body) and not any(map(self._in, body))
@@ -74,7 +95,7 @@ class _Flow:
             case ast.For(iter=it, body=body) | ast.AsyncFor(iter=it, body=body):
                 if self._in(it):
                     return False
-                self.block(body)
+                self._loop(body)
                 # it may be that there is nothing; but whoever starts in a loop knows
                 return not any(map(self._in, body))
             case (

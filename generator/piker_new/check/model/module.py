@@ -22,7 +22,7 @@ class Module:
         self.path = path
         self.shown = shown
         """The path as the user would write it."""
-        self.lines = source.splitlines()
+        self.lines = source.split('\n')
         self.tree = ast.parse(source)
         self.is_package = path.name == '__init__.py'
         self.body = Function(self, None, None, None)
@@ -100,11 +100,12 @@ class Module:
             node = parent
 
     def place(self, node: ast.AST) -> Place:
-        return Place(
-            self.shown,
-            getattr(node, 'lineno', 1),
-            getattr(node, 'col_offset', 0) + 1,
-        )
+        """Where a node begins; its column counts characters, and not bytes as `ast`."""
+        line = int(getattr(node, 'lineno', 1))
+        offset = int(getattr(node, 'col_offset', 0))
+        text = self.lines[line - 1] if line <= len(self.lines) else ''
+        before = text.encode()[:offset].decode(errors='ignore')
+        return Place(self.shown, line, len(before) + 1)
 
     # names
 

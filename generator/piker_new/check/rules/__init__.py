@@ -9,6 +9,7 @@ from . import (
     ignores,
     imports,
     modules,
+    pairs,
     secrets,
     shapes,
     signatures,
@@ -33,6 +34,7 @@ RULES: list[Rule] = [
     *cancellation.RULES,
     *values.RULES,
     *shapes.RULES,
+    *pairs.RULES,
     *imports.RULES,
     *secrets.RULES,
 ]

@@ -205,4 +205,29 @@ class OwnName(Rule):
                 yield self.at(package, node, 'the host sets `name`')
 
 
-RULES: list[Rule] = [Missing(), Misspelt(), Legacy(), NotInPackage(), OwnName()]
+class BackendName(Rule):
+    """A backend has a name that piker cannot use.
+
+    It is a part of every fqme, which are lowercase, and of the names of actors; piker
+    imports it by that name.
+    """
+
+    id = 'PK106'
+    help = 'rename it: lowercase letters, digits and underscores'
+    source = f'{PIKER}: module attributes'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        name = backend.name
+        if name != name.lower() or not name.isidentifier():
+            package = backend.package
+            yield self.at(package, package.tree, f'it is called {name!r}')
+
+
+RULES: list[Rule] = [
+    Missing(),
+    Misspelt(),
+    Legacy(),
+    NotInPackage(),
+    OwnName(),
+    BackendName(),
+]

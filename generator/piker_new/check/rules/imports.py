@@ -22,6 +22,7 @@ GONE = {
     'piker._daemon': 'nothing: a backend starts no daemons',
     'piker.data.types.Struct': 'piker.types.Struct',
     'piker.pp': 'piker.accounting',
+    'tractor._state': 'read at use, from where the tractor at hand has it',
 }
 
 

@@ -180,10 +180,35 @@ class RefusedInInit(Rule):
                     )
 
 
+class LogsAgain(Rule):
+    """An endpoint sets up the console log of its actor.
+
+    The daemon has done that, once, as it started; a second handler prints every record
+    twice.
+    """
+
+    id = 'PK306'
+    level = 'warning'
+    help = 'leave it to the daemon; get_logger() is enough'
+    source = f'{CONC}: daemon lifecycle'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        reached = {**backend.graph.reached('datad'), **backend.graph.reached('brokerd')}
+        for function in (it for it in backend.functions if it in reached):
+            for call in function.of(ast.Call):
+                if last(backend.callee(function, call)) == 'get_console_log':
+                    yield self.at(
+                        function.module,
+                        call,
+                        f'{function.name}() sets up the console log',
+                    )
+
+
 RULES: list[Rule] = [
     NotInfected(),
     NotInEveryKind(),
     BootedElsewhere(),
     WithoutLock(),
     RefusedInInit(),
+    LogsAgain(),
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from ..finding import Finding
 from ..model import Backend, Class, Function
 from ..model.contract import CONTEXTS
-from ..model.flow import ends_before
+from ..model.flow import ends_before, skips
 from ..model.scope import dotted, last
 from .base import PIKER, TRACTOR, Rule
 
@@ -321,6 +321,42 @@ class TaskNeverStarted(Rule):
         )
 
 
+class Unanswered(Rule):
+    """A search does not answer every pattern.
+
+    The other side waits for one dict after each pattern that it sends, and nothing is
+    found any more, in any backend.
+    """
+
+    id = 'PK127'
+    help = 'send one dict for each pattern, `{}` where nothing matches'
+    source = f'{PIKER}: symbol search'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        function = backend.endpoint('open_symbol_search')
+        if function is None:
+            return
+        for loop in function.of(ast.AsyncFor):
+            stream = dotted(loop.iter)
+            if not stream:
+                continue
+
+            def answers(node: ast.AST, stream: str = stream) -> bool:
+                if not isinstance(node, ast.Call):
+                    return False
+                given = [*node.args, *(it.value for it in node.keywords)]
+                return dotted(node.func) == f'{stream}.send' or any(
+                    dotted(it).partition('.')[0] == stream for it in given
+                )
+
+            if any(answers(it) for node in loop.body for it in ast.walk(node)) and (
+                skipped := skips(loop, answers)
+            ):
+                yield self.at(
+                    function.module, skipped, 'goes on without an answer to the pattern'
+                )
+
+
 RULES: list[Rule] = [
     EndpointNeverStarted(),
     StartedTooEarly(),
@@ -328,4 +364,5 @@ RULES: list[Rule] = [
     NeverLive(),
     ChildNeverStarted(),
     TaskNeverStarted(),
+    Unanswered(),
 ]

@@ -9,7 +9,7 @@ from ..finding import Finding
 from ..model import Backend, Function
 from ..model.scope import dotted, last
 from ..model.state import Access, State, read_state
-from .base import CONC, Rule
+from .base import CONC, PIKER, Rule
 
 _CACHES = ('async_lifo_cache', 'lru_cache', 'cache', 'alru_cache')
 _NAMES = {'fqme', 'bs_fqme', 'bs_mktid', 'symbol'}
@@ -291,6 +291,28 @@ def _in_main(parents: dict[ast.AST, ast.AST], node: ast.AST) -> bool:
     return False
 
 
+class BareCache(Rule):
+    """A cache decorates without having been called.
+
+    `@async_lifo_cache` takes the function for its size, and what it makes of it cannot
+    be awaited.
+    """
+
+    id = 'PK407'
+    help = 'write `@async_lifo_cache()`'
+    source = f'{PIKER}: market types'
+
+    def check(self, backend: Backend) -> Iterator[Finding]:
+        for function in backend.functions:
+            for decorator in function.node.decorator_list if function.node else []:
+                if last(dotted(decorator)) == 'async_lifo_cache':
+                    yield self.at(
+                        function.module,
+                        decorator,
+                        f'{function.name}() is decorated with a bare cache',
+                    )
+
+
 RULES: list[Rule] = [
     SharedState(),
     OtherKey(),
@@ -298,4 +320,5 @@ RULES: list[Rule] = [
     CachedByKeyword(),
     RuntimeVarsAtImport(),
     ConfigAtImport(),
+    BareCache(),
 ]
