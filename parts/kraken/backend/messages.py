@@ -18,9 +18,16 @@ from typing import Any
 import msgspec
 
 #{% if trading %}
-from ._errors import AuthError, OrderExpired, OrderRejected, ReplyLost, Throttled
+from ._errors import (
+    AuthError,
+    ConnectionLost,
+    OrderExpired,
+    OrderRejected,
+    ReplyLost,
+    Throttled,
+)
 #{% else %}
-from ._errors import AuthError, ReplyLost, Throttled
+from ._errors import AuthError, ConnectionLost, ReplyLost, Throttled
 #{% endif %}
 from ._piker import BrokerError, Struct, SymbolNotFound
 #{% if trading %}
@@ -331,7 +338,6 @@ _not_now = (
     'EOrder:Domain rate limit exceeded',
     'EOrder:Rate limit exceeded',
     'EService:Busy',
-    'EService:Unavailable',
     'Exceeded msg rate',
 )
 _not_authorized = (
@@ -348,6 +354,7 @@ _no_market = (
     'EQuery:Unknown asset',
 )
 _internal_error = 'EGeneral:Internal error'
+_unavailable = 'EService:Unavailable'
 _until = re.compile(r'EService: ?Throttled: ?(\d+)')
 #{% if trading %}
 _timed_out = 'EService:Deadline elapsed'
@@ -362,6 +369,8 @@ def mk_error(method: str, text: str, now: float) -> BrokerError:
     said = f'{method}: {text}'
     if until := _until.match(text):
         return Throttled(said, float(until[1]) - now)
+    if text.startswith(_unavailable):
+        return ConnectionLost(said)  # the next one begins when the venue is there
     if text.startswith(_not_now):
         return Throttled(said)
     if text.startswith(_not_authorized):
