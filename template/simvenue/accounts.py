@@ -14,6 +14,7 @@ from msgspec import Struct
 from .events import Event
 from .instruments import Instrument
 from .matching import Order
+from .refusals import Refusal
 from .reports import Direction
 
 _PLENTY = Decimal(10_000_000)
@@ -155,6 +156,17 @@ class Account:
             self.by_client_id[order.client_id].append(order)
         self.update(order)
 
+    def check_client_id(self, client_id: str, unique: str) -> None:
+        """
+        Raise `Refusal` where an order has it that is open, or where there ever was
+        one, as they are `unique`.
+        """
+        used = self.by_client_id.get(client_id, [])
+        if unique == 'open':
+            used = [it for it in used if it.state == 'open']
+        if client_id and used and unique != 'never':
+            raise Refusal('client_id_used', client_id)
+
     def update(self, order: Order) -> None:
         """
         Take note of an order's new state.
@@ -187,6 +199,14 @@ class Account:
         else:
             self.balances[instrument.settlement] += profit - fee
         return profit
+
+    def deliver(self, instrument: Instrument, delivery: Delivery) -> None:
+        """
+        The end of a position.
+        """
+        if size := self.positions[instrument.name].size:
+            self.trade(instrument, -size, delivery.payoff, Decimal(0))
+        del self.positions[instrument.name]
 
     def bound(self, currency: str) -> Decimal:
         """

@@ -16,7 +16,7 @@ from .instruments import Instrument
 from .market import Market, Trade
 from .matching import Offer, Order, OrderState, OrderType, TimeInForce, opposite
 from .pricing import payoff
-from .refusals import Reason, Refusal
+from .refusals import Refusal
 from .reports import Direction
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Exchange:
                 account.trade(instrument, *fill.signed(instrument), fill.fee)
         for delivery in journal.take('delivery', Delivery):
             if account := accounts.get(delivery.account):
-                self._deliver(account, delivery)
+                instrument = engine.recall(delivery.market, delivery.timestamp)
+                account.deliver(instrument, delivery)
         orders = {it.order_id: it for it in journal.take('order', Order)}
         self._count = len(orders)
         self._priority = max((it.priority for it in orders.values()), default=0)
@@ -97,8 +98,10 @@ class Exchange:
         does not. Raises `Refusal`.
         """
         market = self._engine.market(name)
-        steps, ticks = self._check(market, amount, price)
-        self._check_client_id(account, client_id)
+        if not self._engine.is_active(market.instrument):
+            raise Refusal('market_closed', name)
+        steps, ticks = market.check_order(amount, price)
+        account.check_client_id(client_id, self._engine.traits['client_ids'])
         now = self._engine.clock.now()
         order_type: OrderType = 'market' if price is None else 'limit'
         order = Order(
@@ -148,7 +151,7 @@ class Exchange:
         order.require_open()
         if price is None and order.price is not None:
             price = market.prices.value(order.price)
-        steps, ticks = self._check(market, amount, price)
+        steps, ticks = market.check_order(amount, price)
         if steps <= order.filled:
             raise Refusal('amount_too_low', 'not more than what is filled')
         keeps_place = ticks == order.price and steps <= order.amount
@@ -205,16 +208,15 @@ class Exchange:
         """
         When to `advance()` next, in ms.
         """
-        due = (it.cancels_at for it in self.accounts.values())
-        return min((it for it in due if it is not None), default=2**62)
+        dues = [it.cancels_at or 2**62 for it in self.accounts.values()]
+        return min(dues, default=2**62)
 
     def advance(self) -> None:
         """
         Let happen what was due by now.
         """
         for account in self.accounts.values():
-            due = account.cancels_at
-            if due is not None and due <= self._engine.clock.now():
+            if (account.cancels_at or 2**62) <= self._engine.clock.now():
                 account.cancels_at = None
                 for order in list(account.open_orders.values()):
                     self.cancel(order, 'timeout')
@@ -243,53 +245,9 @@ class Exchange:
                 delivery = Delivery(
                     account.key, instrument.name, price, paid, instrument.expiry or 0
                 )
-                self._deliver(account, delivery)
+                account.deliver(instrument, delivery)
                 self._engine.journal.append('delivery', delivery)
                 self._tell(account, [], [], [instrument.name])
-
-    def _deliver(self, account: Account, delivery: Delivery) -> None:
-        instrument = self._engine.recall(delivery.market, delivery.timestamp)
-        size = account.positions[delivery.market].size
-        if size:
-            account.trade(instrument, -size, delivery.payoff, Decimal(0))
-        del account.positions[delivery.market]
-
-    # what is refused
-
-    def check(self, name: str, amount: float, price: float | None) -> None:
-        """
-        Raise `Refusal` for what the market does not have.
-        """
-        self._check(self._engine.market(name), amount, price)
-
-    def _check(
-        self, market: Market, amount: float, price: float | None
-    ) -> tuple[int, int | None]:
-        if not self._engine.is_active(market.instrument):
-            raise Refusal('market_closed', market.name)
-        reason: Reason = 'amount_step'
-        try:
-            steps = market.amounts.count(amount)
-            reason = 'price_step'
-            ticks = None if price is None else market.check_price(price)
-        except ValueError as err:
-            raise Refusal(reason, str(err)) from None
-        least = market.instrument.min_amount
-        if steps * market.instrument.amount_step < least:
-            raise Refusal('amount_too_low', f'the least amount is {least}')
-        worth = (ticks or market.last.price) * market.instrument.tick_size
-        least = market.instrument.min_cost
-        if steps * market.instrument.amount_step * worth < least:
-            raise Refusal('cost_too_low', f'the least cost is {least}')
-        return steps, ticks
-
-    def _check_client_id(self, account: Account, client_id: str) -> None:
-        used = account.by_client_id.get(client_id, [])
-        unique = self._engine.traits['client_ids']
-        if unique == 'open':
-            used = [it for it in used if it.state == 'open']
-        if client_id and used and unique != 'never':
-            raise Refusal('client_id_used', client_id)
 
     def _match(
         self,
@@ -486,5 +444,5 @@ class Exchange:
             for name in ([it.base, it.quote] if it.kind == 'spot' else [it.settlement])
         ]
         held = [it.name for it in traded if it.has_positions]
-        names = list(dict.fromkeys(currencies))
-        self._engine.tell(AccountNews(account, fills, orders, held, names))
+        changed = list(dict.fromkeys(currencies))
+        self._engine.tell(AccountNews(account, fills, orders, held, changed))

@@ -17,6 +17,7 @@ from .clock import Clock
 from .instruments import Instrument, step_at
 from .journal import Journal
 from .matching import Book, Levels, MarketMaker, Quote
+from .refusals import Reason, Refusal
 from .reports import Direction
 from .source import (
     CLOSE,
@@ -221,6 +222,25 @@ class Market:
         if ticks % (step := step_at(self._grid, ticks)):
             raise ValueError(f'{price} is not a multiple of {step * self.prices.step}')
         return ticks
+
+    def check_order(self, amount: float, price: float | None) -> tuple[int, int | None]:
+        """
+        In steps and ticks. Raises `Refusal` for what there is not.
+        """
+        it = self.instrument
+        reason: Reason = 'amount_step'
+        try:
+            steps = self.amounts.count(amount)
+            reason = 'price_step'
+            ticks = None if price is None else self.check_price(price)
+        except ValueError as err:
+            raise Refusal(reason, str(err)) from None
+        if steps * it.amount_step < it.min_amount:
+            raise Refusal('amount_too_low', f'the least amount is {it.min_amount}')
+        cost = steps * it.amount_step * (ticks or self.last.price) * it.tick_size
+        if cost < it.min_cost:
+            raise Refusal('cost_too_low', f'the least cost is {it.min_cost}')
+        return steps, ticks
 
     def print_extra(self, price: int, amount: int, direction: Direction) -> Trade:
         """

@@ -280,7 +280,7 @@ class Orders(Login):
         account = self.account(session)
         if it.validate:
             terms = it.terms()
-            self.exchange.check(market.name, terms.amount, terms.price)
+            self.engine.market(market.name).check_order(terms.amount, terms.price)
             return {'descr': {'order': f'{it.type} {it.volume} {it.pair}'}}
         order = self._place(session, account, market.name, it.terms())
         row = {'descr': described(market, order), 'txid': [order.order_id]}

@@ -4,6 +4,7 @@ What an account has: its orders and trades, by HTTP, its balances, and its chann
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -77,8 +78,10 @@ class Private(Orders):
         }
 
     def _order(self, account: Account, order: Order, trades: bool) -> Row:
+        if not trades:
+            return order_row(self.engine, order)
         fills = [it for it in account.fills if it.order_id == order.order_id]
-        return order_row(self.engine, order, fills if trades else None)
+        return order_row(self.engine, order, fills)
 
     @method('private/ClosedOrders', does='order')
     def closed_orders(self, session: Session, it: _Page) -> Row:
@@ -202,7 +205,7 @@ class Private(Orders):
         if it.snap_orders:
             rows += [self._now(order, 'new') for order in account.open_orders.values()]
         if it.snap_trades:
-            rows += [self._trade(account, fill) for fill in account.fills[-_PAGE:]]
+            rows += self._last_trades(account)
         known = found.filter.known
         known.update({key: _terms(it) for key, it in account.open_orders.items()})
         return [self._numbered_news(found, rows, 'snapshot')]
@@ -246,7 +249,10 @@ class Private(Orders):
                 ]
             elif before != _terms(order):
                 rows.append(state('amended', status, filled, turnover, order.updated))
-            rows += [self._trade(news.account, fill, order) for fill in fills]
+            for fill in fills:
+                filled += fill.amount
+                turnover += fill.price * fill.amount
+                rows.append(self._trade(news.account, fill, filled, turnover))
             if order.state == 'open':
                 subscriber.known[order.order_id] = _terms(order)
                 continue
@@ -270,23 +276,28 @@ class Private(Orders):
             order.updated,
         )
 
-    def _trade(self, account: Account, fill: Fill, order: Order | None = None) -> Row:
+    def _trade(self, account: Account, fill: Fill, filled: int, turnover: int) -> Row:
         """
         A trade, with what was filled of its order by then.
         """
-        order = order or account.orders[fill.order_id]
-        until = [
-            it
-            for it in account.fills
-            if it.order_id == fill.order_id and it.seq <= fill.seq
-        ]
-        filled = sum(it.amount for it in until)
-        turnover = sum(it.price * it.amount for it in until)
+        order = account.orders[fill.order_id]
         status = 'filled' if filled == order.amount else 'partially_filled'
         row = execution(
             self.engine, order, 'trade', status, filled, turnover, fill.timestamp
         )
         return row | of_trade(self.engine, account, fill, self.numbered)
+
+    def _last_trades(self, account: Account) -> list[Row]:
+        rows = []
+        filled: Counter[str] = Counter()
+        turnover: Counter[str] = Counter()
+        for fill in account.fills:
+            key = fill.order_id
+            filled[key] += fill.amount
+            turnover[key] += fill.price * fill.amount
+            if fill.seq > len(account.fills) - _PAGE:
+                rows.append(self._trade(account, fill, filled[key], turnover[key]))
+        return rows
 
 
 def _terms(order: Order) -> tuple[int, int | None]:
