@@ -6,8 +6,9 @@ its user has configured.
 from __future__ import annotations
 
 import hmac
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
 import msgspec
@@ -41,6 +42,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     bar_seconds: tuple[int, ...]
     """The lengths of the bars that it has."""
     bars_per_call: int
+    bars_back: int | None
+    """How many there are, up to the newest; None: all of them."""
     numbered_channels: tuple[str, ...]
     """Those kinds of channels whose messages are numbered."""
     deadline: bool
@@ -109,6 +112,33 @@ def _override(name: str, defaults: T) -> T:
         raise BrokerError(f'[{NAME}] {name} in {path}: {err}') from None
 
 
+def get_pace() -> float:
+    """
+    How many times the pace that the venue allows to everybody is allowed to this user,
+    by what the environment says, or `pace` in this backend's section of
+    `brokers.toml`: 1 if nobody says anything.
+    """
+    conf, _ = config.load('brokers')
+    said = os.environ.get(f'{NAME.upper()}_PACE') or conf.get(NAME, {}).get('pace', 1)
+    try:
+        pace = float(said)
+    except ValueError:
+        pace = math.nan
+    if not 0 < pace < math.inf:
+        raise BrokerError(f'the pace of {NAME} is {said!r}, and not a positive number')
+    return pace
+
+
+def wants_deep_history() -> bool:
+    """
+    Whether bars that are older than the venue's are to be built from trades, at the
+    pace that it allows: `deep_history = true` in this backend's section of
+    `brokers.toml`.
+    """
+    conf, _ = config.load('brokers')
+    return bool(conf.get(NAME, {}).get('deep_history'))
+
+
 def get_url(known: Iterable[str]) -> str:
     """
     Where the venue is: what the environment says, or else `url` in this backend's
@@ -139,11 +169,17 @@ class Credentials:
     def __repr__(self) -> str:
         return 'Credentials(...)'
 
-    def sign(self, message: str) -> str:
+    def sign(
+        self,
+        message: bytes,
+        digest: str,
+        read_secret: Callable[[str], bytes] = str.encode,
+    ) -> bytes:
         """
-        The HMAC-SHA256 of `message`, in hexadecimal.
+        The HMAC of `message`. Raises `ValueError` where the secret is not as
+        `read_secret()` has to have it.
         """
-        return hmac.new(self._secret.encode(), message.encode(), 'sha256').hexdigest()
+        return hmac.digest(read_secret(self._secret), message, digest)
 
 
 def load_accounts() -> dict[str, Credentials]:

@@ -22,9 +22,9 @@ from msgspec import Meta
 from .accounts import Account, Fill
 from .faults import KINDS, Fault
 from .instruments import Instrument
-from .jsonrpc import Method
 from .market import Market, Trade
 from .matching import Order
+from .methods import Method
 from .refusals import Refusal
 from .reports import (
     AccountInfo,
