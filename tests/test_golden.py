@@ -73,7 +73,8 @@ def test_nothing_else_is_golden() -> None:
 
 
 def test_no_file_is_stored_twice() -> None:
-    """All that is here is needed: the template has it not, and no other set."""
+    """All that is here is needed: the template has it not, and no other set. Nor do the
+    parts of one venue have what those of another have."""
     stored = [
         content
         for client in SETS
@@ -82,3 +83,5 @@ def test_no_file_is_stored_twice() -> None:
     ]
     assert len(stored) == len({*stored})
     assert not {*stored} & {*plain_files('piker_deribit2').values()}
+    parts = [*tree(ROOT / 'parts').values()]
+    assert len(parts) == len({*parts})

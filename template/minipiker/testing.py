@@ -318,18 +318,19 @@ async def find_market(venue: SimVenue, mod: ModuleType, kind: str = '') -> Marke
 
 
 @pytest.fixture(scope='session')
-def market(shared_pikerd: None, fqme: str) -> Market:
+def market(shared_pikerd: None, fqme: str, mod: ModuleType) -> Market:
     """
     The market `fqme`.
     """
-    return trio.run(_load_market, fqme)
+    return trio.run(_load_market, fqme, mod)
 
 
-async def _load_market(fqme: str) -> Market:
+async def _load_market(fqme: str, mod: ModuleType) -> Market:
     async with maybe_open_pikerd(find_registry()), open_feed([fqme]) as feed:
         ((full_fqme, mkt),) = feed.mkts.items()
         last = feed.quotes[full_fqme]['last']
-        return Market(mkt.bs_mktid, mkt, last, mkt.size_tick)
+        _, pair = await mod.get_mkt_info(fqme)
+        return Market(mkt.bs_mktid, mkt, last, pair.min_size)
 
 
 def write_brokers_toml(conf_dir: Path, **section: Any) -> None:

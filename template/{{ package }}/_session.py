@@ -244,11 +244,13 @@ class Session:
                     self._last_error, self._is_out = None, False
                     self._caller = caller
                     self.connected.set()
-                    await self._stay(caller, holds)
+                    try:
+                        await self._stay(caller, holds)
+                    finally:
+                        # closing it may take a while, in which nobody is to use it
+                        self._disconnect(caller)
             except* Exception as errors:
                 error = _gravest(errors)
-            finally:
-                self._disconnect(self._caller)
 
             if not isinstance(error, _expected):
                 self._fail(error)

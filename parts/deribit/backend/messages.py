@@ -111,6 +111,13 @@ class Pair(Struct, frozen=True):
         return mk_decimal(self.min_trade_amount)
 
     @property
+    def min_size(self) -> Decimal:
+        """
+        Of an order.
+        """
+        return self.size_step
+
+    @property
     def atype(self) -> str:
         match self.venue:
             case 'spot':

@@ -139,6 +139,13 @@ class Pair(Struct, frozen=True):
         return Decimal(1).scaleb(-self.lot_decimals)
 
     @property
+    def min_size(self) -> Decimal:
+        """
+        Of an order.
+        """
+        return Decimal(self.ordermin or self.size_step)
+
+    @property
     def names(self) -> set[str]:
         """
         All that it goes by.

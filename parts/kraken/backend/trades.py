@@ -13,6 +13,9 @@ from .messages import Trade
 PAGE: int = 1000
 """The most that one request brings."""
 
+_tries: int = 30
+"""How often to guess when a trade was made."""
+
 GetPage = Callable[[int | None, int], Awaitable[tuple[list[Trade], int]]]
 """
 The first trades, so many, after an epoch ns; or the last ones, where that is None. And
@@ -59,19 +62,32 @@ class TradeList:
 
     async def _find(self, number: int) -> int:
         """
-        An epoch ms, not after the trade of that number and, if all goes well, not long
-        before.
+        An epoch ms, not after the trade of that number, and not long before.
         """
         page, _ = await self._load(None, PAGE)
-        margin = 1.2
-        while page and page[0].number > number:
-            back = (page[0].number - number) * self._pace
-            start = page[0].timestamp - math.ceil(margin * back) - 1000
-            margin *= 2
-            if start <= 0:
-                return 0
+        if not page or page[0].number <= number:
+            return page[0].timestamp if page else 0
+        high, low = page[0], None
+        start, margin = 0, 1.0
+        for _ in range(_tries):
+            if low:
+                pace = (high.timestamp - low.timestamp) / (high.number - low.number)
+                ahead = max(0.0, number - low.number - PAGE / 2)
+                start = low.timestamp + int(ahead * pace)
+            else:
+                back = margin * (high.number - number) * self._pace
+                start = max(0, high.timestamp - math.ceil(back) - 1000)
+                margin *= 2
             page, _ = await self._load(_before(start), PAGE)
-        return page[0].timestamp if page else 0
+            if page[0].number > number:
+                if start == 0:
+                    break
+                high = page[0]
+            elif number - page[0].number < 3 * PAGE:
+                break
+            else:
+                low = page[0]
+        return start
 
     async def get_newest(
         self, start_ms: int, end_ms: int | None, count: int

@@ -53,6 +53,7 @@ TRAITS: dict[str, Any] = {
     'positions': 'fills',
     'bar_seconds': tuple(60 * minutes for minutes in INTERVALS),
     'bars_per_call': 720,
+    'bars_back': 720,
     'numbered_channels': ('executions', 'balances'),
     'deadline': True,
 }
