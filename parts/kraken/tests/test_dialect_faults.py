@@ -36,7 +36,10 @@ async def test_faults_strike_sockets() -> None:
             assert (await wire.reply('ping'))['error'] == 'EService:Unavailable'
             await trio.sleep(0.2)
             assert (await wire.reply('ping'))['method'] == 'pong'
-        for kind in ('lose_request', 'lose_reply', 'server_error', 'partial_frame'):
+        for kind in (
+            *('lose_request', 'lose_reply', 'server_error', 'throttle'),
+            'partial_frame',
+        ):
             async with struck(kind) as wire:
                 with pytest.raises(ConnectionClosed):
                     await wire.reply('ping')
@@ -70,6 +73,10 @@ async def test_faults_strike_http() -> None:
 
         reply = await get('server_error')
         assert (reply.status_code, reply.headers['content-type']) == (502, 'text/html')
+        for seconds, wait in [(None, None), (2, '2')]:
+            reply = await get('throttle', seconds=seconds)
+            assert (reply.status_code, reply.headers.get('retry-after')) == (429, wait)
+        assert (await get('stale_nonce')).json() == {'error': ['EAPI:Invalid nonce']}
         for seconds, error in [
             (None, 'EAPI:Rate limit exceeded'),
             (3, 'EService: Throttled: '),
