@@ -53,6 +53,9 @@ _timeout: float = 240.0
 Seconds that an async test or a command may take: to end what hangs, not what is slow.
 """
 
+_pace: int = 30
+"""Times that of the real venue."""
+
 _PR_SET_CHILD_SUBREAPER: int = 36
 """From `<linux/prctl.h>`."""
 
@@ -137,7 +140,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _isolation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def _isolation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """
     A configuration folder of the session's own, and no settings from the shell.
     """
@@ -147,6 +152,9 @@ def _isolation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in list(os.environ):
             if name.startswith(f'{_broker.upper()}_'):
                 patch.delenv(name)
+        if not request.config.getoption('--venue'):
+            # the simulator lets everybody be as quick as that
+            patch.setenv(f'{_broker.upper()}_PACE', str(_pace))
         yield home / 'minipiker'
 
 

@@ -141,6 +141,8 @@ class Account:
         self.orders: dict[str, Order] = {}
         self.by_client_id: defaultdict[str, list[Order]] = defaultdict(list)
         self.open_orders: dict[str, Order] = {}
+        self.cancels_at: int | None = None
+        """When all of them are cancelled (ms), unless it is put off."""
         self._bound: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._bound_by: dict[str, Decimal] = {}
 

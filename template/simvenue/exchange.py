@@ -86,6 +86,7 @@ class Exchange:
         post_only: bool = False,
         slide: bool = False,
         client_id: str = '',
+        group: int = 0,
         time_in_force: TimeInForce = 'gtc',
         reduce_only: bool = False,
         cancel_on_disconnect: bool = False,
@@ -104,6 +105,7 @@ class Exchange:
             order_id=self._engine.naming.order_id(market.instrument, self._count + 1),
             account=account.key,
             client_id=client_id,
+            group=group,
             market=market.name,
             direction=direction,
             order_type=order_type,
@@ -133,12 +135,13 @@ class Exchange:
         *,
         post_only: bool | None = None,
         slide: bool = False,
+        replaces: bool = False,
     ) -> tuple[Order, list[Fill]]:
         """
         Change an open order's total amount and its price. It keeps its place in the
-        queue where it only shrinks. Returns the order, another one on a venue that
-        edits by replacement, and the fills that come of it. Raises `Refusal`, and
-        leaves the order alone then.
+        queue where it only shrinks. Returns the order, or another one that `replaces`
+        it, and the fills that come of it. Raises `Refusal`, and leaves the order alone
+        then.
         """
         account = self.accounts[order.account]
         market = self._engine.market(order.market)
@@ -155,7 +158,7 @@ class Exchange:
         if edited.post_only and slide:
             edited.price = market.book.beyond(edited.direction, edited.price)
         matches = self._match(account, market, edited, order)
-        if self._engine.traits['edit'] == 'replace':
+        if replaces:
             return self._replace(order, edited)
         self._unrest(order)
         order.price, order.amount = edited.price, steps
@@ -176,6 +179,7 @@ class Exchange:
             None if edited.price is None else market.prices.value(edited.price),
             post_only=edited.post_only,
             client_id=order.client_id,
+            group=order.group,
             reduce_only=order.reduce_only,
             cancel_on_disconnect=order.cancel_on_disconnect,
         )
@@ -188,6 +192,32 @@ class Exchange:
         order.require_open()
         self._end(order, reason)
         self._report()
+
+    def cancel_after(self, account: Account, seconds: float) -> None:
+        """
+        Cancel all its orders then, unless it is put off; with 0 never.
+        """
+        now = self._engine.clock.now()
+        account.cancels_at = now + int(1000 * seconds) if seconds else None
+        self._engine.wake()
+
+    def next_due(self) -> int:
+        """
+        When to `advance()` next, in ms.
+        """
+        due = (it.cancels_at for it in self.accounts.values())
+        return min((it for it in due if it is not None), default=2**62)
+
+    def advance(self) -> None:
+        """
+        Let happen what was due by now.
+        """
+        for account in self.accounts.values():
+            due = account.cancels_at
+            if due is not None and due <= self._engine.clock.now():
+                account.cancels_at = None
+                for order in list(account.open_orders.values()):
+                    self.cancel(order, 'timeout')
 
     def _end(self, order: Order, reason: str) -> None:
         self._unrest(order)
@@ -226,6 +256,12 @@ class Exchange:
 
     # what is refused
 
+    def check(self, name: str, amount: float, price: float | None) -> None:
+        """
+        Raise `Refusal` for what the market does not have.
+        """
+        self._check(self._engine.market(name), amount, price)
+
     def _check(
         self, market: Market, amount: float, price: float | None
     ) -> tuple[int, int | None]:
@@ -241,6 +277,10 @@ class Exchange:
         least = market.instrument.min_amount
         if steps * market.instrument.amount_step < least:
             raise Refusal('amount_too_low', f'the least amount is {least}')
+        worth = (ticks or market.last.price) * market.instrument.tick_size
+        least = market.instrument.min_cost
+        if steps * market.instrument.amount_step * worth < least:
+            raise Refusal('cost_too_low', f'the least cost is {least}')
         return steps, ticks
 
     def _check_client_id(self, account: Account, client_id: str) -> None:
@@ -403,6 +443,7 @@ class Exchange:
         profit = account.trade(instrument, *fill.signed(instrument), fill.fee)
         fill = replace(fill, profit=profit)
         account.fills.append(fill)
+        order.fees += fill.fee
         self._engine.journal.append('fill', (account.key, fill))
         self._filled[account.key].append(fill)
         self._touch(order)

@@ -39,6 +39,7 @@ cleared. The control port is never struck.
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -143,7 +144,7 @@ def alter(fault: Fault | None, content: Any) -> Any:
     """
     if fault is None or fault.kind not in _ALTERING:
         return content
-    content = msgspec.to_builtins(content)
+    content = msgspec.to_builtins(content, builtin_types=(Decimal,))
     if isinstance(content, list):
         return [alter(fault, it) for it in content]
     if not isinstance(content, dict):

@@ -102,6 +102,13 @@ class Logins:
         self._tokens.pop(token.access, None)
         self._refreshing.pop(token.refresh, None)
 
+    def forget(self, access: str) -> None:
+        """
+        Have a token, if it is one, no longer be good.
+        """
+        if token := self._tokens.get(access):
+            self.revoke(token)
+
     def revoke_all(self, session: Session) -> None:
         """
         Those of a connection.

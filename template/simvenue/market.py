@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from zlib import crc32
 
@@ -29,6 +29,7 @@ from .source import (
     Source,
     Tape,
     join,
+    merge,
 )
 
 _DAY = 86_400
@@ -47,6 +48,10 @@ class Trade(Struct, frozen=True):
     price: int
     amount: int
     direction: Direction
+
+
+def _time(trade: Trade) -> int:
+    return trade.timestamp
 
 
 Range = tuple[int | None, int | None]
@@ -298,7 +303,7 @@ class Market:
         """
         self.advance()
         second = min(max(time // 1000, self.instrument.listed // 1000), self._second)
-        earlier = bisect_left(self._extra, time, key=lambda it: it.timestamp)
+        earlier = bisect_left(self._extra, time, key=_time)
         seq = 1 + self._source.count(second) + earlier
         # the first few, of what may be many
         for trade in self._iter_trades(max(1, seq), self.next_seq if time > 0 else 0):
@@ -322,6 +327,17 @@ class Market:
         if newest:
             start = max(start, stop - count)
         return self.trades(start, min(stop, start + count)), more
+
+    def counts(self, seconds: Iterable[int]) -> list[int]:
+        """
+        How many trades were made before each of these seconds.
+        """
+        self.advance()
+        return [
+            self._source.count(min(second, self._second + 1))
+            + bisect_left(self._extra, second * 1000, key=_time)
+            for second in seconds
+        ]
 
     def _recompute(self, start: int, stop: int) -> Iterator[Trade]:
         trades: list[Print] = []
@@ -384,11 +400,5 @@ class Market:
                 coarse = self._source.coarse(seconds, first, int(border))
                 first = int(border)
         bars = join(self._source.bars, self._tape.bars, self._tape.start, first, stop)
-        at = np.arange(0, len(bars), seconds)
-        exact = np.empty((len(at), 5), np.int64)
-        exact[:, OPEN] = bars[at, OPEN]
-        exact[:, CLOSE] = bars[np.append(at[1:], len(bars)) - 1, CLOSE]
-        exact[:, HIGH] = np.maximum.reduceat(bars[:, HIGH], at)
-        exact[:, LOW] = np.minimum.reduceat(bars[:, LOW], at)
-        exact[:, VOLUME] = np.add.reduceat(bars[:, VOLUME], at)
+        exact = merge(bars, np.arange(0, len(bars), seconds))
         return Candles(opens * 1000, np.concatenate([coarse, exact]))

@@ -23,6 +23,8 @@ Status = int
 Fields = Any
 """What becomes a JSON document."""
 
+_encode = msgspec.json.Encoder(decimal_format='number').encode
+"""Of a number that is a `Decimal` all digits are written."""
 _REPLY = ('malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply')
 
 
@@ -85,6 +87,11 @@ class Dialect(Protocol):
 
     def is_socket(self, path: str) -> bool: ...
 
+    def opened(self, session: Session) -> None:
+        """
+        A socket is.
+        """
+
     def read(self, session: Session, message: bytes) -> Call: ...
 
     def read_http(self, session: Session, request: HttpRequest) -> Call: ...
@@ -139,6 +146,8 @@ class Session:
         self.data: Any = None
         """The dialect's."""
         self.subscriptions: dict[str, Subscription] = {}
+        self.sent = 0
+        """How many messages there were on the socket."""
         self.after_reply: list[Callable[[], None]] = []
         """What is due as soon as the current request has its reply."""
         self._buckets: dict[str, Bucket] = {}
@@ -183,6 +192,7 @@ class Session:
         socket = WebSocket(self._http)
         await socket.accept(request)
         self._nursery.start_soon(self._write, socket)
+        self.server.dialect.opened(self)
         while True:
             message = await self._read(socket.receive)
             if not self._silent:
@@ -244,6 +254,7 @@ class Session:
         return trio.current_time() < self._silent_until
 
     def _push(self, message: bytes | int) -> None:
+        self.sent += 1
         if not self._silent and not self._outbox.put(message):
             self.abort()
 
@@ -251,7 +262,7 @@ class Session:
         """
         A message on a socket that is no reply.
         """
-        self._push(frame(msgspec.json.encode(fields)))
+        self._push(frame(_encode(fields)))
 
     # requests
 
@@ -304,13 +315,13 @@ class Session:
             result = call.act()
             altered = take('wrong_type', 'unknown_field', 'missing_field')
             status = 200
-            body = msgspec.json.encode(call.reply(alter(altered, result)))
+            body = _encode(call.reply(alter(altered, result)))
         except Exception as err:
             refusal = err if isinstance(err, Refusal) else Refusal('internal')
             if refusal is not err:
                 traceback.print_exc()
             status, fields = call.refuse(refusal)
-            body = msgspec.json.encode(fields)
+            body = _encode(fields)
         server.engine.journal.commit()
         fault = altered or take(*_REPLY)
         return status, spoil(fault, body), fault
@@ -402,7 +413,7 @@ class Session:
         fault = self.server.faults.take(
             *STREAM, *MESSAGE, topics=subscription.topics, market=subscription.market
         )
-        body = msgspec.json.encode(alter(fault, fields))
+        body = _encode(alter(fault, fields))
         message = frame(spoil(fault, body))
         channel = subscription.channel
         if channel in self._held:

@@ -280,7 +280,7 @@ def check_order(mkt: MktPair, msg: BrokerdOrder, price_tick: Decimal) -> None:
             below = steps.to_integral_value(ROUND_DOWN) * tick
             nearest = [f'{it.normalize():f}' for it in (below, below + tick) if it]
             raise BrokerError(
-                f'{name} {value} is not a multiple of {tick}: '
+                f'{name} {value} is not a multiple of {tick:f}: '
                 f'take {" or ".join(nearest)}'
             )
 

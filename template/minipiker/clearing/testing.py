@@ -122,7 +122,7 @@ def mk_order(
 
 def mk_account(
     api_key: str = 'simkey',
-    api_secret: str = 'simsecret',
+    api_secret: str = 'simsecretkey',
 ) -> dict[str, Any]:
     """
     The account `main`, as the backend's section of `brokers.toml` has it.

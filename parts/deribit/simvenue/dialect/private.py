@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 
 from ..accounts import AccountNews, Fill
 from ..instruments import Instrument
-from ..jsonrpc import method
 from ..matching import Order, TimeInForce
+from ..methods import method
 from ..refusals import Refusal
 from ..session import Session, Subscription
 from ..source import Direction
@@ -183,6 +183,7 @@ class Private(Login):
             it.price,
             post_only=it.post_only,
             slide=not it.reject_post_only,
+            replaces=self.engine.traits['edit'] == 'replace',
         )
         return self._placed(edited, fills)
 

@@ -11,8 +11,8 @@ from typing import Literal
 from msgspec import Struct
 
 from ..accounts import Account
-from ..jsonrpc import method
 from ..logins import Logins
+from ..methods import method
 from ..refusals import Refusal
 from ..server import Server
 from ..session import Session

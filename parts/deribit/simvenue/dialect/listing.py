@@ -22,6 +22,7 @@ TRAITS: dict[str, Any] = {
         *(10800, 21600, 43200, 86400),
     ),
     'bars_per_call': 5000,
+    'bars_back': None,
     'numbered_channels': ('book',),
     'deadline': True,
 }

@@ -16,9 +16,10 @@ from msgspec import Meta, Struct
 
 from ..events import BookChange, Event, Listed, NewQuote, Trades, merge
 from ..instruments import Instrument
-from ..jsonrpc import JsonRpc, method
+from ..jsonrpc import JsonRpc
 from ..market import Market
 from ..matching import group
+from ..methods import method
 from ..refusals import Reason, Refusal
 from ..session import Session, Subscription
 from .listing import TRAITS, index_of, is_among
