@@ -12,7 +12,10 @@ Of requests, by `operation` and `market`
 maintenance    refused as the venue does it, for `seconds`
 rate_limit     refused, to be tried again after `seconds`; where there are none, as the
                venue does it, which may be without a word about that
+throttle       answered with an HTTP 429, with a Retry-After where there are `seconds`;
+               on a socket, with its end
 server_error   answered with an HTTP 502; on a socket, with its end
+stale_nonce    taken for one that comes after a later one
 unauthorized   the connection is logged out before the request is looked at
 lose_request   not carried out, and the connection cut off
 lose_reply     carried out, and the connection cut off before the reply
@@ -49,6 +52,8 @@ ConnectionFault = Literal['drop', 'silent', 'refuse', 'slow_reads']
 RequestFault = Literal[
     'maintenance',
     'rate_limit',
+    'stale_nonce',
+    'throttle',
     'server_error',
     'unauthorized',
     'lose_request',

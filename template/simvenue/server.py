@@ -30,8 +30,10 @@ class Server:
             defaultdict(dict)
         )
         self._news: list[Any] = []
-        self._open = trio.Event()
-        """Set when connections are accepted again."""
+        self._refusals = 0
+        self._is_open, self._shall_open = False, True
+        self._changed = trio.Event()
+        """Set when either of them does."""
         self._listening: trio.Nursery
         self._nursery: trio.Nursery
         engine.listeners.append(self._news.append)
@@ -102,7 +104,7 @@ class Server:
 
     def behave(self) -> None:
         self.faults.armed.clear()
-        self._open.set()
+        self._set(shall_open=True)
         for session in self.sessions:
             session.be_silent(0)
 
@@ -116,24 +118,44 @@ class Server:
             port = listener.socket.getsockname()[1]
             while True:
                 async with listener, trio.open_nursery() as self._listening:
+                    self._set(is_open=True)
                     await trio.serve_listeners(
                         self._connected, [listener], handler_nursery=nursery
                     )
-                await self._open.wait()
+                self._set(is_open=False)
+                while not self._shall_open:
+                    await self._changed.wait()
                 (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
+
+    async def settle(self) -> None:
+        """
+        Wait until the port is open, or closed, as it shall be.
+        """
+        while self._is_open != self._shall_open:
+            await self._changed.wait()
+
+    def _set(self, is_open: bool | None = None, shall_open: bool | None = None) -> None:
+        if is_open is not None:
+            self._is_open = is_open
+        if shall_open is not None:
+            self._shall_open = shall_open
+        self._changed.set()
+        self._changed = trio.Event()
 
     def _refuse(self, seconds: float | None) -> None:
         """
         Have nobody listen at the port, for that long.
         """
-        self._open = trio.Event()
+        self._refusals += 1
+        self._set(shall_open=False)
         self._listening.cancel_scope.cancel()
         if seconds is not None:
-            self._nursery.start_soon(self._listen_again, seconds, self._open)
+            self._nursery.start_soon(self._listen_again, seconds, self._refusals)
 
-    async def _listen_again(self, seconds: float, event: trio.Event) -> None:
+    async def _listen_again(self, seconds: float, refusal: int) -> None:
         await trio.sleep(seconds)
-        event.set()
+        if refusal == self._refusals:
+            self._set(shall_open=True)
 
     async def _connected(self, stream: trio.SocketStream) -> None:
         session = Session(self, stream)

@@ -24,6 +24,8 @@ Fields = Any
 
 _encode = msgspec.json.Encoder(decimal_format='number').encode
 """Of a number that is a `Decimal` all digits are written."""
+_REFUSED = ('maintenance', 'rate_limit', 'stale_nonce')
+_UNHEARD = ('lose_request', 'server_error', 'throttle')
 _REPLY = ('malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply')
 
 
@@ -244,9 +246,9 @@ class Session:
 
         if take('unauthorized'):
             server.dialect.log_out(self)
-        before = take('maintenance', 'rate_limit', 'lose_request', 'server_error')
-        if before and before.kind in ('lose_request', 'server_error'):
-            return 502, b'', before
+        before = take(*_REFUSED, *_UNHEARD)
+        if before and before.kind in _UNHEARD:
+            return 0, b'', before
         altered = None
         try:
             match before:
@@ -254,6 +256,8 @@ class Session:
                     raise Refusal('maintenance')
                 case Fault(kind='rate_limit', seconds=seconds):
                     raise Refusal('too_many', wait=seconds)
+                case Fault(kind='stale_nonce'):
+                    raise Refusal('stale_nonce')
             result = call.act()
             altered = take('wrong_type', 'unknown_field', 'missing_field')
             status = 200
@@ -282,6 +286,8 @@ class Session:
                 self.abort()
             case Fault(kind='server_error'):
                 self.close(1011)
+            case Fault(kind='throttle'):
+                self.close(1008)
             case Fault(kind='partial_frame'):
                 self._push_half(message)
             case Fault(kind='delay', seconds=seconds):
@@ -312,6 +318,10 @@ class Session:
                 await self._http.reply(
                     502, b'<html>Bad Gateway</html>', kind='text/html'
                 )
+            case Fault(kind='throttle', seconds=seconds):
+                wait = [] if seconds is None else [('retry-after', f'{seconds:g}')]
+                html = b'<html>Too Many Requests</html>'
+                await self._http.reply(429, html, kind='text/html', headers=wait)
             case Fault(kind='partial_frame'):
                 await self._http.reply(status, body, only=len(body) // 2)
             case Fault(kind='delay', seconds=seconds):

@@ -9,10 +9,12 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
+import trio
 
 from simvenue.__main__ import open_venue, parse_options
 from simvenue.client import Controls, SimVenueError
@@ -391,6 +393,19 @@ async def test_the_clock_is_set() -> None:
         before = (await venue.state()).now
         await venue.restart()
         assert 0 < (await venue.state()).now - before < 10**7
+
+
+async def test_a_port_is_closed_and_open_when_it_is_said_to_be() -> None:
+    async with open_simvenue(rate=0) as venue:
+        port = urlsplit(venue.url).port
+        assert port
+        for again in range(4):
+            for _ in range(1 + again % 2):
+                await venue.misbehave('refuse')
+            with pytest.raises(OSError, match='attempts to connect'):
+                await trio.open_tcp_stream('127.0.0.1', port)
+            await venue.behave()
+            await (await trio.open_tcp_stream('127.0.0.1', port)).aclose()
 
 
 async def test_bad_controls_are_refused() -> None:

@@ -37,7 +37,7 @@ LIMITS: dict[str, tuple[float, str]] = {
 """Options of the command line."""
 _COSTS = {'fills': 2.0, **dict.fromkeys(ORDERS, 0.0)}
 """Of private requests, where they are not 1."""
-_ERRORS: dict[Reason, str] = {
+ERRORS: dict[Reason, str] = {
     'amount_step': 'EGeneral:Invalid arguments:volume',
     'amount_too_low': 'EOrder:Order minimum not met',
     'bad_login': 'EAPI:Invalid key',
@@ -56,6 +56,8 @@ _ERRORS: dict[Reason, str] = {
     'not_open': 'EOrder:Unknown order',
     'order_not_found': 'EOrder:Unknown order',
     'price_step': 'EOrder:Tick size check failed',
+    'socket_login_needed': 'ESession:Invalid session',
+    'socket_needed': 'EGeneral:Unknown method',
     'stale_nonce': 'EAPI:Invalid nonce',
     'token_expired': 'ESession:Invalid session',
     'too_big': 'EGeneral:Invalid arguments',
@@ -235,7 +237,7 @@ class Requests(Methods):
         match refusal.reason:
             case 'bad_params':
                 param, _, _ = refusal.text.partition(' ')
-                return f'{_ERRORS["bad_params"]}:{param}'
+                return f'{ERRORS["bad_params"]}:{param}'
             case 'too_many' if refusal.wait is not None:
                 until = self.engine.clock.now() / 1000 + refusal.wait
                 return f'EService: Throttled: {until:.0f}'
@@ -243,7 +245,7 @@ class Requests(Methods):
                 return 'EOrder:Rate limit exceeded'
             case 'unknown_market' if operation == 'subscribe':
                 return f'Currency pair not supported {refusal.text}'
-        return _ERRORS[refusal.reason]
+        return ERRORS[refusal.reason]
 
 
 def _by_http(result: Any, error: str) -> Row:
