@@ -326,7 +326,11 @@ class Client(Markets):
             if symbol:
                 params['symbol'] = [symbol]
             try:
+#{% if trading %}
                 ack = await caller.call(verb, messages.Ack, **params)
+#{% else %}
+                await caller.call(verb, messages.Ack, **params)
+#{% endif %}
             except (ConnectionLost, Throttled):
                 raise
             except BrokerError as err:
