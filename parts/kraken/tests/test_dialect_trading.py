@@ -326,6 +326,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({'cl_ord_id': 'x', 'userref': 1}, 'EGeneral:Invalid arguments:cl_ord_id'),
     ({'deadline': -1}, 'EService:Deadline elapsed'),
     ({'deadline': 70}, 'EGeneral:Invalid arguments:deadline'),
+    ({'oflags': 'viqc'}, 'EGeneral:Invalid arguments:oflags'),
     ({'price': 10**6, 'oflags': 'post'}, 'EOrder:Post only order'),
 ]
 
