@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,7 @@ async def open_symbol_search(ctx): ...
 async def open_history_client(mkt):
     raise DataUnavailable
 """
+PIKER = os.environ.get('PIKER_NEW_PIKER', '')
 QUIET = ['--ignore', 'ASYNC,PK1']
 
 
@@ -122,6 +125,18 @@ finally:
     loaded = {*checked.stdout.splitlines()[-1].split()}
     assert 'piker_new.check.engine' in loaded
     assert not {'typer', 'yaml', 'jinja2', 'copier', 'rich', 'libcst'} & loaded
+
+
+@pytest.mark.skipif(not PIKER, reason='PIKER_NEW_PIKER names no piker')
+def test_all_of_pikers_own_take_less_than_a_second() -> None:
+    """Of processor time, the start included: others may be at work here."""
+    command = [sys.executable, '-m', 'piker_new', 'check', '--ignore', 'ASYNC']
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    checked = subprocess.run([*command, PIKER], capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert b'in 7 backends' in checked.stdout
+    spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    assert spent < 1
 
 
 def test_does_not_import_what_it_checks(tmp_path: Path) -> None:
