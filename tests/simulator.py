@@ -70,7 +70,7 @@ class Venue:
                     'public/auth',
                     grant_type='client_credentials',
                     client_id='simkey',
-                    client_secret='simsecret',
+                    client_secret='simsecretkey',
                 )
             yield socket
 

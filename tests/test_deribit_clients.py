@@ -22,7 +22,7 @@ from typed_deribit.core.transport.ws import SocketRpcStreamClient
 PERPETUAL = 'BTC-PERPETUAL'
 
 
-def client_of(venue: Venue, secret: str = 'simsecret', hmac: bool = False) -> Any:
+def client_of(venue: Venue, secret: str = 'simsecretkey', hmac: bool = False) -> Any:
     credentials = Credentials('simkey', secret)
     rest = HmacHttpRpcClient if hmac else OAuthHttpRpcClient
     return Deribit(
@@ -276,7 +276,7 @@ from deribridge import DeribitWebSocketClient
 from deribridge.api_client.websocket_api_client import DeribitWebSocketError
 
 async def main():
-    client = DeribitWebSocketClient('simkey', 'simsecret')
+    client = DeribitWebSocketClient('simkey', 'simsecretkey')
     client.ws_url = sys.argv[1]
     await client.connect()
     assert client.authenticated

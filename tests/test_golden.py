@@ -1,8 +1,8 @@
 """What is generated, file by file: a change of the template is read as a diff.
 
 Below `golden/` a folder for each set of answers has a manifest of all its files, and
-those of them that stand nowhere else: not in `template/`, as they are, nor in the set
-before.
+those of them that stand nowhere else: not in `template/` or `parts/`, as they are, nor
+in the set before.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ MANIFEST = 'manifest.txt'
 
 
 def plain_files(package: str) -> dict[str, bytes]:
-    """What copier copies as it is."""
-    return {
+    """What is copied as it is, or included so, for a set of answers of `SETS`."""
+    copied = {
         path.replace('{{ package }}', package): content
         for path, content in tree(ROOT / 'template').items()
         if not path.endswith('.jinja')
     }
+    included = {
+        path.replace('backend/', f'{package}/'): content
+        for path, content in tree(ROOT / 'parts' / 'deribit').items()
+    }
+    return copied | included
 
 
 def as_golden(now: dict[str, bytes], before: dict[str, bytes]) -> dict[str, str]:
@@ -68,7 +73,8 @@ def test_nothing_else_is_golden() -> None:
 
 
 def test_no_file_is_stored_twice() -> None:
-    """All that is here is needed: the template has it not, and no other set."""
+    """All that is here is needed: the template has it not, and no other set. Nor do the
+    parts of one venue have what those of another have."""
     stored = [
         content
         for client in SETS
@@ -77,3 +83,5 @@ def test_no_file_is_stored_twice() -> None:
     ]
     assert len(stored) == len({*stored})
     assert not {*stored} & {*plain_files('piker_deribit2').values()}
+    parts = [*tree(ROOT / 'parts').values()]
+    assert len(parts) == len({*parts})

@@ -20,6 +20,7 @@ AUTHORS = re.compile(
     r'|tests/(test_api|test_dialect(_\w+)?|wire)\.py'
     r'|piker_acme/([a-z]\w*|__init__)\.py'
 )
+VENUES = {'jsonrpc': 'deribit', 'rest': 'kraken'}
 # Named otherwise than what is looked for, so that its own name is not found.
 ANSWERS = {'backend': 'acme'}
 
@@ -57,7 +58,17 @@ def channels(files: dict[str, bytes]) -> set[str]:
     raise AssertionError('no message_types')
 
 
-def instruments(project: Path) -> set[str]:
+def pairs(url: str) -> set[str]:
+    """What it is called by HTTP, where it has other names there."""
+    with urlopen(f'{url}/0/public/AssetPairs') as reply:
+        rows = json.load(reply)['result']
+    columns = ('altname', 'wsname', 'base', 'quote')
+    called = {row[name] for row in rows.values() for name in columns}
+    # what is no more than a currency's name everywhere is nobody's word
+    return {*rows, *(name for name in called if len(name) > 3 and name != 'USDT')}
+
+
+def instruments(project: Path, protocol: str) -> set[str]:
     """What is listed, by the simulator's own word."""
     with subprocess.Popen(
         [project / '.venv' / 'bin' / 'python', '-m', 'simvenue', '--until-eof'],
@@ -69,33 +80,38 @@ def instruments(project: Path) -> set[str]:
     ) as process:
         assert process.stdout
         try:
-            _, controls = process.stdout.readline(), process.stdout.readline().strip()
+            url, controls = (process.stdout.readline().strip() for _ in range(2))
             with urlopen(f'{controls}/markets') as reply:
-                return {market['name'] for market in json.load(reply)}
+                names = {market['name'] for market in json.load(reply)}
+            return names | (pairs(url) if protocol == 'rest' else set())
         finally:
             process.terminate()
 
 
 @pytest.mark.parametrize('client', ['trio', 'asyncio'])
+@pytest.mark.parametrize('protocol', VENUES)
 def test_is_known_to_the_author_alone(
-    client: str, rendered: Render, make_project: MakeProject
+    client: str, protocol: str, rendered: Render, make_project: MakeProject
 ) -> None:
-    files = tree(rendered({**ANSWERS, 'client': client}))
-    names = instruments(make_project())
+    files = tree(rendered({**ANSWERS, 'client': client, 'protocol': protocol}))
+    options = ('--protocol', protocol) if protocol == 'rest' else ()
+    names = instruments(make_project(*options), protocol)
     # those that expire, by what comes before the day
     dated = {re.sub(r'-\d+[A-Z]{3}\d\d.*', '-', name) for name in names}
     words = [re.escape(word) + r'(?!\w)' for word in {*methods(files), *dated & names}]
     words += [re.escape(word) + r'\d' for word in dated - names]
     assert len(words) > 50
-    words += [rf'{word}\.[A-Z{{]' for word in channels(files)]
-    pattern = re.compile(rf'(?i:deribit)|(?<![\w-])({"|".join(words)})')
+    if protocol == 'jsonrpc':
+        words += [rf'{word}\.[A-Z{{]' for word in channels(files)]
+    venues = '|'.join(VENUES.values())
+    pattern = re.compile(rf'(?i:{venues})|(?<![\w-])({"|".join(words)})')
     known = {
         path: [it for it in content.decode().splitlines() if pattern.search(it)]
         for path, content in files.items()
         if path.endswith('.py')
     }
     for path in (
-        'simvenue/dialect/public.py',
+        'simvenue/dialect/listing.py',
         'piker_acme/api.py',
         'tests/test_api.py',
     ):

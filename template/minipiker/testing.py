@@ -53,6 +53,9 @@ _timeout: float = 240.0
 Seconds that an async test or a command may take: to end what hangs, not what is slow.
 """
 
+_pace: int = 30
+"""Times that of the real venue."""
+
 _PR_SET_CHILD_SUBREAPER: int = 36
 """From `<linux/prctl.h>`."""
 
@@ -95,8 +98,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(libc, 'prctl'):  # on Linux
         # orphans become children of ours, where `_no_orphans` finds them
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # a shell's background job ignores it, and so would all that it starts
+    # a shell's background job ignores them, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -137,7 +141,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _isolation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def _isolation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """
     A configuration folder of the session's own, and no settings from the shell.
     """
@@ -147,6 +153,9 @@ def _isolation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in list(os.environ):
             if name.startswith(f'{_broker.upper()}_'):
                 patch.delenv(name)
+        if not request.config.getoption('--venue'):
+            # the simulator lets everybody be as quick as that
+            patch.setenv(f'{_broker.upper()}_PACE', str(_pace))
         yield home / 'minipiker'
 
 
@@ -310,18 +319,19 @@ async def find_market(venue: SimVenue, mod: ModuleType, kind: str = '') -> Marke
 
 
 @pytest.fixture(scope='session')
-def market(shared_pikerd: None, fqme: str) -> Market:
+def market(shared_pikerd: None, fqme: str, mod: ModuleType) -> Market:
     """
     The market `fqme`.
     """
-    return trio.run(_load_market, fqme)
+    return trio.run(_load_market, fqme, mod)
 
 
-async def _load_market(fqme: str) -> Market:
+async def _load_market(fqme: str, mod: ModuleType) -> Market:
     async with maybe_open_pikerd(find_registry()), open_feed([fqme]) as feed:
         ((full_fqme, mkt),) = feed.mkts.items()
         last = feed.quotes[full_fqme]['last']
-        return Market(mkt.bs_mktid, mkt, last, mkt.size_tick)
+        _, pair = await mod.get_mkt_info(fqme)
+        return Market(mkt.bs_mktid, mkt, last, pair.min_size)
 
 
 def write_brokers_toml(conf_dir: Path, **section: Any) -> None:

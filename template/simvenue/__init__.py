@@ -6,9 +6,7 @@ A simulated exchange: a real server, in a process of its own, on real sockets.
 It prints the venue's URL, and that of its controls (`simvenue.controls`). What its
 clients say and hear is in the first few modules, and no other has a word of it:
 
-dialect         names, errors, public calls and channels, as they are on the wire
-  messages      the shapes of what is said
-  login, private, private_messages   logins, orders and accounts
+dialect         names, errors, calls and channels, as they are on the wire
 engine          the venue behind it: clock, markets, what is listed, what happens
   instruments   products, and what follows from them as time goes by
   market        one market: trades, quote, book, candles
@@ -22,8 +20,8 @@ engine          the venue behind it: clock, markets, what is listed, what happen
 server          who is connected, and what they hear
   session       one connection: requests, streams, and what befalls them
   transport     HTTP and WebSocket on one stream
-  jsonrpc       what all dialects of JSON-RPC have in common; `bucket`, `logins`: limits
-                and tokens, for any dialect
+  methods       what may be asked for; `bucket`, `logins`: limits and tokens, for any
+                dialect (`jsonrpc`: of JSON-RPC, where that is spoken)
   faults        misbehaviour on request
 controls        the control port; `client`: its client; `reports`: what it tells
 process         run a venue from a trio program

@@ -11,9 +11,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .events import Event
 from .instruments import Instrument
 from .matching import Order
-from .source import Direction
+from .refusals import Refusal
+from .reports import Direction
 
 _PLENTY = Decimal(10_000_000)
 _OPTION_MARGIN = Decimal('0.1')
@@ -97,6 +99,12 @@ class Position(Struct):
         gain = instrument.worth(amount, price) - self.cost * amount / self.size
         return -gain if instrument.counts_quote else gain
 
+    def floating(self, instrument: Instrument, price: Decimal) -> Decimal:
+        """
+        What closing all of it at `price` would yield.
+        """
+        return self.profit(instrument, self.size, price) if self.size else Decimal(0)
+
     def trade(self, instrument: Instrument, amount: Decimal, price: Decimal) -> Decimal:
         """
         Buy `amount`, or sell where it is negative; returns the profit made by it.
@@ -134,6 +142,8 @@ class Account:
         self.orders: dict[str, Order] = {}
         self.by_client_id: defaultdict[str, list[Order]] = defaultdict(list)
         self.open_orders: dict[str, Order] = {}
+        self.cancels_at: int | None = None
+        """When all of them are cancelled (ms), unless it is put off."""
         self._bound: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._bound_by: dict[str, Decimal] = {}
 
@@ -145,6 +155,17 @@ class Account:
         if order.client_id:
             self.by_client_id[order.client_id].append(order)
         self.update(order)
+
+    def check_client_id(self, client_id: str, unique: str) -> None:
+        """
+        Raise `Refusal` where an order has it that is open, or where there ever was
+        one, as they are `unique`.
+        """
+        used = self.by_client_id.get(client_id, [])
+        if unique == 'open':
+            used = [it for it in used if it.state == 'open']
+        if client_id and used and unique != 'never':
+            raise Refusal('client_id_used', client_id)
 
     def update(self, order: Order) -> None:
         """
@@ -178,6 +199,14 @@ class Account:
         else:
             self.balances[instrument.settlement] += profit - fee
         return profit
+
+    def deliver(self, instrument: Instrument, delivery: Delivery) -> None:
+        """
+        The end of a position.
+        """
+        if size := self.positions[instrument.name].size:
+            self.trade(instrument, -size, delivery.payoff, Decimal(0))
+        del self.positions[instrument.name]
 
     def bound(self, currency: str) -> Decimal:
         """
@@ -264,7 +293,7 @@ def fee_of(
     return min(rate * amount * unit, worth / 8)
 
 
-class AccountNews(Struct, frozen=True):
+class AccountNews(Event, frozen=True):
     """
     What one event changed in an account.
     """
@@ -276,6 +305,10 @@ class AccountNews(Struct, frozen=True):
     """Those in which its position is another."""
     currencies: list[str]
     """Those of which it has more or less."""
+
+    @property
+    def key(self) -> str:
+        return self.account.key
 
 
 class Delivery(Struct, frozen=True):

@@ -11,16 +11,28 @@ class Bucket:
     """
 
     def __init__(self, burst: float, rate: float, now: float) -> None:
-        self._burst, self._rate = burst, rate
+        self.burst, self._rate = burst, rate
         self._left, self._filled = burst, now
 
-    def take(self, now: float) -> bool:
+    def left(self, now: float) -> float:
         """
-        Whether there was one left.
+        How many there are; fewer than none where more were spent.
         """
         gained = (now - self._filled) * self._rate
-        self._left, self._filled = min(self._burst, self._left + gained), now
-        if self._left < 1:
+        self._left, self._filled = min(self.burst, self._left + gained), now
+        return self._left
+
+    def spend(self, now: float, amount: float) -> None:
+        """
+        Whether or not there are as many left.
+        """
+        self._left = self.left(now) - amount
+
+    def take(self, now: float, amount: float = 1) -> bool:
+        """
+        Whether there were as many left.
+        """
+        if self.left(now) < amount:
             return False
-        self._left -= 1
+        self._left -= amount
         return True

@@ -16,8 +16,8 @@ from .instruments import Instrument
 from .market import Market, Trade
 from .matching import Offer, Order, OrderState, OrderType, TimeInForce, opposite
 from .pricing import payoff
-from .refusals import Reason, Refusal
-from .source import Direction
+from .refusals import Refusal
+from .reports import Direction
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -50,7 +50,8 @@ class Exchange:
                 account.trade(instrument, *fill.signed(instrument), fill.fee)
         for delivery in journal.take('delivery', Delivery):
             if account := accounts.get(delivery.account):
-                self._deliver(account, delivery)
+                instrument = engine.recall(delivery.market, delivery.timestamp)
+                account.deliver(instrument, delivery)
         orders = {it.order_id: it for it in journal.take('order', Order)}
         self._count = len(orders)
         self._priority = max((it.priority for it in orders.values()), default=0)
@@ -86,6 +87,7 @@ class Exchange:
         post_only: bool = False,
         slide: bool = False,
         client_id: str = '',
+        group: int = 0,
         time_in_force: TimeInForce = 'gtc',
         reduce_only: bool = False,
         cancel_on_disconnect: bool = False,
@@ -96,14 +98,17 @@ class Exchange:
         does not. Raises `Refusal`.
         """
         market = self._engine.market(name)
-        steps, ticks = self._check(market, amount, price)
-        self._check_client_id(account, client_id)
+        if not self._engine.is_active(market.instrument):
+            raise Refusal('market_closed', name)
+        steps, ticks = market.check_order(amount, price)
+        account.check_client_id(client_id, self._engine.traits['client_ids'])
         now = self._engine.clock.now()
         order_type: OrderType = 'market' if price is None else 'limit'
         order = Order(
             order_id=self._engine.naming.order_id(market.instrument, self._count + 1),
             account=account.key,
             client_id=client_id,
+            group=group,
             market=market.name,
             direction=direction,
             order_type=order_type,
@@ -133,19 +138,20 @@ class Exchange:
         *,
         post_only: bool | None = None,
         slide: bool = False,
+        replaces: bool = False,
     ) -> tuple[Order, list[Fill]]:
         """
         Change an open order's total amount and its price. It keeps its place in the
-        queue where it only shrinks. Returns the order, another one on a venue that
-        edits by replacement, and the fills that come of it. Raises `Refusal`, and
-        leaves the order alone then.
+        queue where it only shrinks. Returns the order, or another one that `replaces`
+        it, and the fills that come of it. Raises `Refusal`, and leaves the order alone
+        then.
         """
         account = self.accounts[order.account]
         market = self._engine.market(order.market)
         order.require_open()
         if price is None and order.price is not None:
             price = market.prices.value(order.price)
-        steps, ticks = self._check(market, amount, price)
+        steps, ticks = market.check_order(amount, price)
         if steps <= order.filled:
             raise Refusal('amount_too_low', 'not more than what is filled')
         keeps_place = ticks == order.price and steps <= order.amount
@@ -155,7 +161,7 @@ class Exchange:
         if edited.post_only and slide:
             edited.price = market.book.beyond(edited.direction, edited.price)
         matches = self._match(account, market, edited, order)
-        if self._engine.traits['edit'] == 'replace':
+        if replaces:
             return self._replace(order, edited)
         self._unrest(order)
         order.price, order.amount = edited.price, steps
@@ -176,6 +182,7 @@ class Exchange:
             None if edited.price is None else market.prices.value(edited.price),
             post_only=edited.post_only,
             client_id=order.client_id,
+            group=order.group,
             reduce_only=order.reduce_only,
             cancel_on_disconnect=order.cancel_on_disconnect,
         )
@@ -188,6 +195,31 @@ class Exchange:
         order.require_open()
         self._end(order, reason)
         self._report()
+
+    def cancel_after(self, account: Account, seconds: float) -> None:
+        """
+        Cancel all its orders then, unless it is put off; with 0 never.
+        """
+        now = self._engine.clock.now()
+        account.cancels_at = now + int(1000 * seconds) if seconds else None
+        self._engine.wake()
+
+    def next_due(self) -> int:
+        """
+        When to `advance()` next, in ms.
+        """
+        dues = [it.cancels_at or 2**62 for it in self.accounts.values()]
+        return min(dues, default=2**62)
+
+    def advance(self) -> None:
+        """
+        Let happen what was due by now.
+        """
+        for account in self.accounts.values():
+            if (account.cancels_at or 2**62) <= self._engine.clock.now():
+                account.cancels_at = None
+                for order in list(account.open_orders.values()):
+                    self.cancel(order, 'timeout')
 
     def _end(self, order: Order, reason: str) -> None:
         self._unrest(order)
@@ -213,43 +245,9 @@ class Exchange:
                 delivery = Delivery(
                     account.key, instrument.name, price, paid, instrument.expiry or 0
                 )
-                self._deliver(account, delivery)
+                account.deliver(instrument, delivery)
                 self._engine.journal.append('delivery', delivery)
                 self._tell(account, [], [], [instrument.name])
-
-    def _deliver(self, account: Account, delivery: Delivery) -> None:
-        instrument = self._engine.recall(delivery.market, delivery.timestamp)
-        size = account.positions[delivery.market].size
-        if size:
-            account.trade(instrument, -size, delivery.payoff, Decimal(0))
-        del account.positions[delivery.market]
-
-    # what is refused
-
-    def _check(
-        self, market: Market, amount: float, price: float | None
-    ) -> tuple[int, int | None]:
-        if not self._engine.is_active(market.instrument):
-            raise Refusal('market_closed', market.name)
-        reason: Reason = 'amount_step'
-        try:
-            steps = market.amounts.count(amount)
-            reason = 'price_step'
-            ticks = None if price is None else market.check_price(price)
-        except ValueError as err:
-            raise Refusal(reason, str(err)) from None
-        least = market.instrument.min_amount
-        if steps * market.instrument.amount_step < least:
-            raise Refusal('amount_too_low', f'the least amount is {least}')
-        return steps, ticks
-
-    def _check_client_id(self, account: Account, client_id: str) -> None:
-        used = account.by_client_id.get(client_id, [])
-        unique = self._engine.traits['client_ids']
-        if unique == 'open':
-            used = [it for it in used if it.state == 'open']
-        if client_id and used and unique != 'never':
-            raise Refusal('client_id_used', client_id)
 
     def _match(
         self,
@@ -403,6 +401,7 @@ class Exchange:
         profit = account.trade(instrument, *fill.signed(instrument), fill.fee)
         fill = replace(fill, profit=profit)
         account.fills.append(fill)
+        order.fees += fill.fee
         self._engine.journal.append('fill', (account.key, fill))
         self._filled[account.key].append(fill)
         self._touch(order)
@@ -445,5 +444,5 @@ class Exchange:
             for name in ([it.base, it.quote] if it.kind == 'spot' else [it.settlement])
         ]
         held = [it.name for it in traded if it.has_positions]
-        names = list(dict.fromkeys(currencies))
-        self._engine.tell(AccountNews(account, fills, orders, held, names))
+        changed = list(dict.fromkeys(currencies))
+        self._engine.tell(AccountNews(account, fills, orders, held, changed))

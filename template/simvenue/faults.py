@@ -12,7 +12,10 @@ Of requests, by `operation` and `market`
 maintenance    refused as the venue does it, for `seconds`
 rate_limit     refused, to be tried again after `seconds`; where there are none, as the
                venue does it, which may be without a word about that
+throttle       answered with an HTTP 429, with a Retry-After where there are `seconds`;
+               on a socket, with its end
 server_error   answered with an HTTP 502; on a socket, with its end
+stale_nonce    taken for one that comes after a later one
 unauthorized   the connection is logged out before the request is looked at
 lose_request   not carried out, and the connection cut off
 lose_reply     carried out, and the connection cut off before the reply
@@ -39,6 +42,7 @@ cleared. The control port is never struck.
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -48,6 +52,8 @@ ConnectionFault = Literal['drop', 'silent', 'refuse', 'slow_reads']
 RequestFault = Literal[
     'maintenance',
     'rate_limit',
+    'stale_nonce',
+    'throttle',
     'server_error',
     'unauthorized',
     'lose_request',
@@ -143,7 +149,7 @@ def alter(fault: Fault | None, content: Any) -> Any:
     """
     if fault is None or fault.kind not in _ALTERING:
         return content
-    content = msgspec.to_builtins(content)
+    content = msgspec.to_builtins(content, builtin_types=(Decimal,))
     if isinstance(content, list):
         return [alter(fault, it) for it in content]
     if not isinstance(content, dict):

@@ -4,14 +4,14 @@ What is listed: products, and the instruments that follow from them as time goes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 
 LISTED = 1_420_070_400_000
@@ -81,6 +81,8 @@ class Product(Struct, frozen=True, eq=False, kw_only=True):
     """Above a price: another tick size, a multiple of `tick_size`."""
     amount_step: Decimal
     min_amount: Decimal
+    min_cost: Decimal = Decimal(0)
+    """Of an order, in the currency of prices."""
     contract_size: Decimal = Decimal(1)
     maker_fee: Decimal = Decimal('0.0002')
     taker_fee: Decimal = Decimal('0.0005')
@@ -109,6 +111,13 @@ class Instrument(Product, frozen=True, eq=False, kw_only=True):
     @property
     def amounts(self) -> Units:
         return Units(self.amount_step)
+
+    @property
+    def lot(self) -> int:
+        """
+        How many steps the least order is of.
+        """
+        return max(1, int(self.min_amount / self.amount_step))
 
     @property
     def grid(self) -> list[tuple[int, int]]:
@@ -146,6 +155,18 @@ def make_instrument(
     """
     unnamed = Instrument(**asdict(product), name='', **terms)
     return Instrument(**{**asdict(unnamed), 'name': name(unnamed)})
+
+
+def more_alike(products: Sequence[Product], number: int) -> list[Product]:
+    """
+    So many more, of other base currencies.
+    """
+    found = []
+    for at in range(number):
+        like, other = products[at % len(products)], at // len(products) + 2
+        base, index = f'{like.base}{other}', f'{like.index}{other}'
+        found.append(replace(like, base=base, index=index))
+    return found
 
 
 def step_at(grid: list[tuple[int, int]], price: int) -> int:

@@ -1,84 +1,24 @@
 """
-JSON-RPC 2.0, by WebSocket and by HTTP: requests are taken apart, parameters checked,
-replies put together.
+JSON-RPC 2.0, by WebSocket and by HTTP: requests are taken apart, replies put together.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from .methods import Methods
 from .refusals import Reason, Refusal
 from .session import Call, Session
 from .transport import HttpRequest
 
 
-class Method:
-    """
-    A function `(session, **params) -> result`, called with checked parameters. What it
-    does not know it ignores.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        hints = get_type_hints(function, include_extras=True)
-        _, *parameters = inspect.signature(function).parameters.values()
-        only = hints[parameters[0].name] if len(parameters) == 1 else None
-        self._whole = isinstance(only, type) and issubclass(only, msgspec.Struct)
-        """Whether there is one parameter, that stands for all."""
-        self._params: Any = (
-            only
-            if self._whole
-            else msgspec.defstruct(
-                'Params',
-                [
-                    (
-                        it.name,
-                        hints[it.name],
-                        msgspec.NODEFAULT if it.default is it.empty else it.default,
-                    )
-                    for it in parameters
-                ],
-                kw_only=True,
-            )
-        )
-
-    def __call__(self, session: Any, params: Mapping[str, Any]) -> Any:
-        """
-        Numbers may be texts. Raises `Refusal`.
-        """
-        given = {key: value for key, value in params.items() if value is not None}
-        try:
-            checked = msgspec.convert(given, self._params, strict=False)
-        except msgspec.ValidationError as err:
-            reason, _, param = str(err).partition(' - at `$.')
-            if 'missing required field' in reason:
-                param, reason = reason.split('`')[1], 'required'
-            raise Refusal('bad_params', f'{param.rstrip("`")} {reason}') from None
-        if self._whole:
-            return self._function(session, checked)
-        return self._function(session, **msgspec.structs.asdict(checked))
-
-
-def method(*names: str, does: str) -> Callable[[Any], Any]:
-    """
-    Serve a function under these names; `does` is the neutral name of the operation.
-    """
-
-    def mark(function: Any) -> Any:
-        function.serves = names, does
-        return function
-
-    return mark
-
-
-class JsonRpc:
+class JsonRpc(Methods):
     """
     A dialect that is JSON-RPC: a subclass has the methods, and says the errors.
     """
@@ -90,19 +30,6 @@ class JsonRpc:
     errors: Mapping[Reason, tuple[int, str]]
     statuses: Mapping[int, int]
     """Of errors by HTTP, where it is not 400."""
-
-    def __init__(self) -> None:
-        self.operations: dict[str, str] = {}
-        """The venue's methods, and the neutral names of what they do."""
-        self._methods: dict[str, Method] = {}
-        for _, function in inspect.getmembers(self, inspect.ismethod):
-            names, does = getattr(function, 'serves', ((), ''))
-            for name in names:
-                self.operations[name] = does
-                self._methods[name] = Method(function)
-
-    def operation_names(self) -> set[str]:
-        return set(self.operations.values())
 
     def admit(self, session: Session, name: str, params: dict[str, Any]) -> None:
         """
@@ -173,10 +100,10 @@ class JsonRpc:
         )
 
     def _act(self, session: Session, name: str, params: dict[str, Any]) -> Any:
-        if name not in self._methods:
+        if name not in self.methods:
             raise Refusal('unknown_operation', name)
         self.admit(session, name, params)
-        return self._methods[name](session, params)
+        return self.methods[name](session, params)
 
     def _envelope(self, arrived: int, id_: Any, **content: Any) -> dict[str, Any]:
         now = time.time_ns() // 1000

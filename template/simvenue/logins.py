@@ -4,6 +4,7 @@ Who is who: access tokens and what they are good for.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping
 
@@ -49,6 +50,21 @@ class Logins:
             raise Refusal('bad_login', 'unknown key')
         return self._credentials[key].secret.encode()
 
+    def check(self, key: str, secret: str) -> None:
+        """
+        Raises `Refusal`, unless that is its secret.
+        """
+        if self.secret(key) != secret.encode():
+            raise Refusal('bad_login')
+
+    def check_signature(self, key: str, signed: str, signature: str) -> None:
+        """
+        The same for a signature by HMAC-SHA256, in hex.
+        """
+        right = hmac.new(self.secret(key), signed.encode(), 'sha256').hexdigest()
+        if not hmac.compare_digest(right.encode(), signature.encode()):
+            raise Refusal('bad_login')
+
     def issue(
         self,
         account: str,
@@ -85,6 +101,13 @@ class Logins:
     def revoke(self, token: Token) -> None:
         self._tokens.pop(token.access, None)
         self._refreshing.pop(token.refresh, None)
+
+    def forget(self, access: str) -> None:
+        """
+        Have a token, if it is one, no longer be good.
+        """
+        if token := self._tokens.get(access):
+            self.revoke(token)
 
     def revoke_all(self, session: Session) -> None:
         """

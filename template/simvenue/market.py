@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from zlib import crc32
 
@@ -17,6 +17,8 @@ from .clock import Clock
 from .instruments import Instrument, step_at
 from .journal import Journal
 from .matching import Book, Levels, MarketMaker, Quote
+from .refusals import Reason, Refusal
+from .reports import Direction
 from .source import (
     CLOSE,
     HIGH,
@@ -24,11 +26,11 @@ from .source import (
     OPEN,
     VOLUME,
     Bars,
-    Direction,
     Print,
     Source,
     Tape,
     join,
+    merge,
 )
 
 _DAY = 86_400
@@ -47,6 +49,14 @@ class Trade(Struct, frozen=True):
     price: int
     amount: int
     direction: Direction
+
+
+Range = tuple[int | None, int | None]
+"""Both ends belong to it; `None`: it has no such end."""
+
+
+def _time(trade: Trade) -> int:
+    return trade.timestamp
 
 
 class Candles(Struct, frozen=True):
@@ -213,6 +223,25 @@ class Market:
             raise ValueError(f'{price} is not a multiple of {step * self.prices.step}')
         return ticks
 
+    def check_order(self, amount: float, price: float | None) -> tuple[int, int | None]:
+        """
+        In steps and ticks. Raises `Refusal` for what there is not.
+        """
+        it = self.instrument
+        reason: Reason = 'amount_step'
+        try:
+            steps = self.amounts.count(amount)
+            reason = 'price_step'
+            ticks = None if price is None else self.check_price(price)
+        except ValueError as err:
+            raise Refusal(reason, str(err)) from None
+        if steps * it.amount_step < it.min_amount:
+            raise Refusal('amount_too_low', f'the least amount is {it.min_amount}')
+        cost = steps * it.amount_step * (ticks or self.last.price) * it.tick_size
+        if cost < it.min_cost:
+            raise Refusal('cost_too_low', f'the least cost is {it.min_cost}')
+        return steps, ticks
+
     def print_extra(self, price: int, amount: int, direction: Direction) -> Trade:
         """
         A trade that is not in the source, at the time of the last `advance()`.
@@ -294,13 +323,41 @@ class Market:
         """
         self.advance()
         second = min(max(time // 1000, self.instrument.listed // 1000), self._second)
-        earlier = bisect_left(self._extra, time, key=lambda it: it.timestamp)
+        earlier = bisect_left(self._extra, time, key=_time)
         seq = 1 + self._source.count(second) + earlier
         # the first few, of what may be many
         for trade in self._iter_trades(max(1, seq), self.next_seq if time > 0 else 0):
             if trade.timestamp >= time:
                 return trade.seq
         return self.next_seq if time > 0 else 1
+
+    def page(
+        self, count: int, numbers: Range, times: Range, *, newest: bool
+    ) -> tuple[list[Trade], bool]:
+        """
+        At most `count` of the trades within a range of numbers and one of times (ms),
+        the newest or the oldest of them; and whether there are more.
+        """
+        first, last = numbers
+        start = max(1, first or 1, self.seq_at(times[0]) if times[0] else 1)
+        stop = min(self.next_seq, last + 1 if last else self.next_seq)
+        if times[1] is not None:
+            stop = min(stop, self.seq_at(times[1] + 1))
+        more = stop - start > count
+        if newest:
+            start = max(start, stop - count)
+        return self.trades(start, min(stop, start + count)), more
+
+    def counts(self, seconds: Iterable[int]) -> list[int]:
+        """
+        How many trades were made before each of these seconds.
+        """
+        self.advance()
+        return [
+            self._source.count(min(second, self._second + 1))
+            + bisect_left(self._extra, second * 1000, key=_time)
+            for second in seconds
+        ]
 
     def _recompute(self, start: int, stop: int) -> Iterator[Trade]:
         trades: list[Print] = []
@@ -317,6 +374,16 @@ class Market:
                 trades = self._source.trades(seconds[at])
                 first = self._source.count(seconds[at])
             yield self._number(seq, trades[number - first])
+
+    def volumes(self, candle: Bars) -> tuple[float, float]:
+        """
+        Of one candle, in the base currency and in that of prices.
+        """
+        amount = self.amounts.value(int(candle[VOLUME]))
+        price = self.prices.value(int(candle[OPEN] + candle[CLOSE])) / 2
+        if self.instrument.counts_quote:
+            return round(amount / price, 8), amount
+        return amount, round(amount * price, 8)
 
     def stats(self) -> Bars:
         """
@@ -353,11 +420,5 @@ class Market:
                 coarse = self._source.coarse(seconds, first, int(border))
                 first = int(border)
         bars = join(self._source.bars, self._tape.bars, self._tape.start, first, stop)
-        at = np.arange(0, len(bars), seconds)
-        exact = np.empty((len(at), 5), np.int64)
-        exact[:, OPEN] = bars[at, OPEN]
-        exact[:, CLOSE] = bars[np.append(at[1:], len(bars)) - 1, CLOSE]
-        exact[:, HIGH] = np.maximum.reduceat(bars[:, HIGH], at)
-        exact[:, LOW] = np.minimum.reduceat(bars[:, LOW], at)
-        exact[:, VOLUME] = np.add.reduceat(bars[:, VOLUME], at)
+        exact = merge(bars, np.arange(0, len(bars), seconds))
         return Candles(opens * 1000, np.concatenate([coarse, exact]))

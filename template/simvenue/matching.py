@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from .instruments import Instrument, move
 from .refusals import Refusal
-from .source import Direction, Noise, Print
+from .reports import Direction
+from .source import Noise, Print
 
 OrderType = Literal['limit', 'market']
 OrderState = Literal['open', 'filled', 'cancelled']
@@ -47,6 +48,7 @@ class MarketMaker:
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self._noise = Noise(seed, f'{instrument.name} quotes')
         self._grid = instrument.grid
+        self._lot = instrument.lot
         self._last = Print(0, 1, 1, 'buy')
         self._number = 0
         self._thrown: dict[int, int] = {}
@@ -64,7 +66,13 @@ class MarketMaker:
         else:
             bid = last.price
             ask = move(self._grid, bid, spread)
-        return Quote(bid, 1 + self.dice(2000, 1), ask, 1 + self.dice(2000, 2))
+        return Quote(bid, self.amount(1), ask, self.amount(2))
+
+    def amount(self, number: int) -> int:
+        """
+        What it offers somewhere.
+        """
+        return (1 + self.dice(2000, number)) * self._lot
 
     def dice(self, sides: int, number: int) -> int:
         """
@@ -93,6 +101,8 @@ class Order(Struct, kw_only=True, eq=False):
     filled: int = 0
     turnover: int = 0
     """Price times amount of what is filled."""
+    fees: Decimal = Decimal(0)
+    """Of that, in the settlement currency."""
     post_only: bool = False
     reduce_only: bool = False
     time_in_force: TimeInForce = 'gtc'
@@ -102,6 +112,8 @@ class Order(Struct, kw_only=True, eq=False):
     updated: int
     priority: int
     """Of two orders at one price, the lower one is first."""
+    group: int = 0
+    """A number by which its owner knows it, and others."""
     cancel_on_disconnect: bool = False
     funds: str = ''
     funds_per_step: Decimal = Decimal(0)
@@ -213,7 +225,7 @@ class Book:
     def _usual_amount(self, side: Direction, quote: Quote, level: int) -> int:
         if level == 0:
             return quote.bid_amount if side == 'buy' else quote.ask_amount
-        return 1 + self._market_maker.dice(2000, 2 * level + 1 + (side == 'sell'))
+        return self._market_maker.amount(2 * level + 1 + (side == 'sell'))
 
     def _offers(self, side: Direction) -> Iterator[Offer]:
         orders = (Offer(it.limit, it.left, it) for it in self._orders[side])
@@ -279,6 +291,20 @@ class Book:
         bid, bid_amount = next(iter(self.levels('buy', 1)), (0, 0))
         ask, ask_amount = next(iter(self.levels('sell', 1)), (0, 0))
         return Quote(bid, bid_amount, ask, ask_amount)
+
+
+def group(levels: Levels, depth: int, ticks: int) -> Levels:
+    """
+    The best `depth` of them, of so many ticks each: prices are rounded up, or down
+    where `ticks` is negative.
+    """
+    sums: dict[int, int] = {}
+    for price, amount in levels:
+        price = -(-price // ticks) * ticks if ticks > 0 else price // -ticks * -ticks
+        if price not in sums and len(sums) == depth:
+            break
+        sums[price] = sums.get(price, 0) + amount
+    return list(sums.items())
 
 
 def opposite(side: Direction) -> Direction:

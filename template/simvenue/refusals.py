@@ -9,10 +9,12 @@ from typing import Literal
 Reason = Literal[
     'amount_step',  # not a multiple of the step
     'amount_too_low',
-    'bad_login',  # unknown key, wrong secret or signature
+    'bad_login',  # unknown key, or wrong secret
     'bad_params',
     'bad_request',
+    'bad_signature',
     'client_id_used',
+    'cost_too_low',
     'forbidden',  # the login does not go so far
     'internal',
     'login_needed',
@@ -25,10 +27,12 @@ Reason = Literal[
     'price_step',  # not a multiple of the tick size
     'socket_login_needed',  # that channel is not for everybody
     'socket_needed',  # not by HTTP
+    'stale_nonce',  # not above that of an earlier request
     'token_expired',
     'too_big',
     'too_late',  # the request was good until an earlier time
     'too_many',  # requests
+    'unknown_currency',
     'unknown_market',
     'unknown_operation',
     'unparsable',

@@ -13,6 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from .bucket import Bucket
 from .engine import Engine
 from .faults import MESSAGE, STREAM, Fault, Faults, alter, spoil
 from .refusals import Refusal
@@ -22,6 +23,10 @@ Status = int
 Fields = Any
 """What becomes a JSON document."""
 
+_encode = msgspec.json.Encoder(decimal_format='number').encode
+"""Of a number that is a `Decimal` all digits are written."""
+_REFUSED = ('maintenance', 'rate_limit', 'stale_nonce')
+_UNHEARD = ('lose_request', 'server_error', 'throttle')
 _REPLY = ('malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply')
 
 
@@ -54,11 +59,12 @@ class Subscription(Struct, eq=False):
     """Neutral names of what it is about; faults are armed by them."""
     markets: tuple[str, ...] = ()
     """The markets of the events; none: of any event."""
+    account: str = ''
+    """Of whose events; it ends when that account logs out."""
     wants: Callable[[Any], bool] | None = None
     """Of these events, which."""
     interval: float = 0
     """Events are gathered for so long (s)."""
-    private: bool = False
     label: str = ''
     filter: Any = None
     """The dialect's."""
@@ -68,6 +74,13 @@ class Subscription(Struct, eq=False):
     def market(self) -> str:
         return self.markets[0] if len(self.markets) == 1 else ''
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """
+        The markets, or the account, of the events; of any event, if there is neither.
+        """
+        return self.markets or (self.account,)
+
 
 class Dialect(Protocol):
     """
@@ -76,19 +89,26 @@ class Dialect(Protocol):
 
     def is_socket(self, path: str) -> bool: ...
 
+    def opened(self, session: Session) -> None:
+        """
+        A socket is.
+        """
+
     def read(self, session: Session, message: bytes) -> Call: ...
 
     def read_http(self, session: Session, request: HttpRequest) -> Call: ...
+
+    def begin(self, subscription: Subscription) -> list[Fields]:
+        """
+        The messages that a subscriber gets first.
+        """
 
     def tell(self, subscription: Subscription, events: Sequence[Any]) -> list[Fields]:
         """
         The messages that say what happened.
         """
 
-    def log_out(self, session: Session) -> None:
-        """
-        It is nobody's any more.
-        """
+    def logged_out(self, session: Session) -> None: ...
 
     def closed(self, session: Session) -> None: ...
 
@@ -107,6 +127,9 @@ class Hub(Protocol):
     dialect: Dialect
     faults: Faults
     requests: Counter[str]
+    limits: dict[str, float]
+
+    def unsubscribe(self, session: Session, channel: str) -> bool: ...
 
     def flush(self) -> None: ...
 
@@ -125,8 +148,12 @@ class Session:
         self.data: Any = None
         """The dialect's."""
         self.subscriptions: dict[str, Subscription] = {}
+        self.sent = 0
+        """How many messages there were on the socket."""
         self.after_reply: list[Callable[[], None]] = []
         """What is due as soon as the current request has its reply."""
+        self._buckets: dict[str, Bucket] = {}
+        self._heart = trio.CancelScope()
         self._http = HttpConnection(stream)
         self._nursery: trio.Nursery
         self._outbox = Outbox()
@@ -167,6 +194,7 @@ class Session:
         socket = WebSocket(self._http)
         await socket.accept(request)
         self._nursery.start_soon(self._write, socket)
+        self.server.dialect.opened(self)
         while True:
             message = await self._read(socket.receive)
             if not self._silent:
@@ -188,6 +216,26 @@ class Session:
         if not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(function, *args)
 
+    def beat(self, seconds: float, function: Callable[[], None]) -> None:
+        """
+        Call it every so many seconds of the venue's, instead of what was called before.
+        """
+        self.stop_beating()
+        self._heart = trio.CancelScope()
+        pause = seconds / self.server.engine.clock.speed
+        self.spawn(self._beat, pause, function, self._heart)
+
+    def stop_beating(self) -> None:
+        self._heart.cancel()
+
+    async def _beat(
+        self, pause: float, function: Callable[[], None], scope: trio.CancelScope
+    ) -> None:
+        with scope:
+            while True:
+                await trio.sleep(pause)
+                function()
+
     def abort(self) -> None:
         """
         Cut the connection off, without a word.
@@ -208,6 +256,7 @@ class Session:
         return trio.current_time() < self._silent_until
 
     def _push(self, message: bytes | int) -> None:
+        self.sent += 1
         if not self._silent and not self._outbox.put(message):
             self.abort()
 
@@ -215,9 +264,31 @@ class Session:
         """
         A message on a socket that is no reply.
         """
-        self._push(frame(msgspec.json.encode(fields)))
+        self._push(frame(_encode(fields)))
 
     # requests
+
+    def count(self, limit: str) -> None:
+        """
+        Take one from `<limit>_burst`, which fills up again by `<limit>_rate` a second.
+        Raises `Refusal`.
+        """
+        now, limits = trio.current_time(), self.server.limits
+        if limit not in self._buckets:
+            burst, rate = limits[f'{limit}_burst'], limits[f'{limit}_rate']
+            self._buckets[limit] = Bucket(burst, rate, now)
+        if not self._buckets[limit].take(now):
+            raise Refusal('too_many')
+
+    def log_out(self) -> None:
+        """
+        Be nobody's any more.
+        """
+        self.account = ''
+        for channel, subscription in list(self.subscriptions.items()):
+            if subscription.account:
+                self.server.unsubscribe(self, channel)
+        self.server.dialect.logged_out(self)
 
     def _perform(self, call: Call) -> tuple[Status, bytes, Fault | None]:
         """
@@ -232,10 +303,10 @@ class Session:
             )
 
         if take('unauthorized'):
-            server.dialect.log_out(self)
-        before = take('maintenance', 'rate_limit', 'lose_request', 'server_error')
-        if before and before.kind in ('lose_request', 'server_error'):
-            return 502, b'', before
+            self.log_out()
+        before = take(*_REFUSED, *_UNHEARD)
+        if before and before.kind in _UNHEARD:
+            return 0, b'', before
         altered = None
         try:
             match before:
@@ -243,16 +314,18 @@ class Session:
                     raise Refusal('maintenance')
                 case Fault(kind='rate_limit', seconds=seconds):
                     raise Refusal('too_many', wait=seconds)
+                case Fault(kind='stale_nonce'):
+                    raise Refusal('stale_nonce')
             result = call.act()
             altered = take('wrong_type', 'unknown_field', 'missing_field')
             status = 200
-            body = msgspec.json.encode(call.reply(alter(altered, result)))
+            body = _encode(call.reply(alter(altered, result)))
         except Exception as err:
             refusal = err if isinstance(err, Refusal) else Refusal('internal')
             if refusal is not err:
                 traceback.print_exc()
             status, fields = call.refuse(refusal)
-            body = msgspec.json.encode(fields)
+            body = _encode(fields)
         server.engine.journal.commit()
         fault = altered or take(*_REPLY)
         return status, spoil(fault, body), fault
@@ -271,6 +344,8 @@ class Session:
                 self.abort()
             case Fault(kind='server_error'):
                 self.close(1011)
+            case Fault(kind='throttle'):
+                self.close(1008)
             case Fault(kind='partial_frame'):
                 self._push_half(message)
             case Fault(kind='delay', seconds=seconds):
@@ -301,6 +376,10 @@ class Session:
                 await self._http.reply(
                     502, b'<html>Bad Gateway</html>', kind='text/html'
                 )
+            case Fault(kind='throttle', seconds=seconds):
+                wait = [] if seconds is None else [('retry-after', f'{seconds:g}')]
+                html = b'<html>Too Many Requests</html>'
+                await self._http.reply(429, html, kind='text/html', headers=wait)
             case Fault(kind='partial_frame'):
                 await self._http.reply(status, body, only=len(body) // 2)
             case Fault(kind='delay', seconds=seconds):
@@ -310,6 +389,10 @@ class Session:
                 await self._http.reply(status, body)
 
     # streams
+
+    def begin(self, subscription: Subscription) -> None:
+        for fields in self.server.dialect.begin(subscription):
+            self.send(fields)
 
     def hear(self, subscription: Subscription, events: list[Any]) -> None:
         """
@@ -340,7 +423,7 @@ class Session:
         fault = self.server.faults.take(
             *STREAM, *MESSAGE, topics=subscription.topics, market=subscription.market
         )
-        body = msgspec.json.encode(alter(fault, fields))
+        body = _encode(alter(fault, fields))
         message = frame(spoil(fault, body))
         channel = subscription.channel
         if channel in self._held:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from .instruments import Instrument
 from .pricing import price_of
+from .reports import Direction
 
-Direction = Literal['buy', 'sell']
 Floats = NDArray[np.float64]
 Bars = NDArray[np.int64]
 """Of shape (seconds, 5): open, high, low, close in ticks, volume in amount steps."""
@@ -105,8 +105,7 @@ class Synthetic:
     """
     An instrument's price, as its index wanders, with `rate` trades per second.
 
-    The trades of a second add up to its candle exactly, wherever there are at least
-    the four that it takes to show open, high, low and close.
+    The trades of a second add up to its candle exactly.
     """
 
     _OCTAVES = 27
@@ -129,6 +128,7 @@ class Synthetic:
         self._listed = instrument.listed // 1000
         self._grid = instrument.grid
         self._tick = float(instrument.tick_size)
+        self._lot = instrument.lot
 
     def pin(self, second: int, price: int) -> None:
         """
@@ -217,9 +217,35 @@ class Synthetic:
         )
         bars[:, LOW] = self._settle(np.maximum(1, bars[:, LOW]))
         quiet = np.log1p(-self._noise.uniform(self._VOLUME, index))
-        bars[:, VOLUME] = 500 - 500 * quiet
-        bars[self._counts(index) == self._counts(index + 1), VOLUME] = 0
+        bars[:, VOLUME] = (500 - 500 * quiet) * self._lot
+        self._thin(bars, np.diff(self._counts(np.arange(start, stop + 1))), start)
         return bars
+
+    def _thin(self, bars: Bars, trades: Bars, start: int) -> None:
+        """
+        Leave of the candles from `start` on what so few trades show: with one it does
+        not move, and without any it is where the last one left it.
+        """
+        bars[trades == 0, VOLUME] = 0
+        if not self._per_1000s or trades.min(initial=4) >= 4:
+            return
+        one, few = trades == 1, (trades > 0) & (trades < 4)
+        bars[one, OPEN] = bars[one, CLOSE]
+        bars[few, HIGH] = bars[few][:, (OPEN, CLOSE)].max(1)
+        bars[few, LOW] = bars[few][:, (OPEN, CLOSE)].min(1)
+        # the last one before, wherever it was
+        before = self._ticks(np.array([self._second_of(self.count(start) - 1) + 1]))
+        closes = np.concatenate([before, bars[:, CLOSE]])
+        traded = np.concatenate([[True], trades > 0])
+        latest = np.maximum.accumulate(np.where(traded, np.arange(len(traded)), 0))
+        idle = trades == 0
+        bars[idle, :VOLUME] = closes[latest[1:][idle], np.newaxis]
+
+    def _second_of(self, number: int) -> int:
+        """
+        When the trade was that so many others came before.
+        """
+        return self._listed + -(-(number + 1) * 1000 // self._per_1000s) - 1
 
     def coarse(self, seconds: int, start: int, stop: int) -> Bars:
         """
@@ -236,7 +262,8 @@ class Synthetic:
         bars[:, HIGH] = np.maximum(samples.max(1), bars[:, CLOSE])
         bars[:, LOW] = np.minimum(samples.min(1), bars[:, CLOSE])
         trades = self._counts(opens + seconds) - self._counts(opens)
-        bars[:, VOLUME] = 1000 * np.minimum(trades, seconds)
+        bars[trades == 0, :VOLUME] = bars[trades == 0, OPEN, np.newaxis]
+        bars[:, VOLUME] = 1000 * self._lot * np.minimum(trades, seconds)
         return bars
 
     def _counts(self, seconds: Bars) -> Bars:
@@ -340,3 +367,25 @@ def join(
     if start >= border:
         return after(start, stop)
     return np.concatenate([before(start, border), after(border, stop)])
+
+
+def merge(bars: Bars, starts: Bars) -> Bars:
+    """
+    The candles of some seconds each, which begin at these indexes. What stood still
+    counts only where all of it did.
+    """
+    traded, index = bars[:, VOLUME] > 0, np.arange(len(bars))
+    first = np.minimum.reduceat(np.where(traded, index, len(bars)), starts)
+    idle = first >= np.append(starts[1:], len(bars))
+    first[idle] = starts[idle]
+    # of a candle that stood still as a whole, its first second
+    counts = traded | np.isin(index, starts[idle])
+    merged = np.empty((len(starts), 5), np.int64)
+    merged[:, OPEN] = bars[first, OPEN]
+    merged[:, CLOSE] = bars[np.append(starts[1:], len(bars)) - 1, CLOSE]
+    highs, lows = np.where(counts, bars[:, HIGH], 0), bars[:, LOW].copy()
+    lows[~counts] = np.iinfo(np.int64).max
+    merged[:, HIGH] = np.maximum.reduceat(highs, starts)
+    merged[:, LOW] = np.minimum.reduceat(lows, starts)
+    merged[:, VOLUME] = np.add.reduceat(bars[:, VOLUME], starts)
+    return merged

@@ -35,7 +35,7 @@ from minipiker.testing import (
     write_brokers_toml,
 )
 
-key, secret = 'key-0f6b3c', 'secret-91d4e7'
+key, secret = 'key-0f6b3c', 'c2VjcmV0LTkxZDRlNw=='
 venue_env = {'SIMVENUE_ACCOUNTS': f'{{"{key}": {{"secret": "{secret}"}}}}'}
 
 

@@ -5,7 +5,10 @@ History, as piker wants it.
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pendulum
@@ -17,7 +20,11 @@ from minipiker.brokers import DataUnavailable
 from minipiker.data._source import def_iohlcv_fields
 from minipiker.data.tsp import load_history
 from minipiker.data.validate import validate_frame
-from minipiker.testing import Tree
+from minipiker.testing import OpenSimVenue, Tree, find_market, open_test_pikerd
+
+
+def traits_of(mod: ModuleType) -> Any:
+    return import_module(f'{mod.__name__}.api').TRAITS
 
 
 @pytest.mark.parametrize('timeframe', [60, 1])
@@ -64,10 +71,11 @@ async def test_frames_meet_and_ascend(
                 )
 
 
-async def test_bars_are_sane(shared_tree: Tree, fqme: str) -> None:
+async def test_bars_are_sane(shared_tree: Tree, mod: ModuleType, fqme: str) -> None:
+    count = traits_of(mod).bars_back or 2500
     async with shared_tree():
-        bars = await load_history(fqme, timeframe=60, count=2500)
-    assert bars.size == 2500
+        bars = await load_history(fqme, timeframe=60, count=count)
+    assert bars.size == count
     assert (np.diff(bars['time']) >= 60).all()
     assert (np.diff(bars['index']) == 1).all()
     for price in ('open', 'close'):
@@ -86,12 +94,44 @@ async def test_minutes_go_back_for_years(
         mkt, _ = await mod.get_mkt_info(fqme)
         async with mod.open_history_client(mkt) as (get_hist, _):
             years_ago = pendulum.now('UTC').subtract(years=3).start_of('day')
-            frame, start, end = await get_hist(60, end_dt=years_ago)
-            validate_frame(frame, start, end, 60)
-            assert end < years_ago
+            if traits_of(mod).bars_back:
+                with pytest.raises(DataUnavailable, match='deep_history = true'):
+                    await get_hist(60, end_dt=years_ago)
+            else:
+                frame, start, end = await get_hist(60, end_dt=years_ago)
+                validate_frame(frame, start, end, 60)
+                assert end < years_ago
 
             with pytest.raises(DataUnavailable):
                 await get_hist(60, end_dt=pendulum.datetime(1990, 1, 1))
+
+
+async def test_minutes_that_are_older_than_the_venues_are_made_of_trades(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    mod: ModuleType,
+) -> None:
+    if not traits_of(mod).bars_back:
+        pytest.skip('this venue has all its bars')
+    async with (
+        open_simvenue() as venue,
+        open_test_pikerd(tmp_path, url=venue.url, deep_history=True),
+    ):
+        mkt = (await find_market(venue, mod)).mkt
+        async with mod.open_history_client(mkt) as (get_hist, _):
+            frame, start, end = await get_hist(60)
+            while start > pendulum.now('UTC').subtract(hours=13):
+                earlier, first, last = await get_hist(60, end_dt=start)
+                validate_frame(earlier, first, last, 60)
+                # they meet, also where the venue's own bars begin
+                assert start.timestamp() - last.timestamp() == 60
+                frame, start, end = earlier, first, last
+
+            years_ago = pendulum.now('UTC').subtract(years=3).start_of('day')
+            frame, start, end = await get_hist(60, end_dt=years_ago)
+            validate_frame(frame, start, end, 60)
+            assert (years_ago - end).total_seconds() == 60
+            assert frame['volume'].all(), 'it trades often'
 
 
 async def test_a_timeframe_that_the_venue_lacks(

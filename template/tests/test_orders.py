@@ -49,15 +49,16 @@ async def test_a_live_session(open_live: OpenLive) -> None:
         market = live.market
         async with open_client(live) as (client, stream, _):
             order = await client.send(live.order('buy', 1.5))
-            told = await responses(stream, order.oid)
-            assert (told[0], told[-1]) == ('pending', 'closed')
-            assert 'fill' in told
+            told: list[str] = []
             position = 0.0
-            while position != order.size:
-                msg = await stream.receive()
-                if isinstance(msg, BrokerdPosition):
-                    assert msg.symbol == market.fqme
-                    position = msg.size
+            while position != order.size or told[-1:] != ['closed']:
+                match await stream.receive():
+                    case Status(resp=resp):
+                        told.append(resp)
+                    case BrokerdPosition(symbol=symbol, size=position):
+                        assert symbol == market.fqme
+            assert told[0] == 'pending'
+            assert 'fill' in told
 
             # a refused change leaves the order as it was
             order = await client.send(live.order('buy', 0.7))

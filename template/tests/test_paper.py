@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,9 +66,8 @@ class Session:
 
     async def trade_at(self, times: float, ticks: int = 0) -> None:
         market = self.market
-        tick = float(market.mkt.price_tick)
-        price = market.price(times) + ticks * tick
-        await self.venue.print_trade(market.name, price, market.size(1))
+        price = Decimal(str(market.price(times))) + ticks * market.mkt.price_tick
+        await self.venue.print_trade(market.name, float(price), market.size(1))
 
 
 async def test_a_paper_session(
@@ -141,10 +141,11 @@ async def trade(
 
     good = session.order('buy', 0.5)
     off_tick = good.price + float(tick) / 4
+    size_tick = float(market.mkt.size_tick)
     unknown = f'no{market.fqme}'
     for bad, reason in [
         (replace(good, price=off_tick), f'multiple of {tick}'),
-        (replace(good, size=market.size(1) / 2), 'multiple of'),
+        (replace(good, size=market.size(1) + size_tick / 2), 'multiple of'),
         (replace(good, price=1e30, size=1e-30), 'multiple of'),
         (replace(good, size=-good.size), 'above 0'),
         (replace(good, account='other'), 'no account'),

@@ -5,18 +5,23 @@ The simulated venue by itself, whatever it speaks: engine, controls, process.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
+import trio
 
 from simvenue.__main__ import open_venue, parse_options
 from simvenue.client import Controls, SimVenueError
 from simvenue.clock import Clock
+from simvenue.engine import Engine
 from simvenue.faults import Fault, Faults, alter, spoil
-from simvenue.instruments import expiries, step_at
+from simvenue.instruments import Instrument, Kind, Product, expiries, step_at
 from simvenue.journal import Journal
 from simvenue.market import Market
 from simvenue.pricing import price_of
@@ -26,6 +31,42 @@ from simvenue.server import Server
 from simvenue.source import CLOSE, HIGH, LOW, OPEN, VOLUME, Synthetic
 
 _epoch: int = 1_750_000_000_000
+
+
+def product(kind: Kind, base: str, quote: str, **terms: Any) -> Product:
+    steps = dict.fromkeys(('tick_size', 'amount_step', 'min_amount'), Decimal('0.1'))
+    names: dict[str, Any] = {'settlement': quote, 'index': base, 'price': 60_000}
+    return Product(kind=kind, base=base, quote=quote, **{**names, **steps, **terms})
+
+
+class Naming:
+    """
+    Names that say all.
+    """
+
+    def instrument_name(self, it: Instrument) -> str:
+        terms = (it.kind, it.base, it.quote, it.expiry, it.strike, it.option_type)
+        return '-'.join(str(term) for term in terms if term is not None)
+
+    def order_id(self, it: Instrument, number: int) -> str:
+        return str(number)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """
+    One with markets of all kinds, whatever the venue lists.
+    """
+    coarse = (Decimal(100), Decimal(5))
+    products = [
+        product('spot', 'A', 'B', min_amount=Decimal(2), min_cost=Decimal(5)),
+        product('perpetual', 'A', 'B', settlement='A', inverse=True, leverage=50),
+        product('future', 'A', 'B', tick_steps=(coarse,), leverage=50),
+        product('option', 'A', 'A', inverse=True, strike_step=5000),
+        product('option', 'A', 'B', strike_step=5000, activity=0.02),
+    ]
+    clock, journal = Clock(_epoch), Journal()
+    return Engine(clock, journal, products, Naming(), traits={}, seed=7)
 
 
 def open_server(*options: str) -> Server:
@@ -121,8 +162,7 @@ def test_runs_repeat(market: Market) -> None:
     assert first[1] != other[1]
 
 
-def test_markets_of_all_kinds(server: Server) -> None:
-    engine = server.engine
+def test_markets_of_all_kinds(engine: Engine) -> None:
     kinds = {it.kind for it in engine.instruments.values()}
     assert kinds == {'spot', 'perpetual', 'future', 'option'}
     assert {it.inverse for it in engine.instruments.values()} == {True, False}
@@ -136,8 +176,8 @@ def test_markets_of_all_kinds(server: Server) -> None:
             assert trade.price % step_at(instrument.grid, trade.price) == 0
 
 
-def test_options_are_worth_what_they_pay(server: Server) -> None:
-    options = [it for it in server.engine.instruments.values() if it.kind == 'option']
+def test_options_are_worth_what_they_pay(engine: Engine) -> None:
+    options = [it for it in engine.instruments.values() if it.kind == 'option']
     call = next(it for it in options if it.option_type == 'call' and not it.inverse)
     put = next(
         it
@@ -152,23 +192,49 @@ def test_options_are_worth_what_they_pay(server: Server) -> None:
         assert parity == pytest.approx(index - strike, abs=1e-3 * strike)
 
 
-def test_expiries_follow_the_clock(server: Server) -> None:
+def test_expiries_follow_the_clock(engine: Engine) -> None:
     found = [datetime.fromtimestamp(ms / 1000, UTC) for ms in expiries(_epoch)]
     assert all((it.weekday(), it.hour) == (4, 8) for it in found)
     # at 15 June 2025: two weeks, two quarters
     assert [f'{it:%d%b}' for it in found] == ['20Jun', '27Jun', '26Sep']
     at_expiry = min(expiries(_epoch))
     assert min(expiries(at_expiry - 1)) == at_expiry < min(expiries(at_expiry))
-    assert {it.expiry for it in server.engine.instruments.values()} == {
+    assert {it.expiry for it in engine.instruments.values()} == {
         None,
         *expiries(_epoch),
     }
+    engine.set_clock(at_expiry + 1000, None)
+    assert at_expiry not in {it.expiry for it in engine.instruments.values()}
+    gone = next(it for it in engine.expired.values() if it.expiry == at_expiry)
+    assert not engine.is_active(engine.instrument(gone.name))
 
 
 def test_many_markets_cost_nothing_until_they_are_looked_at() -> None:
     engine = open_server('--markets=2000').engine
     assert len(engine.instruments) >= 2000
     assert not any(engine.seen(name) for name in engine.instruments)
+
+
+@pytest.mark.parametrize('rate', [0.007, 0.3, 1.5, 2.5])
+def test_what_does_not_trade_stands_still(rate: float) -> None:
+    engine = open_server(f'--rate={rate}').engine
+    market = engine.market(next(iter(engine.instruments)))
+    end = _epoch // 1000 - 60
+    for seconds in (1, 60):
+        candles = market.candles(seconds, end - 3000, end, 5000)
+        seqs = [1 + it for it in market.counts((candles.times // 1000).tolist())]
+        (last,) = market.trades(seqs[0] - 1, seqs[0])
+        for first, after, bar in zip(seqs, seqs[1:], candles.bars, strict=False):
+            trades = market.trades(first, after)
+            prices = [it.price for it in trades] or [last.price]
+            assert bar.tolist() == [
+                prices[0],
+                max(prices),
+                min(prices),
+                prices[-1],
+                sum(it.amount for it in trades),
+            ]
+            last = [last, *trades][-1]
 
 
 def test_what_one_has_missed_is_leapt_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,13 +386,6 @@ async def test_markets_come_and_go() -> None:
         with pytest.raises(SimVenueError, match='say which one it is like'):
             await venue.list_market('OTHER')
 
-        # and by themselves, as time passes
-        dated = next(it for it in await venue.markets() if it.expiry)
-        assert dated.expiry
-        await venue.set_clock(now=dated.expiry + 1000)
-        assert dated.name not in {it.name for it in await venue.markets()}
-        assert not (await venue.market(dated.name)).active
-
 
 async def test_the_clock_is_set() -> None:
     async with open_simvenue(rate=0) as venue:
@@ -336,15 +395,32 @@ async def test_the_clock_is_set() -> None:
         assert 0 < (await venue.state()).now - before < 10**7
 
 
+async def test_a_port_is_closed_and_open_when_it_is_said_to_be() -> None:
+    async with open_simvenue(rate=0) as venue:
+        port = urlsplit(venue.url).port
+        assert port
+        for again in range(4):
+            for _ in range(1 + again % 2):
+                await venue.misbehave('refuse')
+            with pytest.raises(OSError, match='attempts to connect'):
+                await trio.open_tcp_stream('127.0.0.1', port)
+            await venue.behave()
+            await (await trio.open_tcp_stream('127.0.0.1', port)).aclose()
+
+
 async def test_bad_controls_are_refused() -> None:
     async with open_simvenue(rate=0) as venue:
-        name = (await venue.markets())[0].name
+        market = (await venue.markets())[0]
+        name, half = market.name, float(market.tick_size) / 2
         for what, complaint in [
             (venue.misbehave('nothing'), "'nothing' is none of drop, "),
             (venue.misbehave('delay', operation='x'), "'x' is none of "),
             (venue.misbehave('delay', market='X'), 'unknown_market X'),
-            (venue.print_trade(name, 50_000.1, 10), 'is not a multiple of'),
-            (venue.print_trade(name, 50_000, 11), 'is not a multiple of'),
+            (venue.print_trade(name, 50_000 + half, 10), 'is not a multiple of'),
+            (
+                venue.print_trade(name, 50_000, 1.5 * float(market.amount_step)),
+                'is not a multiple of',
+            ),
             (venue.market('X'), 'unknown_market X'),
             (venue.differ(x=1), "'x' is none of "),
         ]:

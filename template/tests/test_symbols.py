@@ -117,10 +117,15 @@ async def test_a_market_that_is_listed_only_now(
         open_simvenue() as venue,
         open_test_pikerd(tmp_path, url=venue.url),
     ):
-        # a copy of one that the backend has already looked up
-        name = next(it.name for it in await venue.markets() if it.kind == 'future')
+        markets = await venue.markets()
+        name = next((it.name for it in markets if it.kind == 'future'), None)
+        if name:  # a copy of one that the backend has already looked up
+            later = f'{name[:-1]}{int(name[-1]) + 1}'
+        else:
+            name, later = (it.name for it in markets[:2])
+            await venue.delist(later)
+            forget(mod)
         await mod.get_mkt_info(name)
-        later = f'{name[:-1]}{int(name[-1]) + 1}'
         with pytest.raises(SymbolNotFound):
             await mod.get_mkt_info(later)
         await venue.list_market(later, like=name)
@@ -140,7 +145,10 @@ async def test_a_market_that_has_expired(
     Who looks at old trades still has to know it, by either of its names.
     """
     async with open_simvenue(rate=0) as venue:
-        info = next(it for it in await venue.markets() if it.kind == kind)
+        infos = [it for it in await venue.markets() if it.kind == kind]
+        if not infos:
+            pytest.skip(f'this venue has no {kind}s')
+        info = infos[0]
         async with open_test_pikerd(tmp_path / 'before', url=venue.url):
             mkt, _ = await mod.get_mkt_info(info.name)
         assert info.expiry
@@ -157,7 +165,7 @@ def forget(mod: ModuleType) -> None:
     """
     What an actor that starts only now does not know.
     """
-    mod.api._listed.__init__()
+    mod.api.Client.listed.__init__()
 
 
 async def test_search_answers_each_pattern_once(
@@ -187,27 +195,29 @@ async def test_search_by_words(
     ):
         forget(mod)
         markets = await venue.markets()
+        options = [it.name for it in markets if it.kind == 'option']
         assert len(markets) >= 2000
-        options = [it for it in markets if it.kind == 'option']
+        names = options or [it.name for it in markets]
         # a whole name finds that market first, by its parts in any order
-        for option in (options[0], options[len(options) // 2], options[-1]):
+        for name in (names[0], names[len(names) // 2], names[-1]):
             for pattern in (
-                option.name,
-                option.name.lower(),
-                ' '.join(re.split(r'\W', option.name)[::-1]),
+                name,
+                name.lower(),
+                ' '.join(re.split(r'\W', name)[::-1]),
             ):
                 best, *_ = (await client.search_symbols(pattern)).values()
-                assert best.bs_mktid == option.name, pattern
+                assert best.bs_mktid == name, pattern
 
-        perp = next(it for it in markets if it.kind == 'perpetual')
-        base = perp.base.lower()
-        found = await client.search_symbols(pattern=f'{base} perp')
-        assert perp.name in {pair.bs_mktid for pair in found.values()}
-        perps = {it.name for it in markets if it.kind == 'perpetual'}
-        assert {pair.bs_mktid for pair in found.values()} <= perps
+        kinds = [it.kind for it in markets]
+        kind = 'perpetual' if 'perpetual' in kinds else 'spot'
+        some = {it.name: it.base.lower() for it in markets if it.kind == kind}
+        name, base = next(iter(some.items()))
+        found = await client.search_symbols(pattern=f'{base} {kind[:4]}')
+        assert name in {pair.bs_mktid for pair in found.values()}
+        assert {pair.bs_mktid for pair in found.values()} <= {*some}
         # one that has the words is better than one that has more beside them
         best, *_ = (await client.search_symbols(base, limit=5)).values()
-        assert best.bs_mktid not in {it.name for it in options}
+        assert best.bs_mktid not in options
         assert await client.search_symbols(f'{base} no-such') == {}
         assert await client.search_symbols(' ') == {}
 
@@ -215,7 +225,7 @@ async def test_search_by_words(
         assert all(pairs[bs_fqme] is pair for bs_fqme, pair in found.items())
 
         began = time.process_time()
-        for pattern in (base[0], f'{base} perp', options[-1].name, 'option'):
+        for pattern in (base[0], f'{base} {kind[:4]}', names[-1], 'option'):
             await client.search_symbols(pattern)
         took = (time.process_time() - began) / 4
         assert took < 0.1, 'it would be felt while typing'

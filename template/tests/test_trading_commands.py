@@ -119,7 +119,7 @@ def test_two_accounts(
     One of them is to be named; the books of both are kept, whichever traded.
     """
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
-    keys = {'one': {'secret': 'secret1'}, 'two': {'secret': 'secret2'}}
+    keys = {'one': {'secret': 'secret01'}, 'two': {'secret': 'secret02'}}
     monkeypatch.setenv('SIMVENUE_ACCOUNTS', json.dumps(keys))
     ledgers = tmp_path / 'minipiker' / 'accounting' / 'ledgers'
     with open_process('simvenue', '--until-eof') as (_, url):
@@ -127,8 +127,8 @@ def test_two_accounts(
             tmp_path / 'minipiker',
             url=url,
             accounts={'main': 'main', 'other': 'other'},
-            main={'api_key': 'one', 'api_secret': 'secret1'},
-            other={'api_key': 'two', 'api_secret': 'secret2'},
+            main={'api_key': 'one', 'api_secret': 'secret01'},
+            other={'api_key': 'two', 'api_secret': 'secret02'},
         )
         with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error'):
             args = ('buy', fqme, str(market.size(100)), '--live', '--yes')

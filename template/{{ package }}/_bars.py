@@ -1,5 +1,5 @@
 """
-Frames of history in the host's form, and bars of 1 s for a venue that has none.
+Frames of history in the host's form, and bars that are built from trades.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ Frame = tuple[np.ndarray, pendulum.DateTime, pendulum.DateTime]
 """Bars, and when the first and the last one open."""
 
 _seconds_ms: int = 6 * 60 * 60 * 1000
-"""How far back bars of 1 s go..."""
-_seconds_pages: int = 5
-"""... and the pages of trades that one frame of them may take."""
+"""How far back bars of 1 s go."""
+_pages: int = 5
+"""The pages of trades that one frame of bars may take..."""
+_frame: int = 10_000
+"""... and the bars that it may have."""
 
 
 def mk_ms(dt: datetime) -> int:
@@ -69,45 +71,65 @@ async def build_seconds(
             f'{_seconds_ms // 3_600_000} h'
         )
 
+    return await build_bars(get_trades, 1, start_ms, end_ms)
+
+
+async def build_bars(
+    get_trades: GetTrades[Trade],
+    seconds: int,
+    start_ms: int,
+    end_ms: int,
+) -> np.ndarray:
+    """
+    Bars of so many `seconds`, built from the latest trades in [`start_ms`, `end_ms`).
+    """
+    length = 1000 * seconds
+    end_ms = end_ms // length * length
+    start_ms = max(start_ms, end_ms - _frame * length)
+
     async def get_page(end: int) -> tuple[list[Trade], int | None]:
         page, has_more = await get_trades(
             start_ms=start_ms, end_ms=end - 1, newest_first=True
         )
         if not page or not has_more:
             return page, None
-        # of its oldest second a page may lack some, but for one that is full of it
-        first = page[-1].timestamp // 1000 * 1000 + 1000
+        # of its oldest bar a page may lack some, but for one that is full of it
+        first = page[-1].timestamp // length * length + length
         if first >= end:
-            return page, end - 1000
+            return page, end - length
         return [it for it in page if it.timestamp >= first], first
 
     trades: list[Trade] = []
     pages = 0
-    async for page in page_through(get_page, end_ms // 1000 * 1000):
+    async for page in page_through(get_page, end_ms):
         trades += page
         pages += 1
-        if pages == _seconds_pages:
+        if pages == _pages:
             break
-    return mk_seconds(trades, end_ms // 1000)
+    return mk_trade_bars(trades, end_ms // 1000, seconds)
 
 
-def mk_seconds(trades: Sequence[PublicTrade], end: int) -> np.ndarray:
+def mk_trade_bars(
+    trades: Sequence[PublicTrade],
+    end: int,
+    seconds: int = 1,
+) -> np.ndarray:
     """
-    Bars of 1 s from the first of the trades, which may be in any order, up to the
-    second before `end`.
+    Bars of so many `seconds` from the first of the trades, which may be in any order,
+    up to the last one before the epoch second `end`, at which one begins.
     """
     if not trades:
         return mk_bars(0)
     trades = sorted(trades, key=lambda it: (it.timestamp, it.number or 0))
-    seconds = np.array([it.timestamp // 1000 for it in trades])
+    numbers = np.array([it.timestamp // (1000 * seconds) for it in trades])
     prices = np.array([it.price for it in trades])
     amounts = np.array([it.amount for it in trades])
 
-    bars = mk_bars(end - int(seconds[0]))
-    bars['time'] = np.arange(seconds[0], end)
-    # where the trades of another second begin, and which bar that is
-    (starts,) = np.nonzero(np.diff(seconds, prepend=-1))
-    at = seconds[starts] - seconds[0]
+    bars = mk_bars(end // seconds - int(numbers[0]))
+    bars['time'] = seconds * np.arange(numbers[0], end // seconds)
+    # where the trades of another bar begin, and which one that is
+    (starts,) = np.nonzero(np.diff(numbers, prepend=-1))
+    at = numbers[starts] - numbers[0]
     closes = prices[np.append(starts[1:], prices.size) - 1]
     until_next = np.diff(np.append(at, bars.size))
     for column in ('open', 'high', 'low', 'close'):

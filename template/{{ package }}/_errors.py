@@ -20,6 +20,12 @@ class ConnectionLost(BrokerError):
     """
 
 
+class ReplyLost(ConnectionLost):
+    """
+    The same of one request, while others go on: there is no need of a new connection.
+    """
+
+
 class NotConnected(ConnectionLost):
     """
     There is no connection, and has not been for a while.

@@ -15,7 +15,7 @@ from msgspec import field
 
 from . import _piker
 from ._channels import Disconnected, Reconnected
-from ._config import NAME, Traits
+from ._config import NAME, Limits, Traits
 from ._piker import (
     BrokerdError,
     BrokerdFill,
@@ -114,6 +114,9 @@ class OrderApi(Protocol):
 
     @property
     def traits(self) -> Traits: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     @property
     def events(self) -> AsyncIterable[Event]:
@@ -280,7 +283,7 @@ def check_order(mkt: MktPair, msg: BrokerdOrder, price_tick: Decimal) -> None:
             below = steps.to_integral_value(ROUND_DOWN) * tick
             nearest = [f'{it.normalize():f}' for it in (below, below + tick) if it]
             raise BrokerError(
-                f'{name} {value} is not a multiple of {tick}: '
+                f'{name} {value} is not a multiple of {tick:f}: '
                 f'take {" or ".join(nearest)}'
             )
 

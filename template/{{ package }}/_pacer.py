@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import trio
 
-from ._config import NAME
+from ._config import NAME, get_pace
 from ._connection import Connection
 from ._errors import Throttled
 from ._piker import Struct, get_logger
@@ -19,8 +19,8 @@ log = get_logger(f'{NAME}.pacer')
 
 T = TypeVar('T')
 
-Cost = Callable[[str], tuple[str, float]]
-"""The pool from which a request is paid, and how much."""
+Cost = Callable[[str, Mapping[str, object]], tuple[str, float]]
+"""The pool from which a request is paid, see `Pacer.spend()`, and how much."""
 
 
 class Pool(Struct, frozen=True):
@@ -32,6 +32,17 @@ class Pool(Struct, frozen=True):
     refill: float
 
 
+def get_pools(lowest: Mapping[str, Pool]) -> dict[str, Pool]:
+    """
+    Those of the account, where `lowest` are what everybody has.
+    """
+    pace = get_pace()
+    return {
+        name: Pool(pool.size * pace, pool.refill * pace)
+        for name, pool in lowest.items()
+    }
+
+
 class Pacer:
     """
     Spends credits, and waits for new ones before the venue has to refuse.
@@ -39,25 +50,28 @@ class Pacer:
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools
-        self._credits = {name: pool.size for name, pool in pools.items()}
-        self._since = dict.fromkeys(pools, -math.inf)
+        self._credits: dict[str, float] = {}
+        self._since: dict[str, float] = {}
+
+    def _pool(self, name: str) -> Pool:
+        return self._pools[name.partition(' ')[0]]
 
     def _refill(self, name: str) -> float:
-        now, pool = trio.current_time(), self._pools[name]
-        if self._since[name] < now:
-            earned = (now - self._since[name]) * pool.refill
-            self._credits[name] = min(pool.size, self._credits[name] + earned)
-            self._since[name] = now
+        now, pool = trio.current_time(), self._pool(name)
+        earned = (now - self._since.get(name, -math.inf)) * pool.refill
+        self._credits[name] = min(pool.size, self._credits.get(name, 0) + earned)
+        self._since[name] = now
         return self._credits[name]
 
     async def spend(self, name: str, cost: float) -> None:
         """
         Take credits from a pool. They may be such that it has yet to earn: whoever
-        comes first waits least.
+        comes first waits least. Where each market has one of its own, `name` is that
+        of the pool, a blank, and that of the market.
         """
         self._refill(name)
         self._credits[name] -= cost
-        debt = -self._credits[name] / self._pools[name].refill
+        debt = -self._credits[name] / self._pool(name).refill
         if debt > 0:
             if debt > 1:
                 log.warning('the venue takes the next %s in %.1f s', name, debt)
@@ -67,7 +81,7 @@ class Pacer:
         """
         The venue says that a pool is empty, and for how long.
         """
-        empty = -pause * self._pools[name].refill
+        empty = -pause * self._pool(name).refill
         self._credits[name] = min(self._refill(name), empty)
 
 
@@ -89,9 +103,9 @@ class Caller:
 
         Raises `ConnectionLost`, or what the venue's refusal stands for.
         """
-        pool, cost = self._cost(method)
-        await self._pacer.spend(pool, cost)
         given = {name: it for name, it in params.items() if it is not None}
+        pool, cost = self._cost(method, given)
+        await self._pacer.spend(pool, cost)
         given |= {name: it() for name, it in given.items() if callable(it)}
         try:
             return await self._connection.call(method, result, given)

@@ -9,18 +9,17 @@ for the author's `api.py` to say, which is a `Venue`.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
-import msgspec
 import trio
 
 from ._channels import ChannelStream, Disconnected, Reconnected
-from ._config import NAME, Limits
-from ._connection import Connection, open_connection
-from ._errors import AuthError, ConnectionLost, NotConnected, Throttled
+from ._config import NAME
+from ._connection import Connection, Language, open_connection
+from ._errors import AuthError, ConnectionLost, NotConnected, ReplyLost, Throttled
 from ._pacer import Caller, Pacer, Pool
 from ._piker import BrokerError, get_logger, open_nursery
 
@@ -29,12 +28,11 @@ T = TypeVar('T')
 log = get_logger(f'{NAME}.session')
 
 
-class Venue(Protocol):
+class Venue(Language, Protocol):
     """
-    What a session asks of the author's `Client`.
+    What a session asks of the author's `Client`, beside what a connection does.
     """
 
-    limits: Limits
     pools: dict[str, Pool]
     """From which requests are paid, by their name."""
 
@@ -54,20 +52,16 @@ class Venue(Protocol):
     def on_notification(
         self,
         connection: Connection,
-        method: str,
-        params: msgspec.Raw,
+        name: str,
+        content: Any,
     ) -> tuple[str, Any] | None:
         """
-        The channel and the message of what came unasked; None for what is no message,
-        as a heartbeat, which is answered here.
+        The channel and the message of what came unasked, as the connection has read
+        it; None for what is no message, as a heartbeat, which is answered here.
         """
 
-    @property
-    def mk_error(self) -> Callable[[str, int, str, Any], BrokerError]:
-        """What a refusal stands for: of a method, by a code, a message and data."""
-
-    def cost(self, method: str) -> tuple[str, float]:
-        """The pool from which a request is paid, and how much."""
+    def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
+        """The pool from which a request is paid, see `Pacer.spend()`, and how much."""
 
 
 class Session:
@@ -116,6 +110,8 @@ class Session:
             caller = await self._wait_connected()
             try:
                 return await caller.call(method, result, **params)
+            except ReplyLost:
+                raise
             except ConnectionLost:
                 self._disconnect(caller)
                 raise
@@ -127,11 +123,17 @@ class Session:
         raise AssertionError('unreachable')
 
     async def _repeat(self, query: Callable[[], Awaitable[T]]) -> T:
+        pause = self._limits.min_backoff
         for _ in range(self._limits.attempts - 1):
             try:
                 return await query()
             except NotConnected:
                 raise
+            except ReplyLost as err:
+                delay = pause * random.uniform(0.5, 1)
+                log.info('%s; trying again in %.1f s', err, delay)
+                await trio.sleep(delay)
+                pause = min(2 * pause, self._limits.max_backoff)
             except ConnectionLost as err:
                 log.info('%s; trying again', err)
             except Throttled as err:
@@ -185,6 +187,8 @@ class Session:
         caller = await self._wait_connected()
         try:
             accepted = await self._venue.subscribe(caller, channels)
+        except ReplyLost:
+            raise
         except ConnectionLost:
             self._disconnect(caller)
             raise
@@ -210,10 +214,10 @@ class Session:
     def _on_notification(
         self,
         connection: Connection,
-        method: str,
-        params: msgspec.Raw,
+        name: str,
+        content: Any,
     ) -> None:
-        if event := self._venue.on_notification(connection, method, params):
+        if event := self._venue.on_notification(connection, name, content):
             channel, msg = event
             for stream in self._streams.get(channel, ()):
                 stream.push(msg)
@@ -231,10 +235,7 @@ class Session:
             since = trio.current_time()
             try:
                 async with open_connection(
-                    self._url,
-                    self._limits,
-                    self._on_notification,
-                    self._venue.mk_error,
+                    self._url, self._venue, self._on_notification
                 ) as connection:
                     caller = Caller(connection, self._venue.cost, self._pacer)
                     holds = await self._venue.greet(caller)
@@ -243,11 +244,13 @@ class Session:
                     self._last_error, self._is_out = None, False
                     self._caller = caller
                     self.connected.set()
-                    await self._stay(caller, holds)
+                    try:
+                        await self._stay(caller, holds)
+                    finally:
+                        # closing it may take a while, in which nobody is to use it
+                        self._disconnect(caller)
             except* Exception as errors:
                 error = _gravest(errors)
-            finally:
-                self._disconnect(self._caller)
 
             if not isinstance(error, _expected):
                 self._fail(error)

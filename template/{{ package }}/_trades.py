@@ -116,7 +116,8 @@ class GetTrades(Protocol[Trade]):
         """
         At most `count` trades of the market in a range of numbers or of time, ends
         included, and whether there are more: the first ones, ascending, or with
-        `newest_first` the last ones, descending.
+        `newest_first` the last ones, descending. A range of numbers comes with a
+        `start_ms` where it is known since when they can be.
         """
 
 
@@ -164,6 +165,14 @@ class Tape(Generic[Trade]):
         What there is to tell when these have come: those before them, and those of
         them that are new.
         """
+        numbers = [trade.number for trade in trades]
+        if self._numbered and self.last_number is not None:
+            first = self.last_number + 1
+            if numbers == [*range(first, first + len(numbers))]:
+                if numbers:
+                    self.last_number = first + len(numbers) - 1
+                    yield 0, trades
+                return
         if self._numbered and any(trade.number is None for trade in trades):
             log.error('%s: its trades have no numbers', self._market)
             self._numbered = False
@@ -201,7 +210,9 @@ class Tape(Generic[Trade]):
         """
 
         async def get_page(first: int) -> tuple[list[Trade], int | None]:
-            page, _ = await self._get_trades(first_number=first, last_number=until)
+            page, _ = await self._get_trades(
+                first_number=first, last_number=until, start_ms=self._last_ms
+            )
             page = sorted((it for it in page if _number(it) <= until), key=_number)
             last = _number(page[-1]) if page else until
             return page, last + 1 if last < until else None
@@ -233,7 +244,7 @@ class Tape(Generic[Trade]):
             if missed or not runs:
                 runs.append((missed, []))
             runs[-1][1].append(trade)
-            self.last_number = number
+            self.last_number, self._last_ms = number, trade.timestamp
         return [*runs]
 
     def _take_unknown(self, trades: list[Trade]) -> list[Trade]:

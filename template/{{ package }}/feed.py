@@ -4,7 +4,7 @@ Market data: live quotes and history.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
 from datetime import datetime
 from functools import partial
@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ._channels import Mark, Reconnected
-from ._config import NAME
+from ._config import NAME, wants_deep_history
 from ._piker import DataUnavailable, FeedInit, MktPair, open_cached_client
-from ._ticks import mk_first_quote, mk_l1_ticks, mk_quote, mk_trade_ticks
+from ._ticks import (
+    mk_first_quote,
+    mk_l1_ticks,
+    mk_quote,
+    mk_trade_ticks,
+    stream_ticks,
+)
 from ._trades import Tape
-from .api import Client
-from .messages import Message, Quote, Trade
+from .api import QUOTES, TRADES, Client
+from .messages import Quote, Trade
 from .symbols import get_mkt_info
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ async def stream_quotes(
     client: Client
     async with send_chan, open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
-        instrument = pair.instrument_name
+        instrument = pair.bs_mktid
         async with client.open_channel(*mk_channels(instrument)) as msgs:
             ticker = await client.get_ticker(instrument)
             tape = mk_tape(client, instrument)
@@ -57,42 +62,20 @@ async def stream_quotes(
                 mkt,
                 mk_quote_ticks(ticker),
                 time_ms=ticker.timestamp,
-                # nobody may have traded in it yet
-                last=ticker.last_price or ticker.mark_price or 0.0,
+                last=ticker.last,
                 last_number=tape.last_number,
             )
             task_status.started(([FeedInit(mkt_info=mkt)], first_quote))
             feed_is_live.set()
-            async for ticks in stream_ticks(tape, msgs):
+            async for ticks in stream_ticks(tape, msgs, mk_quote_ticks):
                 await send_chan.send({mkt.bs_fqme: mk_quote(mkt, ticks)})
 
 
 def mk_channels(instrument: str) -> tuple[str, str]:
     """
-    Those of a market's trades and quotes. Not `.raw`, for which a client has to log in.
+    Those of a market's trades and quotes.
     """
-    return f'trades.{instrument}.100ms', f'quote.{instrument}'
-
-
-async def stream_ticks(
-    tape: Tape[Trade],
-    msgs: AsyncIterable[Message | Mark],
-) -> AsyncIterator[list[dict[str, Any]]]:
-    """
-    The ticks of each message of a market's channels. Trades that the stream left out,
-    whatever happened to the connection, are fetched.
-    """
-    async for msg in msgs:
-        match msg:
-            case Quote():
-                if ticks := mk_quote_ticks(msg):
-                    yield ticks
-            case list():
-                async for run in tape.take(msg):
-                    yield mk_trade_ticks(run)
-            case Reconnected():
-                async for run in tape.resume():
-                    yield mk_trade_ticks(run)
+    return TRADES.format(instrument), QUOTES.format(instrument)
 
 
 def mk_quote_ticks(quote: Quote) -> list[dict[str, Any]]:
@@ -115,7 +98,7 @@ async def replay_trades(
     client: Client
     async with open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
-        tape = mk_tape(client, pair.instrument_name, last_id)
+        tape = mk_tape(client, pair.bs_mktid, last_id)
         async for run in tape.catch_up(until_id):
             yield {mkt.bs_fqme: mk_quote(mkt, mk_trade_ticks(run))}
 
@@ -183,14 +166,24 @@ async def get_bars(
     end_ms: int,
 ) -> np.ndarray:
     """
-    The venue's own bars that open in [`start_ms`, `end_ms`), the latest ones.
+    The bars that open in [`start_ms`, `end_ms`), the latest ones: the venue's own or,
+    where the user wants those that it does not have any more, of its trades.
     """
-    from ._bars import mk_bars
+    from ._bars import build_bars, mk_bars
 
     full_ms = 1000 * seconds * client.traits.bars_per_call
     found = await client.get_bars(
         mkt.bs_mktid, seconds, max(start_ms, end_ms - full_ms), end_ms - 1
     )
+    if not found.ticks and client.traits.bars_back:
+        if not wants_deep_history():
+            raise DataUnavailable(
+                f'{NAME} has no more than the newest {client.traits.bars_back} bars; '
+                'with `deep_history = true` in brokers.toml, older ones are built '
+                'from trades, which takes its time'
+            )
+        get_trades = partial(client.get_trades, mkt.bs_mktid)
+        return await build_bars(get_trades, seconds, start_ms, end_ms)
     bars = mk_bars(len(found.ticks))
     bars['time'] = [ms / 1000 for ms in found.ticks]
     for column in ('open', 'high', 'low', 'close', 'volume'):

@@ -2,7 +2,7 @@
 Market addressing: assets, pairs of them, and the fqme that names such a pair.
 
 An fqme ("fully qualified market endpoint") is `<pair>.<venue>[.<expiry>].<broker>`,
-always lowercase: `btcusdt.spot.kraken`.
+always lowercase: `btcusdt.spot.binance`.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ async def test_logins() -> None:
                 'nonce': 'n',
                 'data': 'd',
             }
-            right = hmac.new(b'simsecret', b'1\nn\nd', 'sha256').hexdigest()
+            right = hmac.new(b'simsecretkey', b'1\nn\nd', 'sha256').hexdigest()
             await fails(wire, 13004, 'public/auth', **signed, signature='0' * 64)
             token = await wire.request('public/auth', **signed, signature=right)
             assert await wire.request(positions) == []
@@ -84,14 +84,14 @@ async def test_logins_by_http() -> None:
     async with open_simvenue(rate=0) as venue, rest(venue.url) as http:
         path = '/private/get_positions'
         assert (await http.get(path)).status_code == 401
-        assert (await http.get(path, auth=('simkey', 'simsecret'))).json()[
+        assert (await http.get(path, auth=('simkey', 'simsecretkey'))).json()[
             'result'
         ] == []
         # the login was that request's
         assert (await http.get(path)).status_code == 401
         lines = ['1', 'n', 'GET', f'/api/v2{path}?currency=BTC', '', '']
         signature = hmac.new(
-            b'simsecret', '\n'.join(lines).encode(), 'sha256'
+            b'simsecretkey', '\n'.join(lines).encode(), 'sha256'
         ).hexdigest()
         for sig, status in [(signature, 200), ('0' * 64, 401)]:
             header = f'deri-hmac-sha256 id=simkey,ts=1,nonce=n,sig={sig}'
@@ -102,7 +102,7 @@ async def test_logins_by_http() -> None:
         auth = {
             'grant_type': 'client_credentials',
             'client_id': 'simkey',
-            'client_secret': 'simsecret',
+            'client_secret': 'simsecretkey',
         }
         token = (await http.get('/public/auth', params=auth)).json()['result']
         headers = {'Authorization': f'Bearer {token["access_token"]}'}

@@ -91,7 +91,7 @@ async def log_in(wire: Wire, key: str = 'simkey', **params: object) -> Any:
         'public/auth',
         grant_type='client_credentials',
         client_id=key,
-        client_secret='simsecret',
+        client_secret='simsecretkey',
         **params,
     )
 

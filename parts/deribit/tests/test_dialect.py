@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import trio
 from trio_websocket import ConnectionClosed
 from wire import BTC, Refused, open_wire, rest, run_venue
 
-from simvenue.dialect import LIMITS
+from simvenue.dialect import LIMITS, Dialect
 from simvenue.process import open_simvenue
+from simvenue.refusals import Reason
 
 
 @pytest.fixture(scope='module')
@@ -66,6 +67,10 @@ async def test_bad_requests(url: str, message: str, code: int) -> None:
         assert (await wire.receive())['error']['code'] == code
         # and the connection goes on
         assert await wire.request('public/get_time')
+
+
+def test_every_refusal_has_a_code() -> None:
+    assert set(get_args(Reason)) == Dialect.errors.keys()
 
 
 async def test_bad_parameters_are_named(url: str) -> None:

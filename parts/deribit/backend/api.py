@@ -1,0 +1,485 @@
+"""
+The venue's API: Deribit's, version 2 (https://docs.deribit.com).
+
+What the venue is asked, how, and what it refuses. The connection, retries and rate
+limits are those of `_session.py`.
+"""
+
+from __future__ import annotations
+
+import math
+#{% if trading %}
+import secrets
+#{% endif %}
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import asynccontextmanager as acm
+from decimal import Decimal
+#{% if trading %}
+from functools import partial
+#{% endif %}
+from typing import Any, ClassVar
+
+import msgspec
+
+from . import messages
+from ._channels import ChannelStream
+#{% if trading %}
+from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
+#{% else %}
+from ._config import Limits, Traits, get_limits, get_traits, get_url
+#{% endif %}
+from ._connection import Connection
+from ._pacer import Caller, Pool, get_pools
+from ._piker import Asset, SymbolNotFound
+from ._session import Session, open_session
+from ._symbology import Symbology
+#{% if trading %}
+from ._trades import merge_pages
+from .messages import (
+    Bars,
+    Message,
+    Order,
+    OrderReply,
+    Pair,
+    Position,
+    Ticker,
+    Trade,
+    UserTrade,
+)
+#{% else %}
+from .messages import Bars, Message, Pair, Ticker, Trade
+#{% endif %}
+
+URLS = ('wss://www.deribit.com/ws/api/v2', 'wss://test.deribit.com/ws/api/v2')
+
+TRAITS = Traits(
+    trade_numbers='contiguous',  # `trade_seq`
+    client_ids='never',  # `label`
+    edit='in_place',
+    fills='reply',
+    positions='venue',
+    bar_seconds=tuple(
+        60 * minutes for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
+    ),
+    bars_per_call=5000,
+    bars_back=None,
+    numbered_channels=('book',),
+    deadline=True,  # `valid_until`
+)
+
+# not `.raw`, for which a client has to log in
+TRADES, QUOTES = 'trades.{}.100ms', 'quote.{}'
+"""The channels of a market."""
+
+HEARTBEAT: int = 10  # seconds between them; the venue takes no fewer
+LIMITS = Limits(silence=2.5 * HEARTBEAT)
+
+# See "Rate Limits" in the venue's documentation. Trading at the lowest tier, unless the
+# account's own limits say otherwise.
+POOLS: dict[str, Pool] = {
+    'requests': Pool(size=50_000, refill=10_000),
+    'subscriptions': Pool(size=30_000, refill=10_000),
+    'orders': Pool(size=20, refill=5),
+}
+
+_channels_per_call: int = 500  # a message to the venue is of 32 kB at most
+#{% if trading %}
+_trades_per_page: int = 1000
+_day_ms: int = 24 * 60 * 60 * 1000
+CURRENCIES = ('BTC', 'ETH', 'USDC', 'USDT', 'EURR')  # in which markets settle
+#{% endif %}
+
+
+_decode_notification = msgspec.json.Decoder(messages.Notification).decode
+_decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
+    kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
+}
+
+
+class Client:
+    """
+    The venue, by its methods.
+
+    They raise `BrokerError` where the venue refuses, and `SymbolNotFound` for an
+    instrument that it does not have. A request that got lost is made again, and a rate
+    limit waited for.
+    """
+
+    listed: ClassVar = Symbology[Pair]()
+    """For the actor's life."""
+
+    def __init__(self) -> None:
+        self.traits = get_traits(TRAITS)
+        self.limits = get_limits(LIMITS)
+        self.pools = get_pools(POOLS)
+        self.mk_error = messages.mk_error
+        self.session: Session
+#{% if trading %}
+        self.credentials: Credentials | None = None
+        """With which to log in; without, private methods raise `AuthError`."""
+#{% endif %}
+        self._clock_offset: float = 0
+
+    @property
+    def closed(self) -> bool:
+        """
+        Whether the block that `get_client()` was open for has been left.
+        """
+        return self.session.closed
+
+    def now_ms(self) -> int:
+        """
+        The time by the venue's clock.
+        """
+        return int(time.time() * 1000 + self._clock_offset)
+
+    # instruments
+
+    async def get_assets(self, reload: bool = False) -> dict[str, Asset]:
+        """
+        All currencies, by their name in lower case; with `reload` also those that the
+        venue has added since.
+        """
+        if reload or not self.listed.assets:
+            currencies = await self.session.request(
+                'public/get_currencies', list[messages.Currency]
+            )
+            self.listed.add_assets(
+                Asset(it.currency.lower(), 'crypto', Decimal(1).scaleb(-it.decimals))
+                for it in currencies
+            )
+            # in some of them prices are said, but nobody can have any there
+            self.listed.add_assets(
+                Asset(pair.quote_currency.lower(), 'fiat', Decimal('0.01'))
+                for pair in (await self.get_mkt_pairs(reload)).values()
+            )
+        return self.listed.assets
+
+    async def get_mkt_pairs(self, reload: bool = False) -> dict[str, Pair]:
+        """
+        All pairs, by `bs_fqme`; with `reload` also those that the venue has listed
+        since. Each is one and the same object at every call.
+        """
+        if reload or not self.listed.pairs:
+            self.listed.add_pairs(
+                await self.session.request(
+                    'public/get_instruments', list[Pair], currency='any'
+                )
+            )
+        return self.listed.pairs
+
+    async def find_expired(self, name: str) -> Pair:
+        """
+        The pair of that `bs_fqme` or name, which is not listed any more. Raises
+        `SymbolNotFound`.
+        """
+        for instrument_name in messages.mk_expired_names(name, self.listed.pairs):
+            with suppress(SymbolNotFound):
+                return await self.get_pair(instrument_name)
+        raise SymbolNotFound(name)
+
+    async def get_pair(self, instrument_name: str) -> Pair:
+        """
+        One pair, be it expired or listed only now.
+        """
+        pair = await self.session.request(
+            'public/get_instrument', Pair, instrument_name=instrument_name
+        )
+        self.listed.add_pairs([pair])
+        return self.listed.pairs[pair.bs_fqme]
+
+    def known_pair(self, bs_fqme: str) -> Pair:
+        """
+        A pair that was asked for before.
+        """
+        return self.listed.pairs[bs_fqme]
+
+    async def search_symbols(self, pattern: str, limit: int = 30) -> dict[str, Pair]:
+        """
+        The pairs that `pattern` finds, by `bs_fqme`; see `_symbology.rank()`.
+        """
+        await self.get_mkt_pairs()
+        return self.listed.search(pattern, limit)
+
+    # market data
+
+    async def get_ticker(self, instrument_name: str) -> Ticker:
+        return await self.session.request(
+            'public/ticker', Ticker, instrument_name=instrument_name
+        )
+
+    async def get_bars(
+        self, instrument_name: str, seconds: int, start_ms: int, end_ms: int
+    ) -> Bars:
+        """
+        The bars of a length in `TRAITS.bar_seconds` that open in
+        [`start_ms`, `end_ms`], of which there may be `TRAITS.bars_per_call`.
+        """
+        return await self.session.request(
+            'public/get_tradingview_chart_data',
+            Bars,
+            instrument_name=instrument_name,
+            start_timestamp=start_ms,
+            end_timestamp=end_ms,
+            resolution='1D' if seconds == 86_400 else str(seconds // 60),
+        )
+
+    async def get_trades(
+        self,
+        instrument_name: str,
+        *,
+        first_number: int | None = None,
+        last_number: int | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        count: int = 1000,
+        newest_first: bool = False,
+    ) -> tuple[list[Trade], bool]:
+        """
+        At most `count` (up to 1000) trades of a market in a range of numbers or of
+        time, ends included, and whether there are more: the first ones, ascending, or
+        with `newest_first` the last ones, descending.
+        """
+        by_number = first_number is not None or last_number is not None
+        by_time = not by_number and (start_ms is not None or end_ms is not None)
+        page = await self.session.request(
+            f'public/get_last_trades_by_instrument{"_and_time" if by_time else ""}',
+            messages.TradesPage,
+            instrument_name=instrument_name,
+            start_seq=first_number,
+            end_seq=last_number,
+            start_timestamp=start_ms if by_time else None,
+            end_timestamp=end_ms if by_time else None,
+            count=count,
+            sorting='desc' if newest_first else 'asc',
+        )
+        return page.trades, page.has_more
+
+    def open_channel(
+        self, *channels: str
+    ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
+        """Subscribe to channels, all in one stream, while the block is open."""
+        return self.session.open_channel(*channels)
+
+#{% if trading %}
+    # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
+    # not have carried them out; after any other error it has not.
+
+    async def place(
+        self,
+        direction: str,
+        instrument_name: str,
+        amount: float,
+        *,
+        price: float | None = None,
+        label: str = '',
+        post_only: bool = False,
+        valid_for: float = math.inf,
+    ) -> OrderReply:
+        """
+        Place an order, at the market where it has no `price`. The venue takes a `label`
+        as often as it is given. It does not carry the order out later than `valid_for`
+        seconds after it was sent.
+        """
+        return await self.session.request_once(
+            f'private/{direction}',
+            OrderReply,
+            instrument_name=instrument_name,
+            amount=amount,
+            type='market' if price is None else 'limit',
+            price=price,
+            label=label,
+            # with the first alone, the venue moves the price
+            post_only=post_only or None,
+            reject_post_only=post_only or None,
+            valid_until=self._valid_until(valid_for),
+        )
+
+    async def edit(
+        self,
+        order_id: str,
+        amount: float,
+        price: float,
+        *,
+        valid_for: float = math.inf,
+    ) -> OrderReply:
+        """
+        Give an open order a new price and a new amount, in total.
+        """
+        return await self.session.request_once(
+            'private/edit',
+            OrderReply,
+            order_id=order_id,
+            amount=amount,
+            price=price,
+            valid_until=self._valid_until(valid_for),
+        )
+
+    def _valid_until(self, seconds: float) -> Callable[[], int] | None:
+        # from when it is sent, which may be later
+        if seconds == math.inf:
+            return None
+        return lambda: self.now_ms() + int(1000 * seconds)
+
+    async def cancel(self, order_id: str) -> Order:
+        return await self.session.request_once(
+            'private/cancel', Order, order_id=order_id
+        )
+
+    async def get_open_orders(self) -> list[Order]:
+        return await self.session.request('private/get_open_orders', list[Order])
+
+    async def get_order_state(self, order_id: str) -> Order:
+        """
+        An order, open or not. Raises `OrderRejected` where there is none.
+        """
+        return await self.session.request(
+            'private/get_order_state', Order, order_id=order_id
+        )
+
+    async def get_order_state_by_label(self, currency: str, label: str) -> list[Order]:
+        """
+        The recent orders of that label, by the currency in which their markets settle.
+        """
+        return await self.session.request(
+            'private/get_order_state_by_label',
+            list[Order],
+            currency=currency,
+            label=label,
+        )
+
+    async def get_user_trades(self, start_ms: int) -> AsyncIterator[list[UserTrade]]:
+        """
+        The account's trades from `start_ms` on, a page at a time, ascending by time.
+        """
+        # the venue moves what is a day old to another store, which lacks the newest
+        day_ago = self.now_ms() - _day_ms
+        known: set[str] = set()
+        for historical in (True, False) if start_ms < day_ago else (False,):
+            get_pages = partial(self._get_user_trades, historical)
+            start = start_ms if historical else max(start_ms, day_ago)
+            async for page in merge_pages(get_pages, start):
+                if trades := [it for it in page if it.key not in known]:
+                    yield trades
+                known |= {it.key for it in page if it.timestamp >= day_ago}
+
+    async def _get_user_trades(
+        self, historical: bool, start_ms: int
+    ) -> list[tuple[list[UserTrade], bool]]:
+        """
+        A page of the trades in each currency, and whether there are more.
+        """
+        pages = [
+            await self.session.request(
+                'private/get_user_trades_by_currency_and_time',
+                messages.UserTradesPage,
+                currency=currency,
+                start_timestamp=start_ms,
+                end_timestamp=self.now_ms() + _day_ms,
+                count=_trades_per_page,
+                sorting='asc',
+                historical=historical,
+            )
+            for currency in CURRENCIES
+        ]
+        return [(page.trades, page.has_more) for page in pages]
+
+    async def get_positions(self) -> list[Position]:
+        return await self.session.request(
+            'private/get_positions', list[Position], currency='any'
+        )
+
+#{% endif %}
+    # What the session asks of it: see `_session.Venue`.
+
+    async def greet(self, caller: Caller) -> float:
+        await caller.call('public/set_heartbeat', str, interval=HEARTBEAT)
+        asked = time.time()
+        venue_time = await caller.call('public/get_time', int)
+        self._clock_offset = venue_time - 500 * (asked + time.time())
+#{% if trading %}
+        if self.credentials:
+            now, nonce = self.now_ms(), secrets.token_hex(8)
+            text = f'{now}\n{nonce}\n'
+            login = await caller.call(
+                'public/auth',
+                messages.Login,
+                grant_type='client_signature',
+                client_id=self.credentials.key,
+                timestamp=now,
+                nonce=nonce,
+                data='',
+                signature=self.credentials.sign(text.encode(), 'sha256').hex(),
+            )
+            summary = await caller.call(
+                'private/get_account_summaries', messages.AccountSummaries
+            )
+            if limits := summary.order_limits:
+                self.pools['orders'] = Pool(limits['burst'], limits['rate'])
+            return login.expires_in
+#{% endif %}
+        return math.inf
+
+    async def subscribe(self, caller: Caller, channels: list[str]) -> list[str]:
+        return await self._for_channels(caller, 'subscribe', channels)
+
+    async def unsubscribe(self, caller: Caller, channels: list[str]) -> list[str]:
+        return await self._for_channels(caller, 'unsubscribe', channels)
+
+    async def _for_channels(
+        self, caller: Caller, verb: str, channels: list[str]
+    ) -> list[str]:
+        done: list[str] = []
+        private = {it for it in channels if it.startswith('user.')}
+        for scope, chosen in ('public', {*channels} - private), ('private', private):
+            names = sorted(chosen)
+            for at in range(0, len(names), _channels_per_call):
+                part = names[at : at + _channels_per_call]
+                done += await caller.call(f'{scope}/{verb}', list[str], channels=part)
+        return done
+
+    def on_notification(
+        self, connection: Connection, name: str, content: msgspec.Raw
+    ) -> tuple[str, Message] | None:
+        notification = _decode_notification(content)
+        if name == 'heartbeat':
+            if notification.type == 'test_request':
+                connection.post('public/test')
+            return None
+        kind, _, _ = notification.channel.partition('.')
+        decode = _decoders.get(kind, msgspec.json.decode)
+        return notification.channel, decode(notification.data)
+
+    def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
+        match method:
+            case 'private/buy' | 'private/sell' | 'private/edit' | 'private/cancel':
+                return 'orders', 1
+            case _ if method.endswith('subscribe'):
+                return 'subscriptions', 3000
+        return 'requests', 500
+
+
+@acm
+async def get_client(
+#{% if trading %}
+    credentials: Credentials | None = None,
+#{% endif %}
+    **_: Any,
+) -> AsyncIterator[Client]:
+    """
+    A connected client, for as long as the block is open; raises `BrokerError` where the
+    venue cannot be reached. Takes, and ignores, what else hosts pass on occasion
+    (`is_brokercheck`).
+#{% if trading %}
+
+    With `credentials` it is logged in as well; raises `AuthError`.
+#{% endif %}
+    """
+    client = Client()
+#{% if trading %}
+    client.credentials = credentials
+#{% endif %}
+    async with open_session(get_url(URLS), client) as client.session:
+        yield client

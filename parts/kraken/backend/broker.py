@@ -1,0 +1,327 @@
+"""
+Orders, fills and positions: how the venue is asked for them, and what it tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager as acm
+from decimal import Decimal
+from typing import Any
+
+import tractor
+import trio
+from msgspec import convert
+from msgspec.structs import asdict, replace
+
+from ._channels import ChannelStream, Disconnected, Reconnected
+from ._config import NAME, Credentials
+from ._dialog import control_orders
+from ._errors import OrderRejected
+from ._orders import (
+    Event,
+    OrderState,
+    Reply,
+    Side,
+    VenueFill,
+    VenueOrder,
+    VenuePosition,
+)
+from ._piker import MktPair, context, get_logger
+from .account import Execution, Executions, Order, UserTrade
+from .api import EXECUTIONS, Client, get_client
+from .messages import Message
+from .symbols import cache_contract
+
+log = get_logger(f'{NAME}.broker')
+
+_margin_us: int = 5000
+"""By how much what is asked for may be older than the question, by the two clocks."""
+_end: float = 1
+"""How long a canceled order may take to say so, s."""
+_max_known: int = 4096
+"""Orders of which there is word."""
+
+
+@context
+async def open_trade_dialog(ctx: tractor.Context) -> None:
+    """
+    Control the orders of all accounts; without credentials, say `'paper'`.
+    """
+    await control_orders(ctx, open_orders)
+
+
+@acm
+async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
+    """
+    The orders of the account with these credentials.
+    """
+    async with get_client(credentials=credentials) as client:
+        await client.get_mkt_pairs()  # by which orders name their markets
+        async with client.open_channel(EXECUTIONS) as msgs:
+            yield Orders(client, msgs)
+
+
+class Orders:
+    """
+    Does for one account what `_orders.OrderApi` says.
+    """
+
+    def __init__(self, client: Client, msgs: ChannelStream[Message]) -> None:
+        self._client = client
+        self._msgs = msgs
+        self.traits = client.traits
+        self.limits = client.limits
+        self._known: dict[str, tuple[Execution, float]] = {}
+        """
+        What was told of each order, by its id, since news has only what is new; and
+        when it was placed, or 0.
+        """
+        self._ended = trio.Condition()
+        self.events = self._read_events()
+
+    async def place(
+        self,
+        mkt: MktPair,
+        side: Side,
+        size: float,
+        price: float,
+        client_id: str,
+        valid_for: float,
+    ) -> Reply:
+        order_id = await self._client.place(
+            side,
+            mkt.bs_mktid,
+            size,
+            price=price,
+            cl_ord_id=client_id,
+            valid_for=valid_for,
+        )
+        order = VenueOrder(
+            order_id=order_id,
+            client_id=client_id,
+            market=mkt.bs_mktid,
+            side=side,
+            state='open',
+            price=price,
+            size=size,
+            filled=0.0,
+            avg_price=0.0,
+            created=self._client.now(),
+            updated=0,  # whatever is told of it is newer
+        )
+        return Reply(order, [])
+
+    async def edit(
+        self,
+        order: VenueOrder,
+        size: float,
+        price: float,
+        valid_for: float,
+    ) -> Reply:
+        self._note(order)
+        if self.traits.edit == 'replace':
+            order_id = await self._client.replace(
+                order.order_id, order.market, size, price, valid_for=valid_for
+            )
+            new = replace(order, order_id=order_id, filled=0.0, avg_price=0.0)
+            new = replace(new, created=self._client.now(), updated=0)
+        else:
+            await self._client.amend(order.order_id, size, price, valid_for=valid_for)
+            # what is told from now on is newer
+            new = replace(order, updated=order.updated + 1)
+        return Reply(replace(new, size=size, price=price), [])
+
+    async def cancel(self, order: VenueOrder) -> VenueOrder | None:
+        self._note(order)
+        await self._client.cancel(order.order_id)
+        # how much of it was filled is told by its end, if nothing gets lost
+        with trio.move_on_after(_end):
+            async with self._ended:
+                while True:
+                    if told := self._known.get(order.order_id):
+                        known = mk_order(*told)
+                        if known.state != 'open':
+                            return known
+                    await self._ended.wait()
+        return None
+
+    def _note(self, order: VenueOrder) -> None:
+        changed = max(order.created, order.updated / 1_000_000)
+        self._client.note_change(order.order_id, order.market, changed)
+
+    async def find_order(self, order_id: str) -> VenueOrder | None:
+        asked = self._client.now()
+        try:
+            order = await self._client.get_order(order_id)
+        except OrderRejected:
+            return None
+        return self._mk_order(order_id, order, asked)
+
+    async def find_orders(
+        self,
+        client_id: str,
+        mkt: MktPair | None,
+    ) -> list[VenueOrder]:
+        asked = self._client.now()
+        # in this order, or one that ends in between is missed
+        found = await self._client.get_open_orders(client_id)
+        found = {**found, **await self._client.get_closed_orders(client_id)}
+        orders = [self._mk_order(name, it, asked) for name, it in found.items()]
+        return sorted(orders, key=lambda order: order.created)
+
+    async def open_orders(self) -> list[VenueOrder]:
+        asked = self._client.now()
+        found = await self._client.get_open_orders()
+        return [self._mk_order(name, it, asked) for name, it in found.items()]
+
+    async def fills_since(self, since: float) -> AsyncIterator[list[VenueFill]]:
+        async for page in self._client.get_user_trades(since):
+            yield [mk_fill(trade) for trade in page if trade.time >= since]
+
+    async def positions(self) -> list[VenuePosition]:
+        return []
+
+    def tells_position(self, mkt: MktPair) -> bool:
+        return False
+
+    def price_tick(self, mkt: MktPair, price: float) -> Decimal:
+        return mkt.price_tick
+
+    def read_record(self, record: dict[str, Any]) -> VenueFill:
+        return mk_fill(convert(record, UserTrade))
+
+    async def market(self, name: str) -> MktPair:
+        return await cache_contract(self._client, name)
+
+    def _mk_order(self, order_id: str, order: Order, asked: float) -> VenueOrder:
+        """
+        An order by HTTP, which does not say when it was changed.
+        """
+        return VenueOrder(
+            order_id=order_id,
+            client_id=order.cl_ord_id or '',
+            market=self._client.symbol_of(order.descr.pair),
+            side=mk_side(order.descr.type),
+            state=mk_state(order.status),
+            price=float(order.descr.price) or None,
+            size=float(order.vol),
+            filled=float(order.vol_exec),
+            avg_price=float(order.price),
+            created=order.opentm,
+            updated=int(asked * 1_000_000) - _margin_us,
+            reason=order.reason or '',
+        )
+
+    # what the venue tells
+
+    async def _read_events(self) -> AsyncIterator[Event]:
+        """
+        What happens to the account.
+        """
+        last = 0
+        async for msg in self._msgs:
+            match msg:
+                case Disconnected():
+                    yield msg
+                case Reconnected():
+                    last = 0
+                    yield msg
+                case Executions():
+                    if last and msg.sequence > last + 1:
+                        log.warning('%d messages are missing', msg.sequence - last - 1)
+                        yield Reconnected()
+                    last = max(last, msg.sequence)
+                    for row in msg.rows:
+                        for event in self._read(row):
+                            yield event
+                        if mk_state(row.order_status) != 'open':
+                            async with self._ended:
+                                self._ended.notify_all()
+
+    def _read(self, row: Execution) -> Iterator[Event]:
+        known, placed = self._known.pop(row.order_id, (None, 0.0))
+        if known:
+            row = merge(known, row)
+        elif row.exec_type in ('pending_new', 'new') and not row.cum_qty:
+            placed = row.timestamp.timestamp()
+        if not row.symbol:
+            yield Reconnected()  # it is news of what we have not heard of
+            return
+        self._known[row.order_id] = row, placed
+        if len(self._known) > _max_known:
+            del self._known[next(iter(self._known))]
+        if row.exec_type == 'trade':
+            yield mk_fill(mk_user_trade(row))
+        yield mk_order(row, placed)
+
+
+def merge(known: Execution, row: Execution) -> Execution:
+    """
+    An order as it is by now.
+    """
+    news = {name: it for name, it in asdict(row).items() if it not in (None, '')}
+    return replace(known, **news)
+
+
+def mk_state(status: str) -> OrderState:
+    match status:
+        case 'filled' | 'closed':
+            return 'filled'
+        case 'canceled' | 'expired':
+            return 'canceled'
+    return 'open'
+
+
+def mk_side(side: str) -> Side:
+    return 'buy' if side == 'buy' else 'sell'
+
+
+def mk_order(order: Execution, placed: float) -> VenueOrder:
+    return VenueOrder(
+        order_id=order.order_id,
+        client_id=order.cl_ord_id,
+        market=order.symbol,
+        side=mk_side(order.side),
+        state=mk_state(order.order_status),
+        price=order.limit_price,
+        size=order.order_qty or 0.0,
+        filled=order.cum_qty or 0.0,
+        avg_price=order.avg_price or 0.0,
+        created=placed,
+        updated=int(order.timestamp.timestamp() * 1_000_000),
+        reason=order.reason,
+    )
+
+
+def mk_user_trade(row: Execution) -> UserTrade:
+    base, _, _ = row.symbol.partition('/')
+    return UserTrade(
+        exec_id=row.exec_id,
+        order_id=row.order_id,
+        symbol=row.symbol,
+        side=row.side,
+        price=row.last_price,
+        qty=row.last_qty,
+        time=row.timestamp.timestamp(),
+        fee=sum(
+            fee.qty * row.last_price if fee.asset == base else fee.qty
+            for fee in row.fees
+        ),
+        cl_ord_id=row.cl_ord_id,
+    )
+
+
+def mk_fill(trade: UserTrade) -> VenueFill:
+    return VenueFill(
+        fill_id=trade.exec_id,
+        order_id=trade.order_id,
+        client_id=trade.cl_ord_id,
+        market=trade.symbol,
+        side=mk_side(trade.side),
+        price=trade.price,
+        size=trade.qty,
+        fee=trade.fee,
+        time=trade.time,
+        record=asdict(trade),
+    )

@@ -1,0 +1,419 @@
+"""
+One connection to the venue, from its first message to its last: requests by HTTP, and
+WebSockets for what is live. It lasts for as long as all of its sockets do.
+"""
+
+from __future__ import annotations
+
+#{% if client == 'asyncio' %}
+import asyncio
+#{% endif %}
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager as acm
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from itertools import count
+from typing import Any, NoReturn, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import trio
+from msgspec import field
+
+from ._config import NAME, Limits
+from ._errors import AuthError, ConnectionLost, ReplyLost, Throttled
+from ._piker import BrokerError, Struct, get_logger, open_nursery
+#{% if client == 'asyncio' %}
+from ._proxy import open_client_proxy
+#{% endif %}
+from ._websocket import WebSocket, open_websocket
+
+T = TypeVar('T')
+
+HTTP = 'http'
+"""The way of a request by HTTP, whatever else is under way..."""
+IN_TURN = 'in turn'
+"""... and of one that is made when the one before has its reply."""
+
+log = get_logger(f'{NAME}.connection')
+
+
+class Request(Struct, frozen=True):
+    """
+    A request by HTTP.
+    """
+
+    verb: str
+    path: str
+    """With the query."""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = ''
+
+
+class Language(Protocol):
+    """
+    What a connection asks of the author's `Client`.
+    """
+
+    limits: Limits
+
+    def sockets(self, url: str) -> dict[str, str]:
+        """Where they are, by their names."""
+
+    probe: str
+    """A message that the venue answers, for sockets on which it says nothing."""
+
+    def way(self, method: str, params: Mapping[str, object]) -> str:
+        """How a request is made: `HTTP`, `IN_TURN`, or on the socket of that name."""
+
+    def mk_request(self, method: str, params: Mapping[str, object]) -> Request:
+        """It by HTTP."""
+
+    def mk_message(
+        self, method: str, params: Mapping[str, object], call_id: int
+    ) -> str:
+        """It on a socket. The reply has the `call_id`."""
+
+    def read_message(self, data: str | bytes) -> tuple[int | None, str, Any]:
+        """
+        What came over a socket: the `call_id` of a reply, None and a name for what came
+        unasked, and the content.
+        """
+
+    def read_reply(self, method: str, content: Any) -> msgspec.Raw:
+        """
+        The result in a socket's reply, or in the body of one by HTTP. Raises what a
+        refusal stands for.
+        """
+
+
+class _Call:
+    """
+    A request on its way.
+    """
+
+    def __init__(self, method: str, way: str) -> None:
+        self.method = method
+        self.way = way
+        self.since = time.monotonic()
+        self.reply: Any = None
+        self.error: BrokerError | None = None
+        """What came instead."""
+#{% if client == 'asyncio' %}
+        self.done = asyncio.Event()
+#{% else %}
+        self.done = trio.Event()
+#{% endif %}
+
+
+class Connection:
+#{% if client == 'asyncio' %}
+    """
+    Requests overtake each other freely, and a caller may be cancelled at any point:
+    what is under way is left to tasks of the connection. Lives on asyncio.
+
+    TODO: where the vendor has an SDK, it takes the place of this class. It needs
+    coroutine methods that raise, and a callback for what comes unasked.
+    """
+#{% else %}
+    """
+    Requests overtake each other freely, and a caller may be cancelled at any point:
+    what is under way is left to tasks of the connection.
+    """
+#{% endif %}
+
+    def __init__(
+        self,
+        url: str,
+        language: Language,
+        on_notification: Callable[[Connection, str, Any], None],
+    ) -> None:
+        self._url = url
+        self._language = language
+        self._limits = language.limits
+        self._on_notification = on_notification
+        self._ids = count(1)
+        self._calls: dict[int, _Call] = {}
+        self._sockets: dict[str, WebSocket] = {}
+        self._http: httpx.AsyncClient
+#{% if client == 'asyncio' %}
+        self._tasks: asyncio.TaskGroup
+        self._slots = asyncio.Semaphore(self._limits.in_flight)
+        self._turn = asyncio.Lock()
+        self._opened = asyncio.Event()
+#{% else %}
+        self._tasks: trio.Nursery
+        self._slots = trio.Semaphore(self._limits.in_flight)
+        self._turn = trio.Lock()
+        self._opened = trio.Event()
+#{% endif %}
+        self._open = False
+
+    async def run(self) -> None:
+        """
+        Connect, and read. Raises `ConnectionLost` in the end, and `BrokerError` for a
+        URL that is none.
+        """
+        self._check_url()
+        urls = self._language.sockets(self._url)
+        try:
+            async with (
+                self._open_http() as self._http,
+#{% if client == 'asyncio' %}
+                asyncio.TaskGroup() as self._tasks,
+#{% else %}
+                open_nursery() as self._tasks,
+#{% endif %}
+            ):
+                for name, url in urls.items():
+#{% if client == 'asyncio' %}
+                    self._tasks.create_task(self._listen(name, url, len(urls)))
+#{% else %}
+                    self._tasks.start_soon(self._listen, name, url, len(urls))
+#{% endif %}
+        finally:
+            self._end()
+
+    def _check_url(self) -> None:
+        try:
+            parts = urlsplit(self._url)
+            if parts.port != 0 and parts.scheme in ('http', 'https') and parts.hostname:
+                return
+        except ValueError:
+            pass
+        raise BrokerError(f'{self._url!r} is no HTTP URL')
+
+    def _open_http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._url,
+            verify=_tls() if self._url.startswith('https') else False,
+            timeout=httpx.Timeout(self._limits.reply, connect=self._limits.connect),
+            limits=httpx.Limits(
+                max_connections=self._limits.in_flight, keepalive_expiry=_keep_alive
+            ),
+            trust_env=False,
+        )
+
+    def _end(self) -> None:
+        self._open = False
+        self._sockets.clear()
+        for call_id in list(self._calls):
+            self._settle(call_id)
+
+    async def _listen(self, name: str, url: str, how_many: int) -> NoReturn:
+        try:
+            async with open_websocket(
+                url, self._limits.message, self._limits.silence
+            ) as websocket:
+#{% if client == 'asyncio' %}
+                self._tasks.create_task(self._probe(websocket))
+#{% else %}
+                self._tasks.start_soon(self._probe, websocket)
+#{% endif %}
+                self._sockets[name] = websocket
+                if len(self._sockets) == how_many:
+                    self._open = True
+                    self._opened.set()
+                while True:
+                    self._handle(await websocket.receive())
+        except OSError as err:
+            raise ConnectionLost(str(err) or repr(err)) from err
+        except _nonsense as err:
+            raise ConnectionLost(f'the venue sent nonsense: {err}') from err
+        finally:
+            self._end()
+
+    async def _probe(self, websocket: WebSocket) -> NoReturn:
+        while True:
+#{% if client == 'asyncio' %}
+            await asyncio.sleep(self._limits.silence / 4)
+#{% else %}
+            await trio.sleep(self._limits.silence / 4)
+#{% endif %}
+            websocket.post(self._language.probe)
+
+    async def wait_open(self) -> None:
+        await self._opened.wait()
+
+    async def call(
+        self,
+        method: str,
+        result: type[T],
+        params: Mapping[str, object],
+    ) -> T:
+        """
+        Make a request, and return its result.
+
+        Raises `ConnectionLost`, or what the venue's refusal stands for.
+        """
+        await self._slots.acquire()
+        way = self._language.way(method, params)
+        call_id, call = next(self._ids), _Call(method, way)
+        self._calls[call_id] = call
+        if not self._open:
+            self._settle(call_id)
+        elif way in (HTTP, IN_TURN):
+            self._start(call_id, call, params)
+        elif way in self._sockets:
+            message = self._language.mk_message(method, params, call_id)
+            self._sockets[way].post(message)
+        else:
+            call.error = AuthError(f'{method}: there are no credentials')
+            self._settle(call_id)
+        # from here on the slot is the reply's, whether or not the caller stays
+        await call.done.wait()
+        if call.error:
+            raise call.error
+        if call.reply is None:
+            raise ConnectionLost(f'{method}: connection lost before the reply')
+        try:
+            content = self._language.read_reply(method, call.reply)
+        except _nonsense as err:
+            raise ReplyLost(f'{method}: the reply is nonsense: {err}') from err
+        try:
+            return msgspec.json.decode(content, type=result)
+        except _nonsense as err:
+            raise BrokerError(f'{method}: no such reply: {err}') from err
+
+    def _settle(self, call_id: int, reply: Any = None) -> None:
+        if call := self._calls.pop(call_id, None):
+            call.reply = reply
+            call.done.set()
+            self._slots.release()
+
+    # sockets
+
+    def _handle(self, data: str | bytes) -> None:
+        call_id, name, content = self._language.read_message(data)
+        if call_id is None:
+            self._on_notification(self, name, content)
+        else:
+            self._settle(call_id, content)
+        # the venue is there, but a reply that is overdue got lost
+        for call in self._calls.values():
+            if call.way in self._sockets:
+                if time.monotonic() - call.since > self._limits.reply:
+                    raise ConnectionLost(
+                        f'{call.method}: no reply for {self._limits.reply:g} s'
+                    )
+                break  # the others are younger
+
+    # HTTP
+
+    def _start(self, call_id: int, call: _Call, params: Mapping[str, object]) -> None:
+#{% if client == 'asyncio' %}
+        ask = self._ask(call_id, call, params)
+        try:
+            self._tasks.create_task(ask)
+        except RuntimeError:  # the group is being left
+            ask.close()
+            self._settle(call_id)
+#{% else %}
+        self._tasks.start_soon(self._ask, call_id, call, params)
+#{% endif %}
+
+    async def _ask(
+        self, call_id: int, call: _Call, params: Mapping[str, object]
+    ) -> None:
+        reply = None
+        try:
+            if call.way == HTTP:
+                reply = await self._fetch(call.method, params)
+            else:
+                async with self._turn:
+                    reply = await self._fetch(call.method, params)
+        except BrokerError as err:
+            call.error = err
+        finally:
+            self._settle(call_id, reply)
+
+    async def _fetch(self, method: str, params: Mapping[str, object]) -> bytes:
+        """
+        The body of the reply. Raises what there is instead.
+        """
+        request = self._language.mk_request(method, params)
+        body = bytearray()
+        try:
+            async with self._http.stream(
+                request.verb,
+                request.path,
+                headers=request.headers,
+                content=request.body or None,
+            ) as reply:
+                async for chunk in reply.aiter_bytes():
+                    body += chunk
+                    if len(body) > self._limits.message:
+                        raise ReplyLost(f'{method}: the reply has no end')
+        except (httpx.ConnectError, httpx.ConnectTimeout) as err:
+            raise ConnectionLost(f'{method}: {err or repr(err)}') from err
+        except httpx.HTTPError as err:
+            raise ReplyLost(f'{method}: no reply: {err!r}') from err
+        said = f'{method}: HTTP status {reply.status_code}'
+        match reply.status_code:
+            case 200:
+                return bytes(body)
+            case 429 | 503 as status:
+                pause = read_pause(reply.headers.get('retry-after'))
+                if pause is None and status == 503:
+                    raise ReplyLost(said)
+                raise Throttled(said, pause)
+            case 401 | 403:
+                raise AuthError(said)
+            case status if status >= 500:
+                raise ReplyLost(said)
+        raise BrokerError(said)
+
+
+def read_pause(retry_after: str | None) -> float | None:
+    """
+    The seconds that a `Retry-After` asks for, which says them or a date.
+    """
+    if retry_after is None:
+        return None
+    try:
+        return float(retry_after)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except ValueError:
+        return None
+
+
+@lru_cache
+def _tls() -> ssl.SSLContext:
+    # it takes longer to make than a connection does
+    return ssl.create_default_context()
+
+
+_keep_alive: float = 30
+"""Seconds for which a connection that is not used is kept."""
+
+_nonsense = (msgspec.MsgspecError, RecursionError, ValueError)
+"""What comes of a message that is cut short, of another type, or nested without end."""
+
+
+@acm
+async def open_connection(
+    url: str,
+    language: Language,
+    on_notification: Callable[[Connection, str, Any], None],
+) -> AsyncIterator[Connection]:
+    """
+    A connection for as long as the block is open. Raises `ConnectionLost` out of it.
+    """
+    connection = Connection(url, language, on_notification)
+    async with (
+#{% if client == 'asyncio' %}
+        open_client_proxy(connection) as connection,
+#{% endif %}
+        open_nursery() as tn,
+    ):
+        tn.start_soon(connection.run)
+        with trio.fail_after(language.limits.connect):
+            await connection.wait_open()
+        yield connection
+        tn.cancel_scope.cancel()
