@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Render, combinations, run_piker_new, spell
+from conftest import ROOT, Answers, Render, combinations, run_piker_new, spell
 
 from piker_new.check.engine import check
 from piker_new.check.find import find_backends
 from piker_new.check.formats import as_table
 from piker_new.check.linters import Linters
 from piker_new.check.rules import RULES
+from piker_new.piker_tree import add_backend
+from piker_new.questions import Answer
 
 BACKEND = """\
 async def get_client(key): ...
@@ -25,6 +29,7 @@ async def open_symbol_search(ctx): ...
 async def open_history_client(mkt):
     raise DataUnavailable
 """
+PIKER = os.environ.get('PIKER_NEW_PIKER', '')
 QUIET = ['--ignore', 'ASYNC,PK1']
 
 
@@ -37,7 +42,7 @@ def backend(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize('answers', [*combinations()], ids=spell)
 def test_nothing_is_found_in_what_is_generated(
-    answers: dict[str, str | bool], rendered: Render
+    answers: Answers, rendered: Render
 ) -> None:
     [backend] = find_backends([str(rendered(answers))])
     assert check([backend], RULES) == []
@@ -122,6 +127,18 @@ finally:
     loaded = {*checked.stdout.splitlines()[-1].split()}
     assert 'piker_new.check.engine' in loaded
     assert not {'typer', 'yaml', 'jinja2', 'copier', 'rich', 'libcst'} & loaded
+
+
+@pytest.mark.skipif(not PIKER, reason='PIKER_NEW_PIKER names no piker')
+def test_all_of_pikers_own_take_less_than_a_second() -> None:
+    """Of processor time, the start included: others may be at work here."""
+    command = [sys.executable, '-m', 'piker_new', 'check', '--ignore', 'ASYNC']
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    checked = subprocess.run([*command, PIKER], capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert b'in 7 backends' in checked.stdout
+    spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    assert spent < 1
 
 
 def test_does_not_import_what_it_checks(tmp_path: Path) -> None:
@@ -260,14 +277,16 @@ def test_the_document_lists_the_rules() -> None:
     assert f'## The rules\n\n```text\n{as_table()}```\n' in text
 
 
-@pytest.mark.parametrize('client', ['trio', 'asyncio'])
-@pytest.mark.parametrize('trading', ['--trading', '--no-trading'])
+@pytest.mark.parametrize(
+    'answers',
+    [it for it in combinations('in-tree') if it['tractor'] == 'release'],
+    ids=spell,
+)
 def test_nothing_is_found_in_the_tree_either(
-    client: str, trading: str, checkout: Path
+    answers: dict[str, Answer], checkout: Path
 ) -> None:
     """But for names that only a whole piker has."""
-    options: list[str | Path] = ['--client', client, trading, '--into', checkout]
-    assert run_piker_new('backend', 'deribit2', *options).returncode == 0
+    assert add_backend(answers, checkout)
     [backend] = find_backends([str(checkout / 'piker' / 'brokers' / 'deribit2')])
     assert backend.dotted == 'piker.brokers.deribit2'
     assert check([backend], [rule for rule in RULES if rule.id != 'PK802']) == []

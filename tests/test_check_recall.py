@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from check_mutants import ASYNCIO, IB, KRAKEN, TRIO, Edit, Mutants
+from check_mutants import ASYNCIO, IB, KRAKEN, OTHERWISE, TRIO, Edit, Mutants
 from conftest import Answers, Render
 
 from piker_new.check.engine import check
@@ -43,6 +43,22 @@ def mutate(root: Path, edits: list[Edit]) -> None:
         path.write_text(source.replace(before, after) if before else source + after)
 
 
+def missed(mutants: list[tuple[str, list[Edit]]], root: Path) -> list[str]:
+    """The rules that were broken, one at a time, without anything new being found."""
+    before = found_in(root, RULES)
+    intact = root.with_name('intact')
+    root.rename(intact)
+    not_found: list[str] = []
+    for id, edits in mutants:
+        shutil.copytree(intact, root)
+        mutate(root, edits)
+        rules = [it for it in RULES if it.id == id or id.startswith('PK00')]
+        if not any(it[0] == id for it in found_in(root, rules) - before):
+            not_found.append(id)
+        shutil.rmtree(root)
+    return not_found
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(
     request: pytest.FixtureRequest, rendered: Render, tmp_path: Path
@@ -58,20 +74,15 @@ def backend(
     return name, tmp_path / 'piker_deribit2'
 
 
-def test_a_broken_rule_is_found(backend: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_broken_rule_is_found(backend: tuple[str, Path]) -> None:
     name, root = backend
     mutants: Mutants = BACKENDS[name]
     # the other rule is on the name, which no edit changes
     assert {rule.id for rule in RULES} - mutants.keys() == LACKING[name] | {'PK106'}
-    before = found_in(root, RULES)
-    intact = tmp_path / 'intact'
-    shutil.copytree(root, intact)
-    missed: list[str] = []
-    for id, edits in mutants.items():
-        mutate(root, edits)
-        rules = [it for it in RULES if it.id == id or id.startswith('PK00')]
-        if not any(it[0] == id for it in found_in(root, rules) - before):
-            missed.append(id)
-        shutil.rmtree(root)
-        shutil.copytree(intact, root)
-    assert missed == []
+    assert missed([*mutants.items()], root) == []
+
+
+@pytest.mark.parametrize('backend', OTHERWISE, indirect=True)
+def test_a_rule_broken_otherwise_is_found(backend: tuple[str, Path]) -> None:
+    name, root = backend
+    assert missed(OTHERWISE[name], root) == []

@@ -18,3 +18,10 @@ async def wait(ctx: tractor.Context):
     while True:
         await trio.sleep(1)
 async def stream_quotes(): ...
+@tractor.context
+async def caught(ctx: tractor.Context):
+    try:
+        await ctx.started()
+        await trio.sleep_forever()
+    except OSError:
+        log()

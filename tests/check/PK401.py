@@ -60,3 +60,26 @@ from . import feed
 async def open_trade_dialog(ctx):
     if feed.resetter is not None: ...
     return 2 * feed.offset  # found: PK401
+# == namesake/__init__.py
+from .api import Client, open_history_client
+from .broker import open_trade_dialog
+# == namesake/api.py
+class Client:
+    def __init__(self):
+        self.on_trouble = None
+async def open_history_client(mkt):
+    client = Client()
+    if client.on_trouble:
+        client.on_trouble('none')
+    yield client, {}
+# == namesake/broker.py
+class Dialog:
+    def __init__(self):
+        self.flows = {}
+    def begin(self, oid):
+        self.flows[oid] = 1
+    def on_trouble(self, oid):
+        return self.flows[oid]
+async def open_trade_dialog(ctx):
+    Dialog().begin('a')
+    client.on_trouble = Dialog().on_trouble

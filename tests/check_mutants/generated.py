@@ -227,24 +227,16 @@ GENERATED: Mutants = {
         )
     ],
     'PK731': [
-        (
-            '_dialog.py',
-            '                outbox.send_nowait(BrokerdOrderAck(reqid, oid, account))\n',
-            '',
-        )
+        ('_dialog.py', 'BrokerdOrderAck(reqid, oid, account)', 'dict(reqid=reqid)')
     ],
     'PK732': [
         (
             '_dialog.py',
-            '                outbox.send_nowait(BrokerdOrderAck(',
-            "                outbox.send_nowait(mk_status(reqid, 'pending', account))\n"
-            '                outbox.send_nowait(BrokerdOrderAck(',
+            "                reqid = msg.get('reqid') or oid\n",
+            "                reqid = msg.get('reqid') or oid\n"
+            "                await stream.send(mk_status(reqid, 'pending', account))\n",
         ),
-        (
-            '_dialog.py',
-            'from ._orders import Flow,',
-            'from ._orders import mk_status, Flow,',
-        ),
+        ('_dialog.py', 'from ._orders import ', 'from ._orders import mk_status, '),
     ],
     'PK733': [
         (
@@ -263,21 +255,20 @@ GENERATED: Mutants = {
     'PK735': [
         (
             '_dialog.py',
-            '                    outbox.send_nowait(mk_error(msg, reqid, reason))\n',
-            '                    raise BrokerError(reason)\n',
+            "                    reason = f'no account {account!r} here,",
+            '                    raise BrokerError(account)\n'
+            "                    reason = f'no account {account!r} here,",
         )
     ],
     'PK801': [('api.py', 'import msgspec\n', 'import asks\nimport msgspec\n')],
     'PK811': [
         (
             'feed.py',
-            'from ._piker import DataUnavailable,',
-            'from piker.brokers import DataUnavailable\nfrom ._piker import',
+            'from ._piker import ',
+            'from piker.brokers import BrokerError\nfrom ._piker import ',
         )
     ],
-    'PK812': [
-        ('feed.py', 'from .api import Client', 'from piker_deribit2.api import Client')
-    ],
+    'PK812': [('feed.py', 'from .api import ', 'from piker_deribit2.api import ')],
     'PK901': [
         (
             '_config.py',

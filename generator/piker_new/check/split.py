@@ -53,7 +53,7 @@ def propose(backend: Backend) -> str:
     """A patch that declares the lists; '' where they are declared already."""
     mods = mods_of(backend)
     package = backend.package
-    if all(backend.mods(LISTS[kind]) == mods[kind] for kind in LISTS):
+    if _is_declared(backend, mods):
         return ''
     before = package.path.read_text(encoding='utf-8')
     after = _rewrite(before, declaration(mods))
@@ -66,6 +66,16 @@ def propose(backend: Backend) -> str:
             f'b/{path}',
         )
     )
+
+
+def _is_declared(backend: Backend, mods: dict[str, list[str]]) -> bool:
+    """Whether each list has what it has to, and nothing that is for the other."""
+    for kind, other in (('datad', 'brokerd'), ('brokerd', 'datad')):
+        declared = backend.mods(LISTS[kind])
+        alien = {*mods[other]} - {*mods[kind]}
+        if declared is None or not {*mods[kind]} <= {*declared} or alien & {*declared}:
+            return False
+    return True
 
 
 def _rewrite(source: str, declared: str) -> str:

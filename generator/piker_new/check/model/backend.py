@@ -122,7 +122,7 @@ class Backend:
     def endpoint(self, name: str) -> Function | None:
         """The function behind an endpoint that the package binds."""
         found = self.find(f'.{name}')
-        if found is None and name in self.lazy:
+        if found is None and self.binds(name):
             found = next(
                 (
                     module.body.inner[name]
@@ -153,8 +153,21 @@ class Backend:
                 }
         return known
 
+    @cached_property
+    def starred(self) -> list[Module | None]:
+        """The modules whose names the package takes all; None for a foreign one."""
+        return [
+            self.module_of(self.package.absolute(node))
+            for node in self.package.body.of(ast.ImportFrom)
+            if any(alias.name == '*' for alias in node.names)
+        ]
+
     def binds(self, name: str) -> bool:
-        return name in self.package.names or name in self.lazy
+        return (
+            name in self.package.names
+            or name in self.lazy
+            or any(module and name in module.names for module in self.starred)
+        )
 
     @cached_property
     def trades(self) -> bool:

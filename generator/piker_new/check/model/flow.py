@@ -109,7 +109,8 @@ class _Flow:
                     return False
                 falls = self.block(body) and self.block(orelse)
                 caught = [self.block(handler.body) for handler in handlers]
-                return falls or any(caught)
+                # what is caught may well come after it has happened
+                return falls or (any(caught) and not any(map(self._in, body)))
         return not self._in(node) and not _never_returns(node)
 
 

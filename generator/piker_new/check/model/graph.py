@@ -106,6 +106,10 @@ class CallGraph:
             others = self._backend.methods.get(attribute.attr, [])
             if attribute.attr in _COMMON and not loose:
                 continue
+            if not isinstance(attribute.ctx, ast.Load) or self._is_own(
+                function, attribute
+            ):
+                continue
             if len(others) == 1 or (loose and others):
                 for method in others:
                     add(method, line)
@@ -117,6 +121,15 @@ class CallGraph:
             if inner.node and inner.node.decorator_list:
                 add(inner, inner.node.lineno)
         return found
+
+    def _is_own(self, function: Function, attribute: ast.Attribute) -> bool:
+        """Whether it is known to be an attribute, and so no method of another class."""
+        types = self._backend.types
+        cls = types.of(function, attribute.value)
+        return cls is not None and any(
+            attribute.attr in it.annotations or attribute.attr in it.values
+            for it in types.with_bases(cls)
+        )
 
 
 def _is_protocol(method: Function) -> bool:

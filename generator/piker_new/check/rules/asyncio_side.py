@@ -77,6 +77,7 @@ class CallerReceives(Rule):
     """
 
     id = 'PK502'
+    level = 'warning'
     help = 'let one task receive, and wake the callers'
     source = f'{TRACTOR}: asyncio inside an actor'
 

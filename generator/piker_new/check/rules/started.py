@@ -150,6 +150,7 @@ class StartedTooEarly(Rule):
     """
 
     id = 'PK122'
+    level = 'warning'
     help = 'open the client first, then call ctx.started()'
     source = f'{PIKER}: symbol search, order dialog'
 
