@@ -28,7 +28,16 @@ def assert_green(command: list[str | Path], project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'options', [(), ('--no-trading',), ('--client', 'asyncio')], ids=' '.join
+    'options',
+    [
+        (),
+        ('--no-trading',),
+        ('--client', 'asyncio'),
+        ('--protocol', 'rest'),
+        ('--protocol', 'rest', '--no-trading'),
+        ('--protocol', 'rest', '--client', 'asyncio'),
+    ],
+    ids=' '.join,
 )
 def test_on_the_release_of_tractor(
     options: tuple[str, ...], make_project: MakeProject, uv: str
@@ -42,9 +51,11 @@ def test_on_the_release_of_tractor(
     reason=f"{MAIN_PYTHON} names no Python that has tractor's main branch",
 )
 @pytest.mark.parametrize('client', questions()['client'].choices)
+@pytest.mark.parametrize('protocol', questions()['protocol'].choices)
 def test_on_the_main_branch_of_tractor(
-    client: str, rendered: Render, tmp_path: Path
+    client: str, protocol: str, rendered: Render, tmp_path: Path
 ) -> None:
-    answers = {'backend': 'deribit2', 'client': client, 'tractor': 'main'}
+    chosen = {'client': client, 'protocol': protocol, 'tractor': 'main'}
+    answers = {'backend': 'deribit2', **chosen}
     project = shutil.copytree(rendered(answers), tmp_path / 'deribit2')
     assert_green([os.environ[MAIN_PYTHON], '-m', 'pytest'], project)

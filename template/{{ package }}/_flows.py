@@ -50,9 +50,9 @@ _overlap: float = 60
 _first_overlap: float = 3600
 """... and after a start, when only the ledger tells, from so many."""
 _doubt: float = 1
-"""How long the rest of a story may be under way before the venue is asked for it..."""
-_probe: float = 10
-"""... and how often, where there seems to be no rest."""
+"""How long the rest of a story may be under way before the venue is asked for it."""
+_max_doubt: float = 10
+"""How long at most, where asking did not help."""
 _max_ended: int = 1024
 """Orders that are remembered when they are over."""
 
@@ -159,13 +159,13 @@ class Flows:
         """
         pause = _doubt
         while True:
-            with trio.move_on_after(_probe) as probe:
+            with trio.move_on_after(self._api.limits.probe) as probe:
                 await self._in_doubt.wait()
                 self._in_doubt = trio.Event()
                 await trio.sleep(pause)  # the rest may be under way
             if self._doubtful() or (probe.cancelled_caught and self._flows):
                 await self.reconcile()
-            pause = min(2 * pause, _probe) if self._doubtful() else _doubt
+            pause = min(2 * pause, _max_doubt) if self._doubtful() else _doubt
 
     def _doubtful(self) -> bool:
         for flow in self._flows.values():

@@ -15,7 +15,7 @@ from msgspec import field
 
 from . import _piker
 from ._channels import Disconnected, Reconnected
-from ._config import NAME, Traits
+from ._config import NAME, Limits, Traits
 from ._piker import (
     BrokerdError,
     BrokerdFill,
@@ -114,6 +114,9 @@ class OrderApi(Protocol):
 
     @property
     def traits(self) -> Traits: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     @property
     def events(self) -> AsyncIterable[Event]:

@@ -63,6 +63,7 @@ class Orders:
     def __init__(self, client: Client, msgs: ChannelStream[Message]) -> None:
         self._client = client
         self.traits = client.traits
+        self.limits = client.limits
         self.events = read_events(msgs)
 
     async def place(
