@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import ccxt.pro  # type: ignore[import-not-found]
 
 
-async def main(url: str, market: str, last: str, count: str) -> None:
+async def main(url: str, market: str, last: str) -> None:
     rest = urlsplit(url)._replace(scheme='http', path='').geturl()
     venue: Any = ccxt.pro.deribit(
         {'urls': {'api': {'rest': rest, 'ws': url}}, 'newUpdates': True}
@@ -23,12 +23,14 @@ async def main(url: str, market: str, last: str, count: str) -> None:
     try:
         await venue.load_markets()
         symbol = venue.markets_by_id[market][0]['symbol']
-        begin = 0.0
+        first, begin = 0, 0.0
         while True:
             trades = await venue.watch_trades(symbol)
-            begin = begin or time.perf_counter()
-            if trades[-1]['info']['trade_seq'] == int(last):
-                print(int(count) / (time.perf_counter() - begin))
+            number = trades[-1]['info']['trade_seq']
+            if not begin:
+                first, begin = number, time.perf_counter()
+            if number == int(last):
+                print((number - first) / (time.perf_counter() - begin))
                 return
     finally:
         await venue.close()

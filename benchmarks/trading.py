@@ -1,6 +1,7 @@
 """
 Orders through a generated backend, against a bare round trip of the actor runtime and
-one over a bare socket to the venue.
+one over a bare socket to the venue; and against the same order through bare actors, as
+many as the topology calls for.
 
     python benchmarks/trading.py PROJECT PYTHON [HISTORY]
 
@@ -36,18 +37,17 @@ def rows(project: Path, python: str, history: int = 0) -> list[Row]:
         check=True,
     )
     measured: dict[str, Any] = json.loads(done.stdout)
-    yardstick = 'a bare actor and a bare socket round trip'
+    # medians: a percentile is that of whatever else the machine does
+    round_trips = measured['actor'] + measured['socket']
     table: list[Row] = [
-        (
-            f'order to {name}, {in_flight} in flight, per order',
-            yardstick,
-            # medians: a percentile is that of whatever else the machine does
-            measured[f'{name}_{in_flight}']
-            / (measured['actor'] + measured['socket'])
-            / in_flight,
-        )
+        (f'order to {name}, {in_flight} in flight, per order', yardstick, took / bare)
         for in_flight in (1, 100)
         for name in ('ack', 'fill')
+        for took in [measured[f'{name}_{in_flight}']]
+        for yardstick, bare in (
+            ('a bare actor and a bare socket round trip', round_trips * in_flight),
+            ('the same through bare actors', measured[f'bare_{name}_{in_flight}']),
+        )
     ]
     for daemon, growth in measured.get('growth', {}).items():
         what = f'memory of {daemon} after {history} orders'

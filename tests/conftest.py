@@ -94,6 +94,11 @@ def run_piker_new(
     return done
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # what takes longest comes first, beside all the rest
+    items.sort(key=lambda item: item.path.name != 'test_generated_suite.py')
+
+
 @pytest.fixture(scope='session')
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Render:
     """Render answers, the same ones only once: nobody writes into the result."""

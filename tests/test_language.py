@@ -111,7 +111,7 @@ def test_is_known_to_the_author_alone(
         if path.endswith('.py')
     }
     for path in (
-        'simvenue/dialect/public.py',
+        'simvenue/dialect/listing.py',
         'piker_acme/api.py',
         'tests/test_api.py',
     ):

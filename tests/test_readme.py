@@ -157,8 +157,10 @@ def test_every_command_of_a_project(project: Path, uv: str, tmp_path: Path) -> N
     assert commands[0] == 'uv run pytest'
     (tmp_path / 'bin').mkdir()
     (tmp_path / 'bin' / 'uv').symlink_to(uv)
+    # where piker-new is at hand
+    places = [tmp_path / 'bin', Path(sys.executable).parent, os.environ['PATH']]
     environ = outside() | {
-        'PATH': f'{tmp_path / "bin"}:{os.environ["PATH"]}',
+        'PATH': os.pathsep.join(map(str, places)),
         'XDG_CONFIG_HOME': str(tmp_path),
     }
     for command in commands:

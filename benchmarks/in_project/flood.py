@@ -1,6 +1,7 @@
 """
-Between a client and the simulated venue: whoever subscribes to a market's trades is
-sent many of them, as fast as he takes them. No simulator is fast enough for that.
+Between a client and the simulated venue: at each line of input whoever subscribed to a
+market's trades is sent many of them, as fast as he takes them. No simulator is fast
+enough for that.
 
 The first line of output is where clients connect, instead of to the venue.
 """
@@ -11,6 +12,8 @@ import json
 import socket
 import sys
 import threading
+from contextlib import suppress
+from queue import Queue
 from urllib.parse import urlsplit
 
 _chunk: int = 2**16
@@ -55,19 +58,20 @@ def mk_trades(market: str, trade: dict[str, object], count: int, each: int) -> b
 
 
 def relay(
-    client: socket.socket, venue: socket.socket, market: str, flood: bytes
+    client: socket.socket,
+    venue: socket.socket,
+    market: str,
+    subscribers: Queue[socket.socket],
 ) -> None:
     """
-    Pass on what the venue says and, after it has confirmed the subscription, the flood.
+    Pass on what the venue says, and note who has subscribed.
     """
     mark = f'["trades.{market}.100ms"'.encode()
     other = f'"trades.{market}.100ms"]'.encode()
-    flooded = False
     while said := venue.recv(_chunk):
         client.sendall(said)
-        if not flooded and b'"result"' in said and (mark in said or other in said):
-            flooded = True
-            client.sendall(flood)
+        if b'"result"' in said and (mark in said or other in said):
+            subscribers.put(client)
 
 
 def forward(source: socket.socket, sink: socket.socket) -> None:
@@ -91,19 +95,27 @@ def main(url: str, market: str, trade: str, count: str, each: str) -> None:
     assert venue_at.hostname
     assert venue_at.port
     flood = mk_trades(market, json.loads(trade), int(count), int(each))
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        host, port = server.getsockname()
-        print(f'ws://{host}:{port}{venue_at.path}', flush=True)
+    subscribers: Queue[socket.socket] = Queue()
+
+    def serve() -> None:
         while True:
             client, _ = server.accept()
             venue = socket.create_connection((venue_at.hostname, venue_at.port))
             for it in (client, venue):
                 it.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for args in (
-                (relay, client, venue, market, flood),
+                (relay, client, venue, market, subscribers),
                 (forward, client, venue),
             ):
                 threading.Thread(target=quietly, args=args, daemon=True).start()
+
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        host, port = server.getsockname()
+        print(f'ws://{host}:{port}{venue_at.path}', flush=True)
+        for _ in sys.stdin:
+            with suppress(OSError):
+                subscribers.get().sendall(flood)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -30,34 +31,62 @@ from simvenue.process import open_simvenue
 from trio_websocket import open_websocket_url
 
 (broker,) = __brokers__
-messages = 10_000
-"""No more than may wait for a slow consumer."""
+trades = 100_000
 rounds = 5
 
 
 @acm
-async def open_flood(each: int) -> AsyncIterator[tuple[str, str, int, int]]:
+async def open_flood(each: int) -> AsyncIterator[tuple[Start, str, str, int]]:
     """
-    Where a flood of trades is to be had, `each` a message; in which market, the number
-    of the last, and how many they are.
+    What starts a flood of trades, `each` a message; where it is to be had, in which
+    market, and the number of the last.
     """
-    count = messages * each
     async with open_simvenue(rate=0) as venue:
         market = await venue.market((await venue.markets())[0].name)
         assert market.last
         trade = await venue.print_trade(market.name, market.last, 10)
         last = msgspec.json.encode(trade).decode()
-        args = [venue.url, market.name, last, str(count), str(each)]
+        args = [venue.url, market.name, last, str(trades), str(each)]
         process = await trio.lowlevel.open_process(
-            [sys.executable, 'bench_flood.py', *args], stdout=subprocess.PIPE
+            [sys.executable, 'bench_flood.py', *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         try:
+            assert process.stdin
             assert process.stdout
+            start = partial(process.stdin.send_all, b'\n')
             url = (await process.stdout.receive_some()).decode().strip()
-            yield url, market.name, trade.seq + count, count
+            yield start, url, market.name, trade.seq + trades
         finally:
             process.kill()
             await process.wait()
+
+
+Start = Callable[[], Awaitable[None]]
+
+
+class Rate:
+    """
+    Trades a second, from the first ones that come to the `last`.
+    """
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+        self._first = 0
+        self._begin = 0.0
+
+    def at(self, number: int) -> float | None:
+        """
+        The rate, if the trade of that number, which has just come, is the last.
+        """
+        now = time.perf_counter()
+        if not self._begin:
+            assert number != self._last
+            self._begin, self._first = now, number
+        if number != self._last:
+            return None
+        return (number - self._first) / (now - self._begin)
 
 
 class Params(msgspec.Struct):
@@ -69,68 +98,67 @@ class Notification(msgspec.Struct):
     params: Params | None = None
 
 
-async def bare(url: str, market: str, last: int, count: int) -> float:
+async def bare(start: Start, url: str, market: str, last: int) -> float:
     """
     trio-websocket and msgspec alone, with the backend's own type of a trade.
     """
     messages = import_module(f'{get_brokermod(broker).__name__}.messages')
     decode = msgspec.json.Decoder(Notification).decode
     decode_trades = msgspec.json.Decoder(list[messages.Trade]).decode
-    begin = 0.0
+    rate = Rate(last)
     async with open_websocket_url(url) as websocket:
         await websocket.send_message(mk_subscribe(f'trades.{market}.100ms'))
+        await start()
         while True:
             params = decode(await websocket.get_message()).params
-            begin = begin or time.perf_counter()
-            if params and decode_trades(params.data)[-1].trade_seq == last:
-                return count / (time.perf_counter() - begin)
+            if params and (it := rate.at(decode_trades(params.data)[-1].trade_seq)):
+                return it
 
 
-async def decode(url: str, market: str, last: int, count: int) -> float:
+async def decode(start: Start, url: str, market: str, last: int) -> float:
     """
     The backend's client.
     """
     os.environ[f'{broker.upper()}_URL'] = url
-    mod = get_brokermod(broker)
-    begin = 0.0
+    rate = Rate(last)
     async with (
-        mod.get_client() as client,
+        get_brokermod(broker).get_client() as client,
         client.open_channel(f'trades.{market}.100ms') as msgs,
     ):
+        await start()
         async for msg in msgs:
-            begin = begin or time.perf_counter()
-            if msg[-1].trade_seq == last:
-                return count / (time.perf_counter() - begin)
+            if it := rate.at(msg[-1].trade_seq):
+                return it
     raise AssertionError('the stream ended')
 
 
-async def feed(url: str, market: str, last: int, count: int) -> float:
+async def feed(start: Start, url: str, market: str, last: int) -> float:
     """
     To a client of `datad`.
     """
-    begin = 0.0
+    rate = Rate(last)
     with TemporaryDirectory() as conf_dir:
         async with (
             open_test_pikerd(Path(conf_dir), url=url),
             open_feed([f'{market}.{broker}']) as feed,
         ):
-            first = next(iter(feed.quotes.values()))['trade_id']
+            await start()
             async for quotes in feed:
-                begin = begin or time.perf_counter()
                 for quote in quotes.values():
-                    if quote.get('trade_id') == last:
-                        return (last - first) / (time.perf_counter() - begin)
+                    if 'trade_id' in quote and (it := rate.at(quote['trade_id'])):
+                        return it
     raise AssertionError('the feed ended')
 
 
 async def other(
-    python: str, script: str, url: str, market: str, last: int, count: int
+    python: str, script: str, start: Start, url: str, market: str, last: int
 ) -> float:
     """
     To another client, in an environment of its own.
     """
+    await start()  # as soon as it has subscribed
     done = await trio.run_process(
-        [python, script, url, market, str(last), str(count)], capture_stdout=True
+        [python, script, url, market, str(last)], capture_stdout=True
     )
     return float(done.stdout)
 

@@ -72,6 +72,111 @@ async def bare_socket(url: str, count: int) -> float:
     return median(times)
 
 
+@tractor.context
+async def bare_brokerd(ctx: tractor.Context, url: str, orders: dict[str, Any]) -> None:
+    """
+    What brokerd cannot do without: an ack, the order on a socket to the venue, and
+    what that says of it.
+    """
+    async with open_websocket_url(url) as websocket:
+
+        async def post(id_: int, method: str, params: dict[str, Any]) -> None:
+            request = {'jsonrpc': '2.0', 'id': id_, 'method': method, 'params': params}
+            await websocket.send_message(msgspec.json.encode(request).decode())
+
+        key, secret = mk_account()['main'].values()
+        login = {'client_id': key, 'client_secret': secret}
+        await post(0, 'public/auth', {'grant_type': 'client_credentials', **login})
+        await websocket.get_message()
+        await ctx.started()
+        async with ctx.open_stream() as stream, trio.open_nursery() as nursery:
+
+            async def read() -> None:
+                while True:
+                    reply = msgspec.json.decode(await websocket.get_message())
+                    assert reply['result']['trades'], reply
+                    await stream.send(['fill', reply['id']])
+
+            nursery.start_soon(read)
+            async for number in stream:
+                await stream.send(['ack', number])
+                side = 'sell' if number % 2 else 'buy'
+                await post(number, f'private/{side}', orders[side])
+            nursery.cancel_scope.cancel()
+
+
+@tractor.context
+async def bare_emsd(ctx: tractor.Context, url: str, orders: dict[str, Any]) -> None:
+    """
+    What emsd cannot do without: to hand on what comes from either side.
+    """
+    async with tractor.open_nursery() as actors:
+        portal = await actors.start_actor('bare_brokerd', enable_modules=[__name__])
+        async with portal.open_context(bare_brokerd, url=url, orders=orders) as (
+            broker,
+            _,
+        ):
+            await ctx.started()
+            async with (
+                ctx.open_stream() as client,
+                broker.open_stream() as stream,
+                trio.open_nursery() as nursery,
+            ):
+
+                async def relay() -> None:
+                    async for msg in stream:
+                        await client.send(msg)
+
+                nursery.start_soon(relay)
+                async for msg in client:
+                    await stream.send(msg)
+                nursery.cancel_scope.cancel()
+            await broker.cancel()
+        await portal.cancel_actor()
+
+
+async def bare_trade(
+    nursery: Any, url: str, market: Market, count: int, in_flight: int
+) -> dict[str, list[float]]:
+    """
+    The same as `trade()`, with nothing in those actors that there must be.
+    """
+    orders = {
+        side: {
+            'instrument_name': market.name,
+            'amount': market.size(1),
+            'type': 'limit',
+            'price': market.price(price),
+        }
+        for side, price in {'buy': 1.1, 'sell': 0.9}.items()
+    }
+    begins: dict[int, float] = {}
+    took: dict[str, list[float]] = {'ack': [], 'fill': []}
+    slots = trio.Semaphore(in_flight)
+    portal = await nursery.start_actor('bare_emsd', enable_modules=[__name__])
+    async with (
+        portal.open_context(bare_emsd, url=url, orders=orders) as (ctx, _),
+        ctx.open_stream() as stream,
+        trio.open_nursery() as tn,
+    ):
+
+        async def send() -> None:
+            for number in range(1, count + 1):
+                await slots.acquire()
+                begins[number] = time.perf_counter()
+                await stream.send(number)
+
+        tn.start_soon(send)
+        while len(took['fill']) < count:
+            what, number = await stream.receive()
+            took[what].append(time.perf_counter() - begins[number])
+            if what == 'fill':
+                slots.release()
+        await ctx.cancel()
+    await portal.cancel_actor()
+    return took
+
+
 async def trade(market: Market, count: int, in_flight: int) -> dict[str, list[float]]:
     """
     Time `count` orders at the market to their ack and first fill, so many at a time.
@@ -145,8 +250,12 @@ async def measure(count: int, history: int) -> dict[str, Any]:
                 measured['socket'] = await bare_socket(venue.url, count)
                 for in_flight in (1, 100):
                     times = await trade(market, count, in_flight)
+                    bare = await bare_trade(
+                        services.actor_n, venue.url, market, count, in_flight
+                    )
                     for name, values in times.items():
                         measured[f'{name}_{in_flight}'] = median(values)
+                        measured[f'bare_{name}_{in_flight}'] = median(bare[name])
                 if history:
                     await trade(market, history // 10, 100)
                     before = memory()

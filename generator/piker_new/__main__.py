@@ -20,6 +20,8 @@ Options:
 Commands:
   backend  Generate a backend.
   adopt    Copy a backend that has grown in a project into piker.
+  check    Check which rules of piker and tractor a backend keeps.
+  split    Propose which modules of a backend each daemon enables.
 """
 
 
@@ -46,6 +48,15 @@ def _run() -> None:
             print('piker-new', __version__)
         case ['--help']:
             print(HELP, end='')
+        case ['check' | 'split' as command, *arguments]:
+            from .signals import exit_on_signals
+
+            exit_on_signals()
+            if command == 'check':
+                from .check.command import run as run_command
+            else:
+                from .check.split import run as run_command
+            raise SystemExit(run_command(arguments))
         case _:
             from .signals import exit_if_signalled, exit_on_signals
 

@@ -160,6 +160,16 @@ def adopt(
     _add_backend(read_answers(project), into, project=project)
 
 
+def check() -> None:
+    """Check which rules of piker and tractor a backend keeps."""
+    # `__main__` runs it, without typer; here it is for the list of commands
+
+
+def split() -> None:
+    """Propose which modules of a backend each daemon enables."""
+    # likewise
+
+
 def _add_backend(
     answers: dict[str, Answer],
     checkout: Path,
@@ -216,6 +226,8 @@ backend.__signature__ = signature(backend).replace(  # type: ignore[attr-defined
 )
 app.command()(backend)
 app.command()(adopt)
+app.command()(check)
+app.command()(split)
 
 
 def _uv() -> str | None:

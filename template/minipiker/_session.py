@@ -19,8 +19,6 @@ import tractor
 import trio
 import typer
 
-from simvenue.process import open_simvenue
-
 from . import config
 from ._terminal import fail, plain
 from ._tractor import collapse, disconnects, error_text, open_nursery
@@ -73,6 +71,9 @@ async def open_session(venue: str | None, loglevel: str) -> AsyncIterator[None]:
         async with open_pikerd(loglevel=loglevel):
             yield
         return
+
+    # takes a while, and nothing else needs it
+    from simvenue.process import open_simvenue
 
     async with open_simvenue() as simvenue:
         os.environ[url_var] = simvenue.url

@@ -9,10 +9,10 @@ sends only what it has credit for.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
-from typing import Any
+from typing import Any, TypeVar
 
 import tractor
 import trio
@@ -21,6 +21,11 @@ from ._tractor import wait_for_result
 
 _window: int = 32
 """Messages under way at most. Well below what either runtime buffers."""
+
+
+_max_batch: int = 31
+
+T = TypeVar('T')
 
 
 class CreditStream:
@@ -103,6 +108,16 @@ class CreditStream:
             self._credit += msg
         else:
             self._inbox.append(msg)
+
+
+def take_unread(chan: trio.MemoryReceiveChannel[T]) -> Iterator[T]:
+    """
+    What can be received at once, as much as may go in one message with what was
+    received before: to send one costs far more than what is in it.
+    """
+    with suppress(trio.WouldBlock, trio.EndOfChannel):
+        for _ in range(_max_batch):
+            yield chan.receive_nowait()
 
 
 @acm

@@ -98,8 +98,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(libc, 'prctl'):  # on Linux
         # orphans become children of ours, where `_no_orphans` finds them
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # a shell's background job ignores it, and so would all that it starts
+    # a shell's background job ignores them, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

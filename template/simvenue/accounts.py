@@ -11,10 +11,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .events import Event
 from .instruments import Instrument
 from .matching import Order
 from .refusals import Refusal
-from .source import Direction
+from .reports import Direction
 
 _PLENTY = Decimal(10_000_000)
 _OPTION_MARGIN = Decimal('0.1')
@@ -97,6 +98,12 @@ class Position(Struct):
         """
         gain = instrument.worth(amount, price) - self.cost * amount / self.size
         return -gain if instrument.counts_quote else gain
+
+    def floating(self, instrument: Instrument, price: Decimal) -> Decimal:
+        """
+        What closing all of it at `price` would yield.
+        """
+        return self.profit(instrument, self.size, price) if self.size else Decimal(0)
 
     def trade(self, instrument: Instrument, amount: Decimal, price: Decimal) -> Decimal:
         """
@@ -286,7 +293,7 @@ def fee_of(
     return min(rate * amount * unit, worth / 8)
 
 
-class AccountNews(Struct, frozen=True):
+class AccountNews(Event, frozen=True):
     """
     What one event changed in an account.
     """
@@ -298,6 +305,10 @@ class AccountNews(Struct, frozen=True):
     """Those in which its position is another."""
     currencies: list[str]
     """Those of which it has more or less."""
+
+    @property
+    def key(self) -> str:
+        return self.account.key
 
 
 class Delivery(Struct, frozen=True):

@@ -16,30 +16,43 @@ from .matching import Levels
 Action = Literal['new', 'change', 'delete']
 
 
-class Trades(Struct, frozen=True):
+class Event(Struct, frozen=True):
+    @property
+    def key(self) -> str:
+        """
+        The market, or the account, that it is about.
+        """
+        return ''
+
+
+class InMarket(Event, frozen=True):
+    market: Market
+
+    @property
+    def key(self) -> str:
+        return self.market.name
+
+
+class Trades(InMarket, frozen=True):
     """
     Trades were made.
     """
 
-    market: Market
     trades: list[Trade]
 
 
-class NewQuote(Struct, frozen=True):
+class NewQuote(InMarket, frozen=True):
     """
     The best bid or offer may have changed.
     """
 
-    market: Market
 
-
-class BookChange(Struct, frozen=True):
+class BookChange(InMarket, frozen=True):
     """
     The book changed: prices in ticks, amounts in steps; an amount of 0 where the price
     is gone.
     """
 
-    market: Market
     before: int
     """The id of the change before this one."""
     id: int
@@ -47,7 +60,7 @@ class BookChange(Struct, frozen=True):
     asks: list[tuple[Action, int, int]]
 
 
-class Listed(Struct, frozen=True):
+class Listed(Event, frozen=True):
     """
     An instrument was listed, or is gone.
     """

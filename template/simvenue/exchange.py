@@ -17,7 +17,7 @@ from .market import Market, Trade
 from .matching import Offer, Order, OrderState, OrderType, TimeInForce, opposite
 from .pricing import payoff
 from .refusals import Refusal
-from .source import Direction
+from .reports import Direction
 
 if TYPE_CHECKING:
     from .engine import Engine

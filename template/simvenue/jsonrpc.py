@@ -41,11 +41,6 @@ class JsonRpc(Methods):
         Called before a request by HTTP. Raises `Refusal` where it may not be.
         """
 
-    def opened(self, session: Session) -> None:
-        """
-        Nothing is said unasked.
-        """
-
     def explain(self, session: Session, refusal: Refusal) -> Any:
         """
         The `data` of an error.

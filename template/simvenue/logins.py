@@ -4,6 +4,7 @@ Who is who: access tokens and what they are good for.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping
 
@@ -48,6 +49,21 @@ class Logins:
         if key not in self._credentials:
             raise Refusal('bad_login', 'unknown key')
         return self._credentials[key].secret.encode()
+
+    def check(self, key: str, secret: str) -> None:
+        """
+        Raises `Refusal`, unless that is its secret.
+        """
+        if self.secret(key) != secret.encode():
+            raise Refusal('bad_login')
+
+    def check_signature(self, key: str, signed: str, signature: str) -> None:
+        """
+        The same for a signature by HMAC-SHA256, in hex.
+        """
+        right = hmac.new(self.secret(key), signed.encode(), 'sha256').hexdigest()
+        if not hmac.compare_digest(right.encode(), signature.encode()):
+            raise Refusal('bad_login')
 
     def issue(
         self,

@@ -18,6 +18,7 @@ from .instruments import Instrument, step_at
 from .journal import Journal
 from .matching import Book, Levels, MarketMaker, Quote
 from .refusals import Reason, Refusal
+from .reports import Direction
 from .source import (
     CLOSE,
     HIGH,
@@ -25,7 +26,6 @@ from .source import (
     OPEN,
     VOLUME,
     Bars,
-    Direction,
     Print,
     Source,
     Tape,
@@ -49,6 +49,10 @@ class Trade(Struct, frozen=True):
     price: int
     amount: int
     direction: Direction
+
+
+Range = tuple[int | None, int | None]
+"""Both ends belong to it; `None`: it has no such end."""
 
 
 def _time(trade: Trade) -> int:
@@ -327,6 +331,23 @@ class Market:
                 return trade.seq
         return self.next_seq if time > 0 else 1
 
+    def page(
+        self, count: int, numbers: Range, times: Range, *, newest: bool
+    ) -> tuple[list[Trade], bool]:
+        """
+        At most `count` of the trades within a range of numbers and one of times (ms),
+        the newest or the oldest of them; and whether there are more.
+        """
+        first, last = numbers
+        start = max(1, first or 1, self.seq_at(times[0]) if times[0] else 1)
+        stop = min(self.next_seq, last + 1 if last else self.next_seq)
+        if times[1] is not None:
+            stop = min(stop, self.seq_at(times[1] + 1))
+        more = stop - start > count
+        if newest:
+            start = max(start, stop - count)
+        return self.trades(start, min(stop, start + count)), more
+
     def counts(self, seconds: Iterable[int]) -> list[int]:
         """
         How many trades were made before each of these seconds.
@@ -353,6 +374,16 @@ class Market:
                 trades = self._source.trades(seconds[at])
                 first = self._source.count(seconds[at])
             yield self._number(seq, trades[number - first])
+
+    def volumes(self, candle: Bars) -> tuple[float, float]:
+        """
+        Of one candle, in the base currency and in that of prices.
+        """
+        amount = self.amounts.value(int(candle[VOLUME]))
+        price = self.prices.value(int(candle[OPEN] + candle[CLOSE])) / 2
+        if self.instrument.counts_quote:
+            return round(amount / price, 8), amount
+        return amount, round(amount * price, 8)
 
     def stats(self) -> Bars:
         """

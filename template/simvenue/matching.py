@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from .instruments import Instrument, move
 from .refusals import Refusal
-from .source import Direction, Noise, Print
+from .reports import Direction
+from .source import Noise, Print
 
 OrderType = Literal['limit', 'market']
 OrderState = Literal['open', 'filled', 'cancelled']
@@ -290,6 +291,20 @@ class Book:
         bid, bid_amount = next(iter(self.levels('buy', 1)), (0, 0))
         ask, ask_amount = next(iter(self.levels('sell', 1)), (0, 0))
         return Quote(bid, bid_amount, ask, ask_amount)
+
+
+def group(levels: Levels, depth: int, ticks: int) -> Levels:
+    """
+    The best `depth` of them, of so many ticks each: prices are rounded up, or down
+    where `ticks` is negative.
+    """
+    sums: dict[int, int] = {}
+    for price, amount in levels:
+        price = -(-price // ticks) * ticks if ticks > 0 else price // -ticks * -ticks
+        if price not in sums and len(sums) == depth:
+            break
+        sums[price] = sums.get(price, 0) + amount
+    return list(sums.items())
 
 
 def opposite(side: Direction) -> Direction:

@@ -11,6 +11,8 @@ from typing import Any, get_type_hints
 import msgspec
 
 from .refusals import Refusal
+from .server import Server
+from .session import Session, Subscription
 
 
 class Method:
@@ -74,10 +76,13 @@ def method(*names: str, does: str) -> Callable[[Any], Any]:
 
 class Methods:
     """
-    The functions of a subclass that are marked with `@method`, by the venue's names.
+    A dialect whose functions are marked with `@method`: they are called by the venue's
+    names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.engine = server.engine
         self.operations: dict[str, str] = {}
         """The venue's methods, and the neutral names of what they do."""
         self.methods: dict[str, Method] = {}
@@ -89,3 +94,14 @@ class Methods:
 
     def operation_names(self) -> set[str]:
         return set(self.operations.values())
+
+    # What a dialect may leave out: see `session.Dialect`.
+
+    def opened(self, session: Session) -> None: ...
+
+    def begin(self, subscription: Subscription) -> list[Any]:
+        return []
+
+    def logged_out(self, session: Session) -> None: ...
+
+    def closed(self, session: Session) -> None: ...

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from .instruments import Instrument
-from .source import Bars, Direction, Print, Synthetic, Tape, join
+from .reports import Direction
+from .source import Bars, Print, Synthetic, Tape, join
 
 
 class Recorded:

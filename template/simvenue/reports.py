@@ -5,11 +5,11 @@ and order ids those of the wire.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from .source import Direction
+Direction = Literal['buy', 'sell']
 
 
 class MarketInfo(Struct, frozen=True):

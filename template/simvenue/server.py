@@ -4,12 +4,15 @@ The venue's port: who is connected, and what they hear.
 
 from __future__ import annotations
 
+import socket
 from collections import Counter, defaultdict
+from functools import partial
 from typing import Any
 
 import trio
 
 from .engine import Engine
+from .events import Event
 from .faults import Fault, Faults
 from .session import Dialect, Session, Subscription
 
@@ -19,8 +22,10 @@ class Server:
     Everybody who is connected, and what they hear.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: dict[str, float]) -> None:
         self.engine = engine
+        self.limits = limits
+        """Of each connection."""
         self.dialect: Dialect
         self.faults = Faults()
         self.sessions: set[Session] = set()
@@ -29,23 +34,27 @@ class Server:
         self._subscribers: defaultdict[tuple[type, str], dict[Subscription, None]] = (
             defaultdict(dict)
         )
-        self._news: list[Any] = []
-        self._refusals = 0
-        self._is_open, self._shall_open = False, True
-        self._changed = trio.Event()
-        """Set when either of them does."""
-        self._listening: trio.Nursery
+        self._news: list[Event] = []
+        self._socket: trio.socket.SocketType
+        """Bound to the venue's port, whether it listens there or not."""
+        self._accepts = trio.Event()
+        """While it listens."""
+        self._accepting = trio.CancelScope()
         self._nursery: trio.Nursery
         engine.listeners.append(self._news.append)
 
     def subscribe(self, subscription: Subscription) -> None:
+        """
+        What it begins with is sent behind the reply to the current request.
+        """
         session = subscription.session
         self.unsubscribe(session, subscription.channel)
         session.subscriptions[subscription.channel] = subscription
         for market in subscription.markets:
             self.engine.watch(market)
-        for market in subscription.markets or ('',):
-            self._subscribers[subscription.event, market][subscription] = None
+        for key in subscription.keys:
+            self._subscribers[subscription.event, key][subscription] = None
+        session.after_reply.append(partial(session.begin, subscription))
 
     def unsubscribe(self, session: Session, channel: str) -> bool:
         """
@@ -53,8 +62,8 @@ class Server:
         """
         if (subscription := session.subscriptions.pop(channel, None)) is None:
             return False
-        for market in subscription.markets or ('',):
-            del self._subscribers[subscription.event, market][subscription]
+        for key in subscription.keys:
+            del self._subscribers[subscription.event, key][subscription]
         for market in subscription.markets:
             self.engine.unwatch(market)
         return True
@@ -67,10 +76,8 @@ class Server:
         news, self._news[:] = self._news[:], []
         heard: dict[Subscription, list[Any]] = {}
         for event in news:
-            market = getattr(event, 'market', None)
-            names = ['', market.name] if market is not None else ['']
-            for name in names:
-                for subscription in self._subscribers.get((type(event), name), ()):
+            for key in dict.fromkeys(('', event.key)):
+                for subscription in self._subscribers.get((type(event), key), ()):
                     if subscription.wants is None or subscription.wants(event):
                         heard.setdefault(subscription, []).append(event)
         for subscription, events in heard.items():
@@ -104,7 +111,7 @@ class Server:
 
     def behave(self) -> None:
         self.faults.armed.clear()
-        self._set(shall_open=True)
+        self._accept()
         for session in self.sessions:
             session.be_silent(0)
 
@@ -112,50 +119,46 @@ class Server:
         """
         Serve until cancelled.
         """
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            nursery.start_soon(self.engine.run, self.flush)
-            port = listener.socket.getsockname()[1]
-            while True:
-                async with listener, trio.open_nursery() as self._listening:
-                    self._set(is_open=True)
-                    await trio.serve_listeners(
-                        self._connected, [listener], handler_nursery=nursery
-                    )
-                self._set(is_open=False)
-                while not self._shall_open:
-                    await self._changed.wait()
-                (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
-
-    async def settle(self) -> None:
-        """
-        Wait until the port is open, or closed, as it shall be.
-        """
-        while self._is_open != self._shall_open:
-            await self._changed.wait()
-
-    def _set(self, is_open: bool | None = None, shall_open: bool | None = None) -> None:
-        if is_open is not None:
-            self._is_open = is_open
-        if shall_open is not None:
-            self._shall_open = shall_open
-        self._changed.set()
-        self._changed = trio.Event()
+        self._socket = listener.socket
+        self._accepts.set()
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.engine.run, self.flush)
+                while True:
+                    await self._accepts.wait()
+                    listener = trio.SocketListener(self._socket)
+                    with trio.CancelScope() as self._accepting:
+                        await trio.serve_listeners(
+                            self._connected, [listener], handler_nursery=self._nursery
+                        )
+        finally:
+            self._socket.close()
 
     def _refuse(self, seconds: float | None) -> None:
         """
-        Have nobody listen at the port, for that long.
+        Have nobody listen at the port, for that long. It stays ours: nobody else can be
+        given it meanwhile.
         """
-        self._refusals += 1
-        self._set(shall_open=False)
-        self._listening.cancel_scope.cancel()
+        address = self._socket.getsockname()
+        self._accepts = trio.Event()
+        self._accepting.cancel()
+        self._socket.close()
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        self._socket = trio.socket.from_stdlib_socket(bound)
         if seconds is not None:
-            self._nursery.start_soon(self._listen_again, seconds, self._refusals)
+            self._nursery.start_soon(self._accept_after, seconds, self._accepts)
 
-    async def _listen_again(self, seconds: float, refusal: int) -> None:
+    async def _accept_after(self, seconds: float, accepts: trio.Event) -> None:
         await trio.sleep(seconds)
-        if refusal == self._refusals:
-            self._set(shall_open=True)
+        if accepts is self._accepts:
+            self._accept()
+
+    def _accept(self) -> None:
+        if not self._accepts.is_set():
+            self._socket.listen()
+            self._accepts.set()
 
     async def _connected(self, stream: trio.SocketStream) -> None:
         session = Session(self, stream)
@@ -167,5 +170,6 @@ class Server:
             self.sessions.discard(session)
             for channel in list(session.subscriptions):
                 self.unsubscribe(session, channel)
+            session.log_out()
             self.dialect.closed(session)
             self.flush()

@@ -13,6 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from .bucket import Bucket
 from .engine import Engine
 from .faults import MESSAGE, STREAM, Fault, Faults, alter, spoil
 from .refusals import Refusal
@@ -58,11 +59,12 @@ class Subscription(Struct, eq=False):
     """Neutral names of what it is about; faults are armed by them."""
     markets: tuple[str, ...] = ()
     """The markets of the events; none: of any event."""
+    account: str = ''
+    """Of whose events; it ends when that account logs out."""
     wants: Callable[[Any], bool] | None = None
     """Of these events, which."""
     interval: float = 0
     """Events are gathered for so long (s)."""
-    private: bool = False
     label: str = ''
     filter: Any = None
     """The dialect's."""
@@ -71,6 +73,13 @@ class Subscription(Struct, eq=False):
     @property
     def market(self) -> str:
         return self.markets[0] if len(self.markets) == 1 else ''
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """
+        The markets, or the account, of the events; of any event, if there is neither.
+        """
+        return self.markets or (self.account,)
 
 
 class Dialect(Protocol):
@@ -89,15 +98,17 @@ class Dialect(Protocol):
 
     def read_http(self, session: Session, request: HttpRequest) -> Call: ...
 
+    def begin(self, subscription: Subscription) -> list[Fields]:
+        """
+        The messages that a subscriber gets first.
+        """
+
     def tell(self, subscription: Subscription, events: Sequence[Any]) -> list[Fields]:
         """
         The messages that say what happened.
         """
 
-    def log_out(self, session: Session) -> None:
-        """
-        It is nobody's any more.
-        """
+    def logged_out(self, session: Session) -> None: ...
 
     def closed(self, session: Session) -> None: ...
 
@@ -116,6 +127,9 @@ class Hub(Protocol):
     dialect: Dialect
     faults: Faults
     requests: Counter[str]
+    limits: dict[str, float]
+
+    def unsubscribe(self, session: Session, channel: str) -> bool: ...
 
     def flush(self) -> None: ...
 
@@ -138,6 +152,8 @@ class Session:
         """How many messages there were on the socket."""
         self.after_reply: list[Callable[[], None]] = []
         """What is due as soon as the current request has its reply."""
+        self._buckets: dict[str, Bucket] = {}
+        self._heart = trio.CancelScope()
         self._http = HttpConnection(stream)
         self._nursery: trio.Nursery
         self._outbox = Outbox()
@@ -200,6 +216,26 @@ class Session:
         if not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(function, *args)
 
+    def beat(self, seconds: float, function: Callable[[], None]) -> None:
+        """
+        Call it every so many seconds of the venue's, instead of what was called before.
+        """
+        self.stop_beating()
+        self._heart = trio.CancelScope()
+        pause = seconds / self.server.engine.clock.speed
+        self.spawn(self._beat, pause, function, self._heart)
+
+    def stop_beating(self) -> None:
+        self._heart.cancel()
+
+    async def _beat(
+        self, pause: float, function: Callable[[], None], scope: trio.CancelScope
+    ) -> None:
+        with scope:
+            while True:
+                await trio.sleep(pause)
+                function()
+
     def abort(self) -> None:
         """
         Cut the connection off, without a word.
@@ -232,6 +268,28 @@ class Session:
 
     # requests
 
+    def count(self, limit: str) -> None:
+        """
+        Take one from `<limit>_burst`, which fills up again by `<limit>_rate` a second.
+        Raises `Refusal`.
+        """
+        now, limits = trio.current_time(), self.server.limits
+        if limit not in self._buckets:
+            burst, rate = limits[f'{limit}_burst'], limits[f'{limit}_rate']
+            self._buckets[limit] = Bucket(burst, rate, now)
+        if not self._buckets[limit].take(now):
+            raise Refusal('too_many')
+
+    def log_out(self) -> None:
+        """
+        Be nobody's any more.
+        """
+        self.account = ''
+        for channel, subscription in list(self.subscriptions.items()):
+            if subscription.account:
+                self.server.unsubscribe(self, channel)
+        self.server.dialect.logged_out(self)
+
     def _perform(self, call: Call) -> tuple[Status, bytes, Fault | None]:
         """
         Carry out a request: the status, the reply, and what is to happen to it.
@@ -245,7 +303,7 @@ class Session:
             )
 
         if take('unauthorized'):
-            server.dialect.log_out(self)
+            self.log_out()
         before = take(*_REFUSED, *_UNHEARD)
         if before and before.kind in _UNHEARD:
             return 0, b'', before
@@ -331,6 +389,10 @@ class Session:
                 await self._http.reply(status, body)
 
     # streams
+
+    def begin(self, subscription: Subscription) -> None:
+        for fields in self.server.dialect.begin(subscription):
+            self.send(fields)
 
     def hear(self, subscription: Subscription, events: list[Any]) -> None:
         """

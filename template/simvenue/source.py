@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from .instruments import Instrument
 from .pricing import price_of
+from .reports import Direction
 
-Direction = Literal['buy', 'sell']
 Floats = NDArray[np.float64]
 Bars = NDArray[np.int64]
 """Of shape (seconds, 5): open, high, low, close in ticks, volume in amount steps."""

@@ -4,6 +4,7 @@ What consumers of the venue's channels read.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import trio
@@ -69,6 +70,16 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
         except trio.EndOfChannel:
             assert self._error
             raise self._error from self._error.__cause__
+
+    async def receive_all(self) -> list[M | Mark]:
+        """
+        All that have come since, one at least.
+        """
+        msgs = [await self.receive()]
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                msgs.append(self._receive.receive_nowait())
+        return msgs
 
     async def aclose(self) -> None:
         await self._receive.aclose()

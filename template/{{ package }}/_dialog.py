@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextlib import asynccontextmanager as acm
-from typing import Any
+from typing import Any, NoReturn
 
 import tractor
 import trio
@@ -40,11 +40,6 @@ from ._piker import (
 from ._session import insist
 
 log = get_logger(f'{NAME}.dialog')
-
-_valid_for: float = 3
-"""How late the venue may carry out what it is told, s."""
-_margin: float = 0.5
-"""What its clock and ours may differ by beyond what is known, s."""
 
 OpenOrderApi = Callable[[Credentials], AbstractAsyncContextManager[OrderApi]]
 
@@ -78,34 +73,61 @@ async def _route(
     """
     Route requests to the accounts, and what is heard of them to the host.
     """
-    outbox, unsent = trio.open_memory_channel[Struct](float('inf'))
+    outbox = Outbox()
     async with AsyncExitStack() as stack:
         dialogs: dict[str, AccountDialog] = {}
         for account, creds in credentials.items():
             api = await stack.enter_async_context(open_order_api(creds))
             dialogs[account] = await stack.enter_async_context(
-                open_account_dialog(account, api, outbox.send_nowait)
+                open_account_dialog(account, api, outbox.post)
             )
         positions = [it for dialog in dialogs.values() for it in dialog.positions]
         await ctx.started((positions, list(dialogs)))
         async with ctx.open_stream() as stream, open_nursery() as tn:
-
-            async def send() -> None:
-                async for msg in unsent:
-                    await stream.send(msg)
-
-            tn.start_soon(send)
+            tn.start_soon(outbox.keep_flushed, stream)
             async for msg in stream:
                 account, oid = msg['account'], msg['oid']
                 # what follows is about a reqid, which the host must have heard of
                 reqid = msg.get('reqid') or oid
-                outbox.send_nowait(BrokerdOrderAck(reqid, oid, account))
+                outbox.post(BrokerdOrderAck(reqid, oid, account))
+                await outbox.flush(stream)  # before the request takes up the time
                 if account in dialogs:
                     dialogs[account].request(msg)
                 else:
                     reason = f'no account {account!r} here, only {", ".join(dialogs)}'
-                    outbox.send_nowait(mk_error(msg, reqid, reason))
+                    outbox.post(mk_error(msg, reqid, reason))
             tn.cancel_scope.cancel()
+
+
+class Outbox:
+    """
+    What the host is to hear, in its order.
+    """
+
+    def __init__(self) -> None:
+        self._unsent: deque[Struct] = deque()
+        self._posted = trio.Event()
+        self._is_sending = False
+
+    def post(self, msg: Struct) -> None:
+        self._unsent.append(msg)
+        self._posted.set()
+
+    async def flush(self, stream: tractor.MsgStream) -> None:
+        if self._is_sending:
+            return  # whoever sends does not stop before the last one
+        self._is_sending = True
+        try:
+            while self._unsent:
+                await stream.send(self._unsent.popleft())
+        finally:
+            self._is_sending = False
+
+    async def keep_flushed(self, stream: tractor.MsgStream) -> NoReturn:
+        while True:
+            await self._posted.wait()
+            self._posted = trio.Event()
+            await self.flush(stream)
 
 
 @acm
@@ -143,6 +165,7 @@ class AccountDialog:
         tn: trio.Nursery,
     ) -> None:
         self._api = api
+        self._limits = api.limits
         self._flows = flows
         self._emit = emit
         self._tn = tn
@@ -215,7 +238,7 @@ class AccountDialog:
         while not flow.cancel_called:
             try:
                 reply = await self._api.place(
-                    mkt, side, msg.size, msg.price, reqid, _valid_for
+                    mkt, side, msg.size, msg.price, reqid, self._limits.valid_for
                 )
             except OrderExpired as err:
                 log.warning('order %s: placing it again: %s', reqid, err)
@@ -243,7 +266,8 @@ class AccountDialog:
         Whether an attempt whose reply was lost was carried out. If not, it never will
         be, or is refused then.
         """
-        deadline = trio.current_time() + _valid_for + _margin
+        limits = self._limits
+        deadline = trio.current_time() + limits.valid_for + limits.clock_error
         if await self._flows.look_up(reqid, flow, mkt):
             return True
         if self._api.traits.client_ids == 'ever':
@@ -274,7 +298,9 @@ class AccountDialog:
             with self._flows.editing(reqid, flow):
                 try:
                     size = msg.size - flow.replaced
-                    reply = await self._api.edit(order, size, msg.price, _valid_for)
+                    reply = await self._api.edit(
+                        order, size, msg.price, self._limits.valid_for
+                    )
                 except OrderExpired as err:
                     log.warning('order %s: changing it again: %s', reqid, err)
                 except ConnectionLost as err:

@@ -49,10 +49,8 @@ _overlap: float = 60
 """Fills are asked for from so many seconds before the last that is known for sure..."""
 _first_overlap: float = 3600
 """... and after a start, when only the ledger tells, from so many."""
-_doubt: float = 1
-"""How long the rest of a story may be under way before the venue is asked for it."""
 _max_doubt: float = 10
-"""How long at most, where asking did not help."""
+"""How long the rest of a story may be under way at most, where asking did not help."""
 _max_ended: int = 1024
 """Orders that are remembered when they are over."""
 
@@ -157,15 +155,16 @@ class Flows:
         """
         Ask the venue where what it tells does not fit together, and once in a while.
         """
-        pause = _doubt
+        doubt, often = self._api.limits.doubt, self._api.limits.probe
+        pause = doubt
         while True:
-            with trio.move_on_after(self._api.limits.probe) as probe:
+            with trio.move_on_after(often) as probe:
                 await self._in_doubt.wait()
                 self._in_doubt = trio.Event()
                 await trio.sleep(pause)  # the rest may be under way
             if self._doubtful() or (probe.cancelled_caught and self._flows):
                 await self.reconcile()
-            pause = min(2 * pause, _max_doubt) if self._doubtful() else _doubt
+            pause = min(2 * pause, _max_doubt) if self._doubtful() else doubt
 
     def _doubtful(self) -> bool:
         for flow in self._flows.values():

@@ -8,10 +8,40 @@ is not known is left out, since not every host takes a null.
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Callable
+from itertools import chain, groupby
 from typing import Any
 
+from ._channels import ChannelStream, Disconnected, Reconnected
 from ._piker import MktPair
-from ._trades import PublicTrade, Run
+from ._trades import PublicTrade, Run, Tape
+
+
+async def stream_ticks(
+    tape: Tape[Any],
+    stream: ChannelStream[Any],
+    mk_quote_ticks: Callable[[Any], list[dict[str, Any]]],
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """
+    The ticks of a market's channels, on which there are lists of trades, and quotes, of
+    which `mk_quote_ticks` makes ticks. What has come together is in one list, trades
+    apart from quotes.
+
+    Trades that the stream left out, whatever happened to the connection, are fetched.
+    """
+    while True:
+        unread: list[Any] = await stream.receive_all()
+        for kind, msgs in groupby(unread, type):
+            if kind is list:
+                async for run in tape.take([*chain.from_iterable(msgs)]):
+                    yield mk_trade_ticks(run)
+            elif kind is Reconnected:
+                async for run in tape.resume():
+                    yield mk_trade_ticks(run)
+            elif kind is not Disconnected and (
+                ticks := [tick for msg in msgs for tick in mk_quote_ticks(msg)]
+            ):
+                yield ticks
 
 
 def mk_trade_ticks(run: Run[PublicTrade]) -> list[dict[str, Any]]:

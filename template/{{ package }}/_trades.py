@@ -165,6 +165,14 @@ class Tape(Generic[Trade]):
         What there is to tell when these have come: those before them, and those of
         them that are new.
         """
+        numbers = [trade.number for trade in trades]
+        if self._numbered and self.last_number is not None:
+            first = self.last_number + 1
+            if numbers == [*range(first, first + len(numbers))]:
+                if numbers:
+                    self.last_number = first + len(numbers) - 1
+                    yield 0, trades
+                return
         if self._numbered and any(trade.number is None for trade in trades):
             log.error('%s: its trades have no numbers', self._market)
             self._numbered = False

@@ -4,7 +4,7 @@ Market data: live quotes and history.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
 from datetime import datetime
 from functools import partial
@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ._channels import Mark, Reconnected
 from ._config import NAME, wants_deep_history
 from ._piker import DataUnavailable, FeedInit, MktPair, open_cached_client
-from ._ticks import mk_first_quote, mk_l1_ticks, mk_quote, mk_trade_ticks
+from ._ticks import (
+    mk_first_quote,
+    mk_l1_ticks,
+    mk_quote,
+    mk_trade_ticks,
+    stream_ticks,
+)
 from ._trades import Tape
 from .api import QUOTES, TRADES, Client
-from .messages import Message, Quote, Trade
+from .messages import Quote, Trade
 from .symbols import get_mkt_info
 
 if TYPE_CHECKING:
@@ -62,7 +67,7 @@ async def stream_quotes(
             )
             task_status.started(([FeedInit(mkt_info=mkt)], first_quote))
             feed_is_live.set()
-            async for ticks in stream_ticks(tape, msgs):
+            async for ticks in stream_ticks(tape, msgs, mk_quote_ticks):
                 await send_chan.send({mkt.bs_fqme: mk_quote(mkt, ticks)})
 
 
@@ -71,27 +76,6 @@ def mk_channels(instrument: str) -> tuple[str, str]:
     Those of a market's trades and quotes.
     """
     return TRADES.format(instrument), QUOTES.format(instrument)
-
-
-async def stream_ticks(
-    tape: Tape[Trade],
-    msgs: AsyncIterable[Message | Mark],
-) -> AsyncIterator[list[dict[str, Any]]]:
-    """
-    The ticks of each message of a market's channels. Trades that the stream left out,
-    whatever happened to the connection, are fetched.
-    """
-    async for msg in msgs:
-        match msg:
-            case Quote():
-                if ticks := mk_quote_ticks(msg):
-                    yield ticks
-            case list():
-                async for run in tape.take(msg):
-                    yield mk_trade_ticks(run)
-            case Reconnected():
-                async for run in tape.resume():
-                    yield mk_trade_ticks(run)
 
 
 def mk_quote_ticks(quote: Quote) -> list[dict[str, Any]]:

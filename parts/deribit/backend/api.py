@@ -26,9 +26,9 @@ import msgspec
 from . import messages
 from ._channels import ChannelStream
 #{% if trading %}
-from ._config import Credentials, Limits, Traits, get_traits, get_url
+from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
 #{% else %}
-from ._config import Limits, Traits, get_traits, get_url
+from ._config import Limits, Traits, get_limits, get_traits, get_url
 #{% endif %}
 from ._connection import Connection
 from ._pacer import Caller, Pool, get_pools
@@ -112,7 +112,7 @@ class Client:
 
     def __init__(self) -> None:
         self.traits = get_traits(TRAITS)
-        self.limits = LIMITS
+        self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
         self.session: Session

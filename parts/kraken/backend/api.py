@@ -25,13 +25,13 @@ import msgspec
 #{% if trading %}
 from . import account, messages
 from ._channels import ChannelStream
-from ._config import Credentials, Limits, Traits, get_traits, get_url
+from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
 from ._connection import Connection
 from ._errors import AuthError, ConnectionLost, Throttled
 #{% else %}
 from . import messages
 from ._channels import ChannelStream
-from ._config import Limits, Traits, get_traits, get_url
+from ._config import Limits, Traits, get_limits, get_traits, get_url
 from ._connection import Connection
 from ._errors import ConnectionLost, Throttled
 #{% endif %}
@@ -74,7 +74,11 @@ EXECUTIONS = 'executions'
 #{% endif %}
 
 # to ask for what became of orders is dear, and that something is missing is noticed
+#{% if trading %}
 LIMITS = Limits(silence=10, probe=20)
+#{% else %}
+LIMITS = Limits(silence=10)
+#{% endif %}
 
 # Of everybody, see `_pacer.get_pools()`, and of orders for each market.
 POOLS: dict[str, Pool] = {
@@ -113,7 +117,7 @@ class Client(Markets):
     def __init__(self) -> None:
         super().__init__()
         self.traits = get_traits(TRAITS)
-        self.limits = LIMITS
+        self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
 #{% if trading %}
         self._changes: dict[str, Change] = {}

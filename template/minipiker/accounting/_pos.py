@@ -19,7 +19,7 @@ from .. import config
 from .._tractor import open_nursery
 from ._ledger import Transaction, TransactionLedger, open_trade_ledger
 
-_pause: float = 0.1
+_pause: float = 1
 """Seconds between two writings of an account file."""
 
 

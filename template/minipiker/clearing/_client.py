@@ -4,10 +4,12 @@ The client's end of the execution management system.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from typing import Any
 
+import trio
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
@@ -74,9 +76,15 @@ class TradesStream:
     def __init__(self, stream: CreditStream, client: OrderClient) -> None:
         self._stream = stream
         self._client = client
+        self._unread: deque[dict[str, Any]] = deque()
 
     async def receive(self) -> Status | BrokerdPosition:
-        return self._decode(await self._stream.receive())
+        """
+        The next message. Raises `trio.EndOfChannel` where there will be none.
+        """
+        if not self._unread:
+            self._unread.extend(await self._stream.receive())
+        return self._decode(self._unread.popleft())
 
     def _decode(self, msg: dict[str, Any]) -> Status | BrokerdPosition:
         match msg:
@@ -92,7 +100,10 @@ class TradesStream:
         return self
 
     async def __anext__(self) -> Status | BrokerdPosition:
-        return self._decode(await anext(self._stream))
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
 
 
 @acm

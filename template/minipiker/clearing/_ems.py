@@ -20,7 +20,7 @@ import tractor
 import trio
 from msgspec import to_builtins
 
-from .._streaming import CreditStream, open_endpoint
+from .._streaming import CreditStream, open_endpoint, take_unread
 from .._tractor import collapse, context, error_text, open_nursery
 from ..accounting import unpack_fqme
 from ..brokers import get_brokermod
@@ -272,8 +272,8 @@ async def _emsd_main(
     a broker, for all of its markets.
 
     Starts with the positions, the accounts and the dialogs that are open, all in
-    lists; streams `Order` and `Cancel` one way, `Status` and `BrokerdPosition` the
-    other. The dialogs outlast it.
+    lists; streams `Order` and `Cancel` one way, lists of `Status` and `BrokerdPosition`
+    the other, of what has come meanwhile. The dialogs outlast it.
     """
     router = get_router()
     client = Client(None)
@@ -295,7 +295,7 @@ async def _emsd_main(
 
             async def push() -> None:
                 async for msg in client.unsent:
-                    await stream.send(msg)
+                    await stream.send([msg, *take_unread(client.unsent)])
                 assert client.error
                 raise client.error
 

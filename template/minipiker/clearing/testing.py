@@ -25,6 +25,15 @@ from ..testing import Market, OpenSimVenue, find_market, open_test_pikerd
 from ._client import TradesStream
 from ._messages import Order, Status
 
+_haste: dict[str, float] = {
+    'max_backoff': 0.2,
+    'valid_for': 1,
+    'clock_error': 0.2,
+    'doubt': 0.3,
+    'probe': 2,
+}
+"""What a session's limits are where the venue is next door."""
+
 
 class Live(NamedTuple):
     """
@@ -77,7 +86,7 @@ async def open_live_tree(
     async with (
         process.open_simvenue(rate=0) as venue,
         open_test_pikerd(
-            conf_dir, url=venue.url, traits=traits, **mk_account()
+            conf_dir, url=venue.url, traits=traits, limits=_haste, **mk_account()
         ) as services,
     ):
         await venue.differ(**traits)

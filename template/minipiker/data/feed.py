@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager as acm
-from contextlib import suppress
 from functools import partial
 from math import inf
 from types import ModuleType
@@ -18,7 +17,7 @@ import tractor
 import trio
 from msgspec import Struct, field
 
-from .._streaming import CreditStream, open_endpoint
+from .._streaming import CreditStream, open_endpoint, take_unread
 from .._tractor import collapse, context, error_text, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
@@ -42,10 +41,8 @@ T = TypeVar('T')
 Quote = dict[str, Any]
 """`symbol`, `last`, `ticks`, `broker_ts`, `brokerd_ts`: see `validate_quote()`."""
 
-_max_lag: int = 2**15
-"""Quotes that a subscriber may be behind."""
-_max_batch: int = 31
-"""How many more go in one message with a quote, if they have come by then."""
+_max_lag: int = 2**13
+"""Quotes that a subscriber may be behind, each of as much as came at once."""
 _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
 _stable: float = 10
@@ -245,15 +242,6 @@ async def open_feed_bus(
         for feed in feeds:
             feed.subs.discard(sub)
         sub.close()
-
-
-def take_unread(quotes: trio.MemoryReceiveChannel[T]) -> Iterator[T]:
-    """
-    What can be received at once, up to what one message to another actor may hold.
-    """
-    with suppress(trio.WouldBlock, trio.EndOfChannel):
-        for _ in range(_max_batch):
-            yield quotes.receive_nowait()
 
 
 class Feed:

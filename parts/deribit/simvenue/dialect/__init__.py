@@ -1,20 +1,20 @@
 """
 The venue's language, and nothing else: what is rewritten to simulate another venue.
 
-`public` says what is listed, what the venue is like, and how it is asked for market
+`listing` says what is listed and what the venue is like, `public` how it is asked for
 #{% if trading %}
-data; `messages` has the shapes of what it tells. `login`, `private` and
+market data; `messages` has the shapes of what it tells. `login`, `private` and
 `private_messages` do the same for accounts and orders.
 #{% else %}
-data; `messages` has the shapes of what it tells.
+market data; `messages` has the shapes of what it tells.
 #{% endif %}
 """
 
+from .listing import LIMITS, LISTING, TRAITS, URL, instrument_name, order_id
 #{% if trading %}
 from .private import Private as Dialect
-from .public import LIMITS, LISTING, TRAITS, URL, instrument_name, order_id
 #{% else %}
-from .public import LIMITS, LISTING, TRAITS, URL, Dialect, instrument_name, order_id
+from .public import Dialect
 #{% endif %}
 
 __all__ = [

@@ -4,7 +4,6 @@ Logins, as the dialect has them: credentials, signatures, tokens and their scope
 
 from __future__ import annotations
 
-import hmac
 from base64 import b64decode
 from functools import partial
 from typing import Literal
@@ -39,8 +38,8 @@ class _Auth(Struct, kw_only=True):
 
 
 class Login(Dialect):
-    def __init__(self, server: Server, limits: dict[str, float]) -> None:
-        super().__init__(server, limits)
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
         self.exchange = server.engine.exchange
         self._logins = Logins(server.engine.clock, server.engine.credentials)
 
@@ -61,27 +60,18 @@ class Login(Dialect):
                 self._log_in(session, value)
             case 'basic':
                 key, _, secret = b64decode(value).decode().partition(':')
-                self._check(self._logins.secret(key) == secret.encode())
+                self._logins.check(key, secret)
                 self._be(session, key, _SCOPES)
             case 'deri-hmac-sha256':
                 given = dict.fromkeys(('id', 'ts', 'nonce', 'sig'), '')
                 given |= dict(it.split('=', 1) for it in value.split(',') if '=' in it)
                 lines = [given['ts'], given['nonce'], request.method, request.target]
                 text = '\n'.join([*lines, request.body.decode(), ''])
-                self._check_signature(given['id'], text, given['sig'])
+                self._logins.check_signature(given['id'], text, given['sig'])
                 self._be(session, given['id'], _SCOPES)
 
     def _be(self, session: Session, account: str, scopes: frozenset[str]) -> None:
         session.account, self.state(session).scopes = account, scopes
-
-    def _check(self, right: bool) -> None:
-        if not right:
-            raise Refusal('bad_login')
-
-    def _check_signature(self, key: str, text: str, signature: str) -> None:
-        secret = self._logins.secret(key)
-        right = hmac.new(secret, text.encode(), 'sha256').hexdigest()
-        self._check(hmac.compare_digest(right.encode(), signature.encode()))
 
     def _log_in(self, session: Session, access_token: str) -> None:
         token = self._logins.use(access_token, session)
@@ -94,13 +84,11 @@ class Login(Dialect):
             self._logins.use(token, session)
         return self.exchange.accounts[session.account]
 
-    def log_out(self, session: Session) -> None:
-        super().log_out(session)
+    def logged_out(self, session: Session) -> None:
         self.state(session).token = ''
         self._logins.revoke_all(session)
 
     def closed(self, session: Session) -> None:
-        super().closed(session)
         if self.state(session).cancels:
             for order in self.state(session).placed:
                 if order.state == 'open':
@@ -111,10 +99,10 @@ class Login(Dialect):
         account, scopes = it.client_id, frozenset(it.scope.split())
         match it.grant_type:
             case 'client_credentials':
-                self._check(self._logins.secret(account) == it.client_secret.encode())
+                self._logins.check(account, it.client_secret)
             case 'client_signature':
                 text = f'{it.timestamp}\n{it.nonce}\n{it.data}'
-                self._check_signature(account, text, it.signature)
+                self._logins.check_signature(account, text, it.signature)
             case 'refresh_token':
                 old = self._logins.exchange(it.refresh_token)
                 account, scopes = old.account, scopes or old.scopes
@@ -141,7 +129,7 @@ class Login(Dialect):
     @method('private/logout', does='logout')
     def logout(self, session: Session) -> str:
         self.state(session).cancels = False
-        self.log_out(session)
+        session.log_out()
         session.after_reply.append(partial(session.close, 1000))
         return 'ok'
 

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from typing import Any
 from zlib import crc32
 
-from ..events import Listed
+from ..engine import Engine
 from ..instruments import Instrument
 from ..market import Market, Trade
+from ..matching import Levels
 from ..pricing import IMPLIED_VOLATILITY, greeks
-from ..source import CLOSE, HIGH, LOW, OPEN, VOLUME
+from ..source import CLOSE, HIGH, LOW, OPEN
+from .listing import index_of, kind_of, numbered
 
 Row = dict[str, Any]
 
@@ -27,28 +29,6 @@ NEVER = 32_503_708_800_000
 
 def heartbeat(kind: str) -> Row:
     return {'jsonrpc': '2.0', 'method': 'heartbeat', 'params': {'type': kind}}
-
-
-def kind_of(it: Instrument) -> str:
-    return 'future' if it.kind == 'perpetual' else it.kind
-
-
-def currency_of(it: Instrument) -> str:
-    return it.base if it.kind == 'spot' else it.settlement
-
-
-def index_of(it: Instrument) -> str:
-    return f'{it.base}_{"usd" if it.inverse else it.quote}'.lower()
-
-
-def numbered(it: Instrument, number: int) -> str:
-    pair = f'{it.base}_{it.quote}' if it.kind == 'spot' else it.settlement
-    return str(number) if pair == 'BTC' else f'{pair}-{number}'
-
-
-def listed_there(kind: str, currency: str, event: Listed) -> bool:
-    it = event.instrument
-    return kind in ('any', kind_of(it)) and currency in ('any', currency_of(it))
 
 
 def currency_row(name: str) -> Row:
@@ -109,17 +89,6 @@ def instrument_row(it: Instrument, active: bool) -> Row:
     return row
 
 
-def volumes(market: Market, bar: Any) -> tuple[float, float]:
-    """
-    Of a candle, in the base currency and in that of prices.
-    """
-    amount = market.amounts.value(int(bar[VOLUME]))
-    price = market.prices.value(int(bar[OPEN] + bar[CLOSE])) / 2
-    if market.instrument.counts_quote:
-        return round(amount / price, 8), amount
-    return amount, round(amount * price, 8)
-
-
 def quote_row(market: Market) -> Row:
     quote = market.quote()
     row: Row = {'timestamp': market.now, 'instrument_name': market.name}
@@ -136,7 +105,7 @@ def ticker_row(market: Market, active: bool) -> Row:
     it, stats, quote = market.instrument, market.stats(), quote_row(market)
     value = market.prices.value
     mark, index = value(market.last.price), round(market.index(), 4)
-    base, counter = volumes(market, stats)
+    base, counter = market.volumes(stats)
     row: Row = {
         'timestamp': quote['timestamp'],
         'state': 'open' if active else 'archivized',
@@ -212,25 +181,16 @@ def book_row(market: Market, kind: str, change_id: int, *sides: Any) -> Row:
     }
 
 
-def grouped(market: Market, levels: Any, depth: int, group: int) -> list[list[float]]:
-    """
-    The best so many levels, of so many ticks each: rounded away from the other side.
-    """
-    sums: dict[int, int] = {}
-    for price, amount in levels:
-        price = -(-price // group) * group if group > 0 else price // -group * -group
-        if price not in sums and len(sums) == depth:
-            break
-        sums[price] = sums.get(price, 0) + amount
-    price_of, amount_of = market.prices.value, market.amounts.value
-    return [[price_of(price), amount_of(amount)] for price, amount in sums.items()]
+def level_rows(market: Market, levels: Levels) -> list[list[float]]:
+    price, amount = market.prices.value, market.amounts.value
+    return [[price(ticks), amount(steps)] for ticks, steps in levels]
 
 
 def bar_row(market: Market, resolution: str) -> Row:
     seconds = RESOLUTIONS[resolution]
     now = market.now // 1000
     bar = market.candles(seconds, now - now % seconds, now, 1).bars[-1]
-    volume, cost = volumes(market, bar)
+    volume, cost = market.volumes(bar)
     prices = {
         name: market.prices.value(int(bar[column])) for name, column in COLUMNS.items()
     }
@@ -242,19 +202,17 @@ def bar_row(market: Market, resolution: str) -> Row:
     }
 
 
-def trade_row(market: Market, trade: Trade, before: float | None) -> Row:
+def trade_row(
+    engine: Engine, market: Market, trade: Trade, before: float | None = None
+) -> Row:
     it = market.instrument
     price = market.prices.value(trade.price)
-    up = trade.direction == 'buy'
+    moved, up = before not in (None, price), trade.direction == 'buy'
     row: Row = {
         'trade_seq': trade.seq,
         'trade_id': numbered(it, trade.id),
         'timestamp': trade.timestamp,
-        'tick_direction': (1 if up else 3)
-        if before in (None, price)
-        else 0
-        if up
-        else 2,
+        'tick_direction': (0 if up else 2) + (not moved),
         'price': price,
         'mark_price': price,
         'instrument_name': it.name,
@@ -262,6 +220,8 @@ def trade_row(market: Market, trade: Trade, before: float | None) -> Row:
         'direction': trade.direction,
         'amount': market.amounts.value(trade.amount),
     }
+    if engine.traits['trade_numbers'] != 'contiguous':
+        del row['trade_seq']
     if it.kind != 'spot':
         row['contracts'] = row['amount'] / float(it.contract_size)
     if it.kind == 'option':
@@ -269,12 +229,9 @@ def trade_row(market: Market, trade: Trade, before: float | None) -> Row:
     return row
 
 
-def trade_rows(market: Market, trades: Iterable[Trade], numbered: bool) -> list[Row]:
+def trade_rows(engine: Engine, market: Market, trades: Iterable[Trade]) -> list[Row]:
     rows: list[Row] = []
     for trade in trades:
-        row = trade_row(market, trade, rows[-1]['price'] if rows else None)
-        rows.append(row)
-    if not numbered:
-        for row in rows:
-            del row['trade_seq']
+        before = rows[-1]['price'] if rows else None
+        rows.append(trade_row(engine, market, trade, before))
     return rows

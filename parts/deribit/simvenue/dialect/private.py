@@ -4,6 +4,7 @@ The private half of the dialect: orders, and what an account has.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -14,10 +15,11 @@ from ..instruments import Instrument
 from ..matching import Order, TimeInForce
 from ..methods import method
 from ..refusals import Refusal
+from ..reports import Direction
 from ..session import Session, Subscription
-from ..source import Direction
+from .listing import is_among
 from .login import Login
-from .messages import Row, currency_of, kind_of
+from .messages import Row
 from .private_messages import (
     fill_row,
     limits_row,
@@ -104,12 +106,10 @@ class _Which(Struct, kw_only=True):
         """
         Whether some of them are in that market.
         """
-        wanted = self.currency
-        wanted = [wanted] if isinstance(wanted, str) else wanted or ['any']
-        return (
-            self.instrument_name in (None, it.name)
-            and self.kind in (None, 'any', kind_of(it))
-            and any(name in ('any', currency_of(it)) for name in wanted)
+        wanted, kind = self.currency or 'any', self.kind or 'any'
+        names = [wanted] if isinstance(wanted, str) else wanted
+        return self.instrument_name in (None, it.name) and any(
+            is_among(it, kind, name) for name in names
         )
 
 
@@ -156,13 +156,14 @@ class Private(Login):
         if self.engine.traits['fills'] == 'stream' and fills:
             row |= {'order_state': 'open', 'filled_amount': 0.0, 'average_price': 0.0}
             fills = []
-        return {'order': row, 'trades': [self._fill(order, it) for it in fills]}
+        return {'order': row, 'trades': self._fills(order.account, fills)}
 
     def _order(self, order: Order) -> Row:
         return order_row(self.engine, order)
 
-    def _fill(self, order: Order, fill: Fill) -> Row:
-        return fill_row(self.engine, order, fill)
+    def _fills(self, account: str, fills: Iterable[Fill]) -> list[Row]:
+        orders = self.exchange.accounts[account].orders
+        return [fill_row(self.engine, orders[it.order_id], it) for it in fills]
 
     @method('private/edit', 'private/edit_by_label', does='edit')
     def edit(self, session: Session, it: _Edited) -> Row:
@@ -278,7 +279,7 @@ class Private(Login):
         if it.sorting == 'desc' or (it.sorting == 'default' and not onwards):
             found.reverse()
         page = found[: it.count or 10]
-        rows = [self._fill(account.orders[fill.order_id], fill) for fill in page]
+        rows = self._fills(account.key, page)
         if it.order_id is not None:
             return rows
         return {'trades': rows, 'has_more': len(found) > len(page)}
@@ -307,14 +308,14 @@ class Private(Login):
         account = self.account(session)
         row = portfolio_row(self.engine, account, currency)
         owner = owner_row(account) if extended else {}
-        return row | {'limits': limits_row(self.limits)} | owner
+        return row | {'limits': limits_row(self.server.limits)} | owner
 
     @method('private/get_account_summaries', does='balances')
     def get_account_summaries(self, session: Session) -> Row:
         account = self.account(session)
         rows = [
             portfolio_row(self.engine, account, name)
-            | {'limits': limits_row(self.limits)}
+            | {'limits': limits_row(self.server.limits)}
             for name in self.engine.currencies()
         ]
         return owner_row(account) | {'summaries': rows}
@@ -327,31 +328,26 @@ class Private(Login):
             return super().subscription(session, channel)
         topics = _TOPICS.get(words[1], ()) if session.account else ()
         interval = self.interval(session, words[-1])
+        which: dict[str, Any]
         match words[2:]:
             case [currency] if topics == ('balances',):
-                which, interval = _Which(currency=currency), 0.0
+                which, interval = {'currency': currency}, 0.0
             case [name, _] if name in self.engine.instruments:
-                which = _Which(instrument_name=name)
+                which = {'instrument_name': name}
             case [kind, currency, _]:
-                which = _Which(kind=kind, currency=currency)  # type: ignore[arg-type]
+                which = {'kind': kind, 'currency': currency}
             case _:
                 return None
         if not topics or interval is None:
             return None
-        key = session.account
-
-        def wants(news: AccountNews) -> bool:
-            return news.account.key == key
-
         return Subscription(
             session,
             channel,
             AccountNews,
             topics,
-            wants=wants,
+            account=session.account,
             interval=interval,
-            private=True,
-            filter=which,
+            filter=_Which(**which),
         )
 
     def begin(self, it: Subscription) -> list[Row]:
@@ -379,11 +375,10 @@ class Private(Login):
             for order in news.orders
             if which.are_in(known[order.market])
         ]
-        fills = [
-            self._fill(account.orders[fill.order_id], fill)
-            for fill in news.fills
-            if which.are_in(known[fill.market])
-        ]
+        fills = self._fills(
+            account.key,
+            [fill for fill in news.fills if which.are_in(known[fill.market])],
+        )
         if it.topics == ('fills',):
             return [fills] if fills else []
         if it.topics == ('orders',):

@@ -11,7 +11,8 @@ from ..engine import Engine
 from ..instruments import LISTED
 from ..market import Trade
 from ..matching import Order
-from .messages import Row, kind_of, trade_row
+from .listing import kind_of
+from .messages import Row, trade_row
 
 TIMES_IN_FORCE = {
     'gtc': 'good_til_cancelled',
@@ -77,7 +78,7 @@ def fill_row(engine: Engine, order: Order, fill: Fill) -> Row:
         fill.amount,
         fill.direction,
     )
-    row = trade_row(market, trade, None) | {
+    row = trade_row(engine, market, trade) | {
         'order_id': fill.order_id,
         'order_type': order.order_type,
         'state': order.state,
@@ -94,8 +95,6 @@ def fill_row(engine: Engine, order: Order, fill: Fill) -> Row:
         'profit_loss': float(fill.profit),
         'user_id': engine.exchange.accounts[order.account].number,
     }
-    if engine.traits['trade_numbers'] != 'contiguous':
-        del row['trade_seq']
     return row | {'label': fill.client_id} if fill.client_id else row
 
 
@@ -105,7 +104,7 @@ def position_row(engine: Engine, account: Account, name: str) -> Row:
     mark, index = market.prices.value(market.last.price), round(market.index(), 4)
     size = float(position.size)
     price = Decimal(str(mark))
-    floating = float(position.profit(it, position.size, price)) if size else 0.0
+    floating = float(position.floating(it, price))
     realized = float(position.realized)
     margin = float(abs(position.cost) / it.leverage)
     row: Row = {

@@ -9,132 +9,35 @@ combos, mass quotes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
 
-import trio
 from msgspec import Meta, Struct
 
-from ..bucket import Bucket
-from ..events import BookChange, Listed, NewQuote, Trades, merge
-from ..instruments import Instrument, Product
+from ..events import BookChange, Event, Listed, NewQuote, Trades, merge
+from ..instruments import Instrument
 from ..jsonrpc import JsonRpc
 from ..market import Market
+from ..matching import group
 from ..methods import method
 from ..refusals import Reason, Refusal
-from ..server import Server
 from ..session import Session, Subscription
+from .listing import TRAITS, index_of, is_among
 from .messages import (
     COLUMNS,
     RESOLUTIONS,
     Row,
     bar_row,
     book_row,
-    currency_of,
     currency_row,
-    grouped,
     heartbeat,
-    index_of,
     instrument_row,
-    kind_of,
-    listed_there,
-    numbered,
+    level_rows,
     quote_row,
     summary_row,
     ticker_row,
     trade_rows,
-    volumes,
 )
-
-URL = 'ws://{host}/ws/api/v2'
-TRAITS: dict[str, Any] = {
-    'trade_numbers': 'contiguous',
-    'client_ids': 'never',
-    'edit': 'in_place',
-    'fills': 'reply',
-    'positions': 'venue',
-    'bar_seconds': (
-        *(60, 180, 300, 600, 900, 1800, 3600, 7200),
-        *(10800, 21600, 43200, 86400),
-    ),
-    'bars_per_call': 5000,
-    'bars_back': None,
-    'numbered_channels': ('book',),
-    'deadline': True,
-}
-LIMITS: dict[str, tuple[float, str]] = {
-    'request_burst': (1500, 'requests at once, per connection'),
-    'request_rate': (1000, 'requests a second after that'),
-    'order_burst': (250, 'requests of the matching engine at once'),
-    'order_rate': (200, 'and a second'),
-    'subscribe_burst': (10, 'calls of subscribe at once'),
-    'subscribe_rate': (3.3, 'and a second'),
-}
-"""Options of the command line."""
-
-
-def _product(kind: Any, base: str, quote: str, price: float, *steps: str) -> Product:
-    tick_size, amount_step, contract_size, *above = map(Decimal, steps)
-    inverse = quote == 'USD' or (kind == 'option' and quote == base)
-    taker = {'option': '0.0003', 'spot': '0.0002'}.get(kind, '0.0005')
-    return Product(
-        kind=kind,
-        base=base,
-        quote=quote,
-        settlement=base if inverse else quote,
-        inverse=inverse,
-        index='ETH/BTC' if quote == 'BTC' != base else base,
-        price=price,
-        tick_size=tick_size,
-        tick_steps=((above[0], above[1]),) if above else (),
-        amount_step=amount_step,
-        min_amount=amount_step,
-        contract_size=contract_size,
-        maker_fee=Decimal('0.0003' if kind == 'option' else 0),
-        taker_fee=Decimal(taker),
-        leverage=1 if kind in ('spot', 'option') else 50,
-        activity=0.02 if kind == 'option' else 1,
-        strike_step={'BTC': 5000, 'ETH': 200}.get(base, 10),
-    )
-
-
-LISTING = [
-    _product('perpetual', 'BTC', 'USD', 60_000, '0.5', '10', '10'),
-    _product('perpetual', 'ETH', 'USD', 3_000, '0.05', '1', '1'),
-    _product('perpetual', 'BTC', 'USDC', 60_000, '0.5', '0.0001', '0.0001'),
-    _product('perpetual', 'ETH', 'USDC', 3_000, '0.05', '0.001', '0.001'),
-    _product('perpetual', 'SOL', 'USDC', 150, '0.001', '0.1', '0.1'),
-    _product('spot', 'BTC', 'USDC', 60_000, '1', '0.0001', '0.0001'),
-    _product('spot', 'ETH', 'USDC', 3_000, '0.1', '0.001', '0.001'),
-    _product('spot', 'BTC', 'USDT', 60_000, '1', '0.0001', '0.0001'),
-    _product('spot', 'ETH', 'BTC', 0.05, '0.00001', '0.001', '0.001'),
-    _product('future', 'BTC', 'USD', 60_000, '2.5', '10', '10'),
-    _product('future', 'ETH', 'USD', 3_000, '0.05', '1', '1'),
-    _product('option', 'BTC', 'BTC', 60_000, '0.0001', '0.1', '1', '0.005', '0.0005'),
-    _product('option', 'ETH', 'ETH', 3_000, '0.0001', '1', '1', '0.005', '0.0005'),
-    _product('option', 'BTC', 'USDC', 60_000, '5', '0.01', '0.01'),
-]
-
-
-def instrument_name(it: Instrument) -> str:
-    pair = it.base if it.inverse else f'{it.base}_{it.quote}'
-    if it.kind == 'spot':
-        return pair
-    if it.expiry is None:
-        return f'{pair}-PERPETUAL'
-    day = datetime.fromtimestamp(it.expiry / 1000, UTC)
-    dated = f'{pair}-{day.day}{day:%b%y}'.upper()
-    if it.strike is None or it.option_type is None:
-        return dated
-    strike = f'{it.strike:f}'.replace('.', 'd')
-    return f'{dated}-{strike}-{it.option_type[0].upper()}'
-
-
-def order_id(it: Instrument, number: int) -> str:
-    return numbered(it, 104_819_327_000 + number)
-
 
 _ERRORS: dict[Reason, tuple[int, str]] = {
     'amount_step': (10021, 'invalid_amount'),
@@ -170,7 +73,17 @@ _ERRORS: dict[Reason, tuple[int, str]] = {
 }
 _STATUS = {10000: 401, 13004: 401, 13009: 401, 10028: 429}
 ORDERS = ('place', 'edit', 'cancel')
+_LIMITED = dict.fromkeys(ORDERS, 'order') | {'subscribe': 'subscribe'}
+"""What has a limit of its own."""
 _INTERVALS = {'raw': 0.0, '100ms': 0.1, 'agg2': 1.0}
+_CHANNELS: dict[str, tuple[type[Event], str]] = {
+    'quote': (NewQuote, 'quote'),
+    'ticker': (NewQuote, 'ticker'),
+    'trades': (Trades, 'trades'),
+    'book': (BookChange, 'book'),
+    'chart': (Trades, 'bars'),
+}
+"""What channels tell of, and the neutral name of it."""
 Kind = Literal['future', 'option', 'spot', 'future_combo', 'option_combo', 'any']
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Sorting = Literal['asc', 'desc', 'default']
@@ -183,10 +96,10 @@ class State(Struct, eq=False):
     Of a connection.
     """
 
-    buckets: dict[str, Bucket]
-    heartbeat: trio.CancelScope
+    asked: bool = False
+    """Whether a test_request waits for its answer,"""
     answered: bool = True
-    """Whether public/test was called since the last test_request."""
+    """and whether that, public/test, has come."""
     token: str = ''
     scopes: frozenset[str] = frozenset()
     cancels: bool = False
@@ -216,34 +129,19 @@ class Dialect(JsonRpc):
     errors = _ERRORS
     statuses = _STATUS
 
-    def __init__(self, server: Server, limits: dict[str, float]) -> None:
-        super().__init__()
-        self.server = server
-        self.engine = server.engine
-        self.limits = limits
-
     def is_socket(self, path: str) -> bool:
         return path.rstrip('/') == '/ws/api/v2'
 
     def state(self, session: Session) -> State:
         if session.data is None:
-            now, it = trio.current_time(), self.limits
-            buckets = {
-                name: Bucket(it[f'{name}_burst'], it[f'{name}_rate'], now)
-                for name in ('request', 'order', 'subscribe')
-            }
-            session.data = State(buckets, trio.CancelScope())
+            session.data = State()
         state: State = session.data
         return state
 
     def admit(self, session: Session, name: str, params: Row) -> None:
-        state = self.state(session)
         does = self.operations[name]
-        bucket = state.buckets[
-            'order' if does in ORDERS else does if does == 'subscribe' else 'request'
-        ]
-        if does != 'test' and not bucket.take(trio.current_time()):
-            raise Refusal('too_many')
+        if does != 'test':
+            session.count(_LIMITED.get(does, 'request'))
 
     def explain(self, session: Session, refusal: Refusal) -> Any:
         match refusal.reason:
@@ -257,15 +155,6 @@ class Dialect(JsonRpc):
                     session.after_reply.append(partial(session.close, 1008))
                 return None
         return {'reason': refusal.text} if refusal.text else None
-
-    def closed(self, session: Session) -> None:
-        self.log_out(session)
-
-    def log_out(self, session: Session) -> None:
-        session.account = ''
-        for channel, it in list(session.subscriptions.items()):
-            if it.private:
-                self.server.unsubscribe(session, channel)
 
     @method('public/get_time', does='time')
     def get_time(self, session: Session) -> int:
@@ -286,48 +175,34 @@ class Dialect(JsonRpc):
     ) -> str:
         if not session.is_socket:
             raise Refusal('socket_needed')
-        self.disable_heartbeat(session)
-        scope = self.state(session).heartbeat = trio.CancelScope()
-        # seconds of the venue's, as all that it knows
-        half = interval / 2 / self.engine.clock.speed
-        session.spawn(self._beat, session, half, scope)
+        self.state(session).asked = False
+        session.beat(interval / 2, partial(self._beat, session))
         return 'ok'
+
+    def _beat(self, session: Session) -> None:
+        state = self.state(session)
+        if state.asked and not state.answered:
+            session.stop_beating()
+            session.close(4000)
+        elif not state.asked:
+            session.send(heartbeat('heartbeat'))
+            session.send(heartbeat('test_request'))
+            state.answered = False
+        state.asked = not state.asked
 
     @method('public/disable_heartbeat', does='heartbeat')
     def disable_heartbeat(self, session: Session) -> str:
-        self.state(session).heartbeat.cancel()
+        session.stop_beating()
         return 'ok'
-
-    async def _beat(
-        self, session: Session, half: float, scope: trio.CancelScope
-    ) -> None:
-        state = self.state(session)
-        with scope:
-            state.answered = True
-            while state.answered:
-                await trio.sleep(half)
-                session.send(heartbeat('heartbeat'))
-                state.answered = False
-                session.send(heartbeat('test_request'))
-                await trio.sleep(half)
-            session.close(4000)
 
     # markets
 
-    @property
-    def _numbered(self) -> bool:
-        return bool(self.engine.traits['trade_numbers'] == 'contiguous')
-
     def _matching(
-        self, currency: str | None, kind: Kind | None, expired: bool = False
+        self, currency: str | None, kind: str | None, expired: bool = False
     ) -> list[Instrument]:
         listed = self.engine.expired if expired else self.engine.instruments
-        return [
-            it
-            for it in listed.values()
-            if kind in (None, 'any', kind_of(it))
-            and (currency in (None, 'any') or currency == currency_of(it))
-        ]
+        wanted = kind or 'any', currency or 'any'
+        return [it for it in listed.values() if is_among(it, *wanted)]
 
     @method('public/get_currencies', does='currencies')
     def get_currencies(self, session: Session) -> list[Row]:
@@ -363,12 +238,12 @@ class Dialect(JsonRpc):
         market = self.engine.market(instrument_name)
         return self.ticker_of(market) | self._depth(market, depth, 1)
 
-    def _depth(self, market: Market, depth: int, group: int) -> Row:
+    def _depth(self, market: Market, depth: int, ticks: int) -> Row:
         change_id, bids, asks = self.engine.book(market)
         return {
             'change_id': change_id,
-            'bids': grouped(market, bids, depth, -group),
-            'asks': grouped(market, asks, depth, group),
+            'bids': level_rows(market, group(bids, depth, -ticks)),
+            'asks': level_rows(market, group(asks, depth, ticks)),
         }
 
     @method(
@@ -413,7 +288,7 @@ class Dialect(JsonRpc):
             name: market.prices.values(candles.bars[:, column])
             for name, column in COLUMNS.items()
         }
-        amounts = [volumes(market, bar) for bar in candles.bars]
+        amounts = [market.volumes(bar) for bar in candles.bars]
         return columns | {
             'ticks': candles.times.tolist(),
             'volume': [base for base, _ in amounts],
@@ -439,20 +314,13 @@ class Dialect(JsonRpc):
         return {'trades': rows[: it.count], 'has_more': more}
 
     def _page(self, market: Market, it: _Trades) -> Row:
-        first, last = it.start_seq, it.end_seq
-        if it.start_timestamp is not None:
-            first = max(first or 1, market.seq_at(it.start_timestamp))
-        if it.end_timestamp is not None:
-            last = min(last or 2**53, market.seq_at(it.end_timestamp + 1) - 1)
-        start, stop = max(first or 1, 1), min((last or 2**53) + 1, market.next_seq)
+        numbers = it.start_seq, it.end_seq
+        times = it.start_timestamp, it.end_timestamp
+        begins, ends = numbers[0] or times[0], numbers[1] or times[1]
         # from where one asks on, otherwise the newest
-        onwards = first is not None and (it.sorting == 'asc' or last is None)
-        more = stop - start > it.count
-        if onwards:
-            stop = min(stop, start + it.count)
-        else:
-            start = max(start, stop - it.count)
-        rows = trade_rows(market, market.trades(start, stop), self._numbered)
+        onwards = begins is not None and (it.sorting == 'asc' or ends is None)
+        trades, more = market.page(it.count, numbers, times, newest=not onwards)
+        rows = trade_rows(self.engine, market, trades)
         if it.sorting == 'desc' or (it.sorting == 'default' and not onwards):
             rows.reverse()
         return {'trades': rows, 'has_more': more}
@@ -468,7 +336,6 @@ class Dialect(JsonRpc):
             if subscription := self.subscription(session, channel):
                 subscription.label = label
                 self.server.subscribe(subscription)
-                session.after_reply.append(partial(self._begin, subscription))
                 accepted.append(channel)
         return sorted(accepted)
 
@@ -478,33 +345,32 @@ class Dialect(JsonRpc):
         """
         words = channel.split('.')
         interval = self.interval(session, words[-1])
-        make = partial(Subscription, session, channel)
+        names: tuple[str, ...]
         match words:
-            case ['quote', name] if name in self.engine.instruments:
-                return make(NewQuote, ('quote',), (name,))
-            case ['ticker', name, _] if name in self.engine.instruments:
-                if interval is not None:
-                    return make(NewQuote, ('ticker',), (name,), interval=interval)
-            case ['trades', name, _] if name in self.engine.instruments:
-                if interval is not None:
-                    return make(Trades, ('trades',), (name,), interval=interval)
-            case ['trades', kind, currency, _] if interval is not None:
-                found = self._matching(currency, kind)  # type: ignore[arg-type]
-                names = tuple(it.name for it in found)
-                if names:
-                    return make(Trades, ('trades',), names, interval=interval)
-            case ['book', name, *rest] if name in self.engine.instruments:
-                if interval is not None and (
-                    not rest[:-1] or (len(rest) == 3 and rest[1] in ('1', '10', '20'))
-                ):
-                    return make(BookChange, ('book',), (name,), interval=interval)
-            case ['chart', 'trades', name, resolution]:
-                if name in self.engine.instruments and resolution in RESOLUTIONS:
-                    return make(Trades, ('bars',), (name,), interval=0.1)
             case ['instrument', 'state', kind, currency]:
-                wants = partial(listed_there, kind, currency)
-                return make(Listed, ('instruments',), wants=wants)
-        return None
+                return Subscription(
+                    session,
+                    channel,
+                    Listed,
+                    ('instruments',),
+                    wants=lambda event: is_among(event.instrument, kind, currency),
+                )
+            case ['quote', name]:
+                names, interval = (name,), 0.0
+            case ['chart', 'trades', name, resolution] if resolution in RESOLUTIONS:
+                names, interval = (name,), 0.1
+            case ['ticker' | 'trades' | 'book', name, _]:
+                names = (name,)
+            case ['book', name, _, '1' | '10' | '20', _]:
+                names = (name,)
+            case ['trades', kind, currency, _]:
+                names = tuple(it.name for it in self._matching(currency, kind))
+            case _:
+                return None
+        if interval is None or not names or names[0] not in self.engine.instruments:
+            return None
+        event, topic = _CHANNELS[words[0]]
+        return Subscription(session, channel, event, (topic,), names, interval=interval)
 
     def interval(self, session: Session, word: str) -> float | None:
         """
@@ -514,28 +380,20 @@ class Dialect(JsonRpc):
             raise Refusal('socket_login_needed')
         return _INTERVALS.get(word)
 
-    def _begin(self, it: Subscription) -> None:
-        """
-        What a subscriber hears first.
-        """
-        if it.event is NewQuote:
-            fields = self.tell(it, [NewQuote(self.engine.market(it.market))])
-        elif it.event is BookChange:
-            fields = [self._snapshot(it, self.engine.market(it.market))]
-        else:
-            fields = self.begin(it)
-        for each in fields:
-            it.session.send(each)
-
     def begin(self, it: Subscription) -> list[Row]:
+        if it.event is NewQuote:
+            return self.tell(it, [NewQuote(self.engine.market(it.market))])
+        if it.event is BookChange:
+            return [self._told(it, self._snapshot(it))]
         return []
 
-    def _snapshot(self, it: Subscription, market: Market) -> Row:
+    def _snapshot(self, it: Subscription) -> Row:
+        market = self.engine.market(it.market)
         if it.channel.count('.') > 2:
-            return self._told(it, self._grouped_book(it, market))
+            return self._grouped_book(it, market)
         change_id, *sides = self.engine.book(market)
         new = ([('new', *level) for level in levels] for levels in sides)
-        return self._told(it, book_row(market, 'snapshot', change_id, *new))
+        return book_row(market, 'snapshot', change_id, *new)
 
     def _grouped_book(self, it: Subscription, market: Market) -> Row:
         _, _, group, depth, _ = it.channel.split('.')
@@ -568,13 +426,8 @@ class Dialect(JsonRpc):
         market: Market
         match it.topics[0], events[-1]:
             case 'trades', Trades():
-                return [
-                    [
-                        row
-                        for e in events
-                        for row in trade_rows(e.market, e.trades, self._numbered)
-                    ]
-                ]
+                pages = [trade_rows(self.engine, e.market, e.trades) for e in events]
+                return [[row for rows in pages for row in rows]]
             case 'bars', Trades(market=market):
                 return [bar_row(market, it.channel.split('.')[-1])]
             case 'quote', NewQuote(market=market):

@@ -1,23 +1,21 @@
 """
 The venue's language, and nothing else: what is rewritten to simulate another venue.
 
-`names` says what is listed, `requests` how the venue is asked, `public` what it is like
+`listing` says what is listed and what the venue is like, `requests` how it is asked,
 #{% if trading %}
-and tells of markets; `messages` has the shapes of that. `login`, `orders`, `private`,
-and `private_messages` do the same for accounts.
+and `public` tells of markets; `messages` has the shapes of that. `login`, `orders`,
+`private`, and `private_messages` do the same for accounts.
 #{% else %}
-and tells of markets; `messages` has the shapes of that.
+and `public` tells of markets; `messages` has the shapes of that.
 #{% endif %}
 """
 
-from .names import LISTING, instrument_name, order_id
+from .listing import LIMITS, LISTING, TRAITS, URL, instrument_name, order_id
 #{% if trading %}
 from .private import Private as Dialect
-from .public import TRAITS, URL
 #{% else %}
-from .public import TRAITS, URL, Dialect
+from .public import Dialect
 #{% endif %}
-from .requests import LIMITS
 
 __all__ = [
     'LIMITS',

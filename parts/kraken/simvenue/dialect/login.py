@@ -35,8 +35,8 @@ class State(Struct, eq=False):
 
 
 class Login(Dialect):
-    def __init__(self, server: Server, limits: dict[str, float]) -> None:
-        super().__init__(server, limits)
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
         self.exchange = server.engine.exchange
         self._logins = Logins(server.engine.clock, server.engine.credentials)
         self._nonces = dict(self.engine.journal.take('nonce', tuple[str, int]))
@@ -80,7 +80,7 @@ class Login(Dialect):
                 raise Refusal('forbidden', 'not at the public socket')
             state = self.state(session)
             # one that is in use does not expire
-            kept = any(it.private for it in session.subscriptions.values())
+            kept = any(it.account for it in session.subscriptions.values())
             if token != state.token or not kept:
                 session.account = self._logins.use(token, session).account
                 state.token = token
@@ -88,8 +88,7 @@ class Login(Dialect):
             raise Refusal('login_needed')
         return self.exchange.accounts[session.account]
 
-    def log_out(self, session: Session) -> None:
-        super().log_out(session)
+    def logged_out(self, session: Session) -> None:
         if token := self.state(session).token:
             self._logins.forget(token)
             self.state(session).token = ''

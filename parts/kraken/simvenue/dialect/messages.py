@@ -16,7 +16,7 @@ from ..instruments import Instrument
 from ..market import Market, Trade
 from ..matching import Levels
 from ..source import CLOSE, HIGH, LOW, OPEN, VOLUME
-from .names import (
+from .listing import (
     asset_altname,
     asset_decimals,
     asset_id,
@@ -26,8 +26,6 @@ from .names import (
 
 Row = dict[str, Any]
 
-INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
-"""The lengths of bars, in minutes."""
 DAY = 86_400
 
 

@@ -16,11 +16,11 @@ from ..accounts import Account
 from ..matching import Order, TimeInForce
 from ..methods import method
 from ..refusals import Refusal
+from ..reports import Direction
 from ..session import Session
-from ..source import Direction
+from .listing import amend_id
 from .login import Login
 from .messages import Row, iso
-from .names import amend_id
 from .private_messages import described, order_row
 from .requests import Each
 

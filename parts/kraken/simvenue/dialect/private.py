@@ -16,8 +16,8 @@ from ..matching import Order
 from ..methods import method
 from ..refusals import Refusal
 from ..session import Session, Subscription
+from .listing import asset_id, trade_id
 from .messages import Row
-from .names import asset_id, trade_id
 from .orders import Orders
 from .private_messages import (
     balance_row,
@@ -179,24 +179,19 @@ class Private(Orders):
         if it.channel not in _CHANNELS:
             return super().subscription(session, it, markets)
         key = self.account(session, it.token).key
-
-        def wants(news: AccountNews) -> bool:
-            return news.account.key == key
-
         return Subscription(
             session,
             it.channel,
             AccountNews,
             ('orders', 'fills') if it.channel == 'executions' else ('balances',),
-            wants=wants,
-            private=True,
+            account=key,
             filter=_Account(it),
         )
 
     def ack(self, found: Subscription, it: Channel, snapshot: bool) -> Row:
         row = super().ack(found, it, snapshot)
         if it.channel == 'executions':
-            row['maxratecount'] = int(self.limits['order_burst'])
+            row['maxratecount'] = int(self.server.limits['order_burst'])
         return row
 
     def first(self, found: Subscription, it: Channel) -> list[Row]:

@@ -10,6 +10,7 @@ from ..accounts import Account, Fill
 from ..engine import Engine
 from ..instruments import Instrument
 from ..matching import Order
+from .listing import pair_altname, pair_id, trade_id
 from .messages import (
     Row,
     amount_of,
@@ -18,7 +19,6 @@ from .messages import (
     iso,
     price_of,
 )
-from .names import pair_altname, pair_id, trade_id
 
 _REASONS = {
     'user_request': 'User requested',

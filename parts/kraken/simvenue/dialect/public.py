@@ -23,8 +23,8 @@ from ..matching import Levels
 from ..methods import method
 from ..refusals import Refusal
 from ..session import Session, Subscription
+from .listing import INTERVALS, TRAITS, asset_altname, asset_id, key_of, pair_id
 from .messages import (
-    INTERVALS,
     Bars,
     Row,
     asset_news,
@@ -41,22 +41,8 @@ from .messages import (
     trade_news,
     trade_row,
 )
-from .names import asset_altname, asset_id, key_of, pair_id
 from .requests import Each, Requests
 
-URL = 'http://{host}'
-TRAITS: dict[str, Any] = {
-    'trade_numbers': 'contiguous',
-    'client_ids': 'open',
-    'edit': 'in_place',
-    'fills': 'stream',
-    'positions': 'fills',
-    'bar_seconds': tuple(60 * minutes for minutes in INTERVALS),
-    'bars_per_call': 720,
-    'bars_back': 720,
-    'numbered_channels': ('executions', 'balances'),
-    'deadline': True,
-}
 _DEPTHS = (10, 25, 100, 500, 1000)
 Depth = Annotated[int, Meta(ge=1, le=500)]
 Count = Annotated[int, Meta(ge=1, le=1000)]
@@ -221,15 +207,6 @@ class Dialect(Requests):
             await trio.sleep(1 / self.engine.clock.speed)
             if session.subscriptions and session.sent == sent:
                 session.send({'channel': 'heartbeat'})
-
-    def log_out(self, session: Session) -> None:
-        session.account = ''
-        for channel, it in list(session.subscriptions.items()):
-            if it.private:
-                self.server.unsubscribe(session, channel)
-
-    def closed(self, session: Session) -> None:
-        self.log_out(session)
 
     @method('v2/ping', does='test')
     def ping(self, session: Session) -> Row:

@@ -21,20 +21,11 @@ from ..refusals import Reason, Refusal
 from ..server import Server
 from ..session import Call, Session
 from ..transport import HttpRequest
+from .listing import all_names
 from .messages import Row, iso
-from .names import all_names
 
 PUBLIC, PRIVATE = '/v2', '/auth/v2'
 ORDERS = ('place', 'edit', 'cancel')
-LIMITS: dict[str, tuple[float, str]] = {
-    'request_burst': (500, 'public requests by HTTP at once'),
-    'request_rate': (300, 'and a second'),
-    'key_burst': (500, 'what the counter of private requests may come to'),
-    'key_rate': (300, 'and how much of it decays in a second'),
-    'order_burst': (1000, 'the same of the counter of orders, for each pair'),
-    'order_rate': (300, 'and a second'),
-}
-"""Options of the command line."""
 _COSTS = {'fills': 2.0, **dict.fromkeys(ORDERS, 0.0)}
 """Of private requests, where they are not 1."""
 ERRORS: dict[Reason, str] = {
@@ -95,11 +86,8 @@ class Each(list[Row]):
 
 
 class Requests(Methods):
-    def __init__(self, server: Server, limits: dict[str, float]) -> None:
-        super().__init__()
-        self.server = server
-        self.engine = server.engine
-        self.limits = limits
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
         self._buckets: dict[object, Bucket] = {}
         self._listed: object = None
         self._pairs: dict[str, Instrument] = {}
@@ -109,7 +97,8 @@ class Requests(Methods):
 
     def bucket(self, name: str, *whose: str) -> Bucket:
         if (name, *whose) not in self._buckets:
-            burst, rate = self.limits[f'{name}_burst'], self.limits[f'{name}_rate']
+            limits = self.server.limits
+            burst, rate = limits[f'{name}_burst'], limits[f'{name}_rate']
             new = Bucket(burst, rate, trio.current_time())
             self._buckets[name, *whose] = new
         return self._buckets[name, *whose]

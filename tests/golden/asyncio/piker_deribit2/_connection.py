@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager as acm
 from itertools import count
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 import trio
@@ -24,6 +24,18 @@ from ._websocket import WebSocket, open_websocket
 T = TypeVar('T')
 
 log = get_logger(f'{NAME}.connection')
+
+
+class Language(Protocol):
+    """
+    What a connection asks of the author's `Client`.
+    """
+
+    limits: Limits
+
+    @property
+    def mk_error(self) -> Callable[[str, int, str, Any], BrokerError]:
+        """What a refusal stands for: of a method, by a code, a message and data."""
 
 
 class _Error(Struct, frozen=True):
@@ -69,18 +81,17 @@ class Connection:
     def __init__(
         self,
         url: str,
-        limits: Limits,
+        language: Language,
         on_notification: Callable[[Connection, str, msgspec.Raw], None],
-        mk_error: Callable[[str, int, str, Any], BrokerError],
     ) -> None:
         self._url = url
-        self._limits = limits
+        self._limits = language.limits
         self._on_notification = on_notification
-        self._mk_error = mk_error
+        self._mk_error = language.mk_error
         self._ids = count(1)
         self._calls: dict[int, _Call] = {}
         self._websocket: WebSocket | None = None
-        self._slots = asyncio.Semaphore(limits.in_flight)
+        self._slots = asyncio.Semaphore(self._limits.in_flight)
         self._opened = asyncio.Event()
 
     async def run(self) -> NoReturn:
@@ -191,20 +202,19 @@ _nonsense = (msgspec.MsgspecError, RecursionError, ValueError)
 @acm
 async def open_connection(
     url: str,
-    limits: Limits,
+    language: Language,
     on_notification: Callable[[Connection, str, msgspec.Raw], None],
-    mk_error: Callable[[str, int, str, Any], BrokerError],
 ) -> AsyncIterator[Connection]:
     """
     A connection for as long as the block is open. Raises `ConnectionLost` out of it.
     """
-    connection = Connection(url, limits, on_notification, mk_error)
+    connection = Connection(url, language, on_notification)
     async with (
         open_client_proxy(connection) as connection,
         open_nursery() as tn,
     ):
         tn.start_soon(connection.run)
-        with trio.fail_after(limits.connect):
+        with trio.fail_after(language.limits.connect):
             await connection.wait_open()
         yield connection
         tn.cancel_scope.cancel()

@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.usefixtures('open_simvenue'), pytest.mark.in_actor]
 _perp: str = 'BTC-PERPETUAL'
 _min: int = 60_000
 """A minute, in ms."""
-_keys = Credentials('simkey', 'simsecret')
+_keys = Credentials('simkey', 'simsecretkey')
 _labels = map(str, count(1))
 
 OpenClient = Callable[..., Any]

@@ -7,10 +7,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
-import pendulum
 import trio
 import typer
 from rich.live import Live
@@ -124,11 +124,15 @@ async def _print_trades(feed: Feed, count: int) -> None:
         for fqme, quote in msg.items():
             for tick in quote['ticks']:
                 if tick['type'] == 'trade':
-                    when = pendulum.from_timestamp(tick['time']).isoformat()
+                    when = _utc(tick['time']).isoformat()
                     say(when, fqme, tick['price'], tick['size'])
             seen += 1
         if count and seen >= count:
             return
+
+
+def _utc(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)
 
 
 def _update_row(row: dict[str, Any], quote: dict[str, Any]) -> None:
@@ -212,9 +216,7 @@ async def _history(fqme: str, timeframe: int, count: int) -> None:
     plotext.date_form('d/m/Y H:M:S')
     plotext.plotsize(console.width, min(24, console.height))
     plotext.candlestick(
-        plotext.datetimes_to_string(
-            [pendulum.from_timestamp(epoch) for epoch in bars['time']]
-        ),
+        plotext.datetimes_to_string([_utc(epoch) for epoch in bars['time']]),
         {
             name.title(): bars[name].tolist()
             for name in ('open', 'close', 'high', 'low')

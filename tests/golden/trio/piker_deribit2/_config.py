@@ -6,13 +6,16 @@ its user has configured.
 from __future__ import annotations
 
 import hmac
+import math
 import os
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
 
 import msgspec
 
 from ._piker import BrokerError, Struct, config
+
+T = TypeVar('T', bound=Struct)
 
 NAME: str = 'deribit2'
 """Of this backend: the last token of an FQME, and its section in `brokers.toml`."""
@@ -39,6 +42,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     bar_seconds: tuple[int, ...]
     """The lengths of the bars that it has."""
     bars_per_call: int
+    bars_back: int | None
+    """How many there are, up to the newest; None: all of them."""
     numbered_channels: tuple[str, ...]
     """Those kinds of channels whose messages are numbered."""
     deadline: bool
@@ -71,6 +76,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """... and starts over with a connection that lasts this long."""
     unread: int = 2**14
     """Messages that wait for a slow consumer of a channel before it is cut off."""
+    valid_for: float = 3
+    """How late the venue may carry out what it is told to do with an order..."""
+    clock_error: float = 0.5
+    """... and what its clock and ours may differ by beyond what is known."""
+    doubt: float = 1
+    """How long the rest of an order's story may take before it is asked for..."""
+    probe: float = 10
+    """... and how often, where there seems to be no rest."""
 
 
 def get_traits(defaults: Traits) -> Traits:
@@ -78,12 +91,52 @@ def get_traits(defaults: Traits) -> Traits:
     What the author says of the venue, and the user otherwise: `traits.<name> = ...` in
     this backend's section of `brokers.toml`, for a venue that is not as documented.
     """
+    return _override('traits', defaults)
+
+
+def get_limits(defaults: Limits) -> Limits:
+    """
+    The author's, and `limits.<name> = ...` of the user, for a line that is slow.
+    """
+    return _override('limits', defaults)
+
+
+def _override(name: str, defaults: T) -> T:
     conf, path = config.load('brokers')
-    said = conf.get(NAME, {}).get('traits', {})
+    said = conf.get(NAME, {}).get(name, {})
     try:
-        return msgspec.convert({**msgspec.to_builtins(defaults), **said}, Traits)
+        return msgspec.convert(
+            {**msgspec.to_builtins(defaults), **said}, type(defaults)
+        )
     except msgspec.ValidationError as err:
-        raise BrokerError(f'[{NAME}] traits in {path}: {err}') from None
+        raise BrokerError(f'[{NAME}] {name} in {path}: {err}') from None
+
+
+def get_pace() -> float:
+    """
+    How many times the pace that the venue allows to everybody is allowed to this user,
+    by what the environment says, or `pace` in this backend's section of
+    `brokers.toml`: 1 if nobody says anything.
+    """
+    conf, _ = config.load('brokers')
+    said = os.environ.get(f'{NAME.upper()}_PACE') or conf.get(NAME, {}).get('pace', 1)
+    try:
+        pace = float(said)
+    except ValueError:
+        pace = math.nan
+    if not 0 < pace < math.inf:
+        raise BrokerError(f'the pace of {NAME} is {said!r}, and not a positive number')
+    return pace
+
+
+def wants_deep_history() -> bool:
+    """
+    Whether bars that are older than the venue's are to be built from trades, at the
+    pace that it allows: `deep_history = true` in this backend's section of
+    `brokers.toml`.
+    """
+    conf, _ = config.load('brokers')
+    return bool(conf.get(NAME, {}).get('deep_history'))
 
 
 def get_url(known: Iterable[str]) -> str:
@@ -116,11 +169,17 @@ class Credentials:
     def __repr__(self) -> str:
         return 'Credentials(...)'
 
-    def sign(self, message: str) -> str:
+    def sign(
+        self,
+        message: bytes,
+        digest: str,
+        read_secret: Callable[[str], bytes] = str.encode,
+    ) -> bytes:
         """
-        The HMAC-SHA256 of `message`, in hexadecimal.
+        The HMAC of `message`. Raises `ValueError` where the secret is not as
+        `read_secret()` has to have it.
         """
-        return hmac.new(self._secret.encode(), message.encode(), 'sha256').hexdigest()
+        return hmac.digest(read_secret(self._secret), message, digest)
 
 
 def load_accounts() -> dict[str, Credentials]:

@@ -10,21 +10,21 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from . import messages
 from ._channels import ChannelStream
-from ._config import Credentials, Limits, Traits, get_traits, get_url
+from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
 from ._connection import Connection
-from ._pacer import Caller, Pool
-from ._piker import Asset
+from ._pacer import Caller, Pool, get_pools
+from ._piker import Asset, SymbolNotFound
 from ._session import Session, open_session
 from ._symbology import Symbology
 from ._trades import merge_pages
@@ -52,9 +52,14 @@ TRAITS = Traits(
         60 * minutes for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
     ),
     bars_per_call=5000,
+    bars_back=None,
     numbered_channels=('book',),
     deadline=True,  # `valid_until`
 )
+
+# not `.raw`, for which a client has to log in
+TRADES, QUOTES = 'trades.{}.100ms', 'quote.{}'
+"""The channels of a market."""
 
 HEARTBEAT: int = 10  # seconds between them; the venue takes no fewer
 LIMITS = Limits(silence=2.5 * HEARTBEAT)
@@ -72,7 +77,6 @@ _trades_per_page: int = 1000
 _day_ms: int = 24 * 60 * 60 * 1000
 CURRENCIES = ('BTC', 'ETH', 'USDC', 'USDT', 'EURR')  # in which markets settle
 
-_listed = Symbology[Pair]()
 
 _decode_notification = msgspec.json.Decoder(messages.Notification).decode
 _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
@@ -89,10 +93,13 @@ class Client:
     limit waited for.
     """
 
+    listed: ClassVar = Symbology[Pair]()
+    """For the actor's life."""
+
     def __init__(self) -> None:
         self.traits = get_traits(TRAITS)
-        self.limits = LIMITS
-        self.pools = {**POOLS}
+        self.limits = get_limits(LIMITS)
+        self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
         self.session: Session
         self.credentials: Credentials | None = None
@@ -119,33 +126,43 @@ class Client:
         All currencies, by their name in lower case; with `reload` also those that the
         venue has added since.
         """
-        if reload or not _listed.assets:
+        if reload or not self.listed.assets:
             currencies = await self.session.request(
                 'public/get_currencies', list[messages.Currency]
             )
-            _listed.add_assets(
+            self.listed.add_assets(
                 Asset(it.currency.lower(), 'crypto', Decimal(1).scaleb(-it.decimals))
                 for it in currencies
             )
             # in some of them prices are said, but nobody can have any there
-            _listed.add_assets(
+            self.listed.add_assets(
                 Asset(pair.quote_currency.lower(), 'fiat', Decimal('0.01'))
                 for pair in (await self.get_mkt_pairs(reload)).values()
             )
-        return _listed.assets
+        return self.listed.assets
 
     async def get_mkt_pairs(self, reload: bool = False) -> dict[str, Pair]:
         """
         All pairs, by `bs_fqme`; with `reload` also those that the venue has listed
         since. Each is one and the same object at every call.
         """
-        if reload or not _listed.pairs:
-            _listed.add_pairs(
+        if reload or not self.listed.pairs:
+            self.listed.add_pairs(
                 await self.session.request(
                     'public/get_instruments', list[Pair], currency='any'
                 )
             )
-        return _listed.pairs
+        return self.listed.pairs
+
+    async def find_expired(self, name: str) -> Pair:
+        """
+        The pair of that `bs_fqme` or name, which is not listed any more. Raises
+        `SymbolNotFound`.
+        """
+        for instrument_name in messages.mk_expired_names(name, self.listed.pairs):
+            with suppress(SymbolNotFound):
+                return await self.get_pair(instrument_name)
+        raise SymbolNotFound(name)
 
     async def get_pair(self, instrument_name: str) -> Pair:
         """
@@ -154,21 +171,21 @@ class Client:
         pair = await self.session.request(
             'public/get_instrument', Pair, instrument_name=instrument_name
         )
-        _listed.add_pairs([pair])
-        return _listed.pairs[pair.bs_fqme]
+        self.listed.add_pairs([pair])
+        return self.listed.pairs[pair.bs_fqme]
 
     def known_pair(self, bs_fqme: str) -> Pair:
         """
         A pair that was asked for before.
         """
-        return _listed.pairs[bs_fqme]
+        return self.listed.pairs[bs_fqme]
 
     async def search_symbols(self, pattern: str, limit: int = 30) -> dict[str, Pair]:
         """
         The pairs that `pattern` finds, by `bs_fqme`; see `_symbology.rank()`.
         """
         await self.get_mkt_pairs()
-        return _listed.search(pattern, limit)
+        return self.listed.search(pattern, limit)
 
     # market data
 
@@ -209,15 +226,16 @@ class Client:
         time, ends included, and whether there are more: the first ones, ascending, or
         with `newest_first` the last ones, descending.
         """
-        by_time = start_ms is not None or end_ms is not None
+        by_number = first_number is not None or last_number is not None
+        by_time = not by_number and (start_ms is not None or end_ms is not None)
         page = await self.session.request(
             f'public/get_last_trades_by_instrument{"_and_time" if by_time else ""}',
             messages.TradesPage,
             instrument_name=instrument_name,
             start_seq=first_number,
             end_seq=last_number,
-            start_timestamp=start_ms,
-            end_timestamp=end_ms,
+            start_timestamp=start_ms if by_time else None,
+            end_timestamp=end_ms if by_time else None,
             count=count,
             sorting='desc' if newest_first else 'asc',
         )
@@ -365,6 +383,7 @@ class Client:
         self._clock_offset = venue_time - 500 * (asked + time.time())
         if self.credentials:
             now, nonce = self.now_ms(), secrets.token_hex(8)
+            text = f'{now}\n{nonce}\n'
             login = await caller.call(
                 'public/auth',
                 messages.Login,
@@ -373,7 +392,7 @@ class Client:
                 timestamp=now,
                 nonce=nonce,
                 data='',
-                signature=self.credentials.sign(f'{now}\n{nonce}\n'),
+                signature=self.credentials.sign(text.encode(), 'sha256').hex(),
             )
             summary = await caller.call(
                 'private/get_account_summaries', messages.AccountSummaries
@@ -402,10 +421,10 @@ class Client:
         return done
 
     def on_notification(
-        self, connection: Connection, method: str, params: msgspec.Raw
+        self, connection: Connection, name: str, content: msgspec.Raw
     ) -> tuple[str, Message] | None:
-        notification = _decode_notification(params)
-        if method == 'heartbeat':
+        notification = _decode_notification(content)
+        if name == 'heartbeat':
             if notification.type == 'test_request':
                 connection.post('public/test')
             return None
@@ -413,7 +432,7 @@ class Client:
         decode = _decoders.get(kind, msgspec.json.decode)
         return notification.channel, decode(notification.data)
 
-    def cost(self, method: str) -> tuple[str, float]:
+    def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
         match method:
             case 'private/buy' | 'private/sell' | 'private/edit' | 'private/cancel':
                 return 'orders', 1

@@ -8,11 +8,14 @@ The venue may add fields, and states that are not listed here.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from ._errors import AuthError, ConnectionLost, OrderExpired, OrderRejected, Throttled
+from ._errors import AuthError, OrderExpired, OrderRejected, ReplyLost, Throttled
 from ._piker import BrokerError, Struct, SymbolNotFound
 
 
@@ -93,6 +96,24 @@ class Pair(Struct, frozen=True):
         return highest['tick_size'] if highest else self.tick_size
 
     @property
+    def price_step(self) -> Decimal:
+        """
+        The least one.
+        """
+        return mk_decimal(self.tick_size)
+
+    @property
+    def size_step(self) -> Decimal:
+        return mk_decimal(self.min_trade_amount)
+
+    @property
+    def min_size(self) -> Decimal:
+        """
+        Of an order.
+        """
+        return self.size_step
+
+    @property
     def atype(self) -> str:
         match self.venue:
             case 'spot':
@@ -110,6 +131,34 @@ class Pair(Struct, frozen=True):
         inverse = 'inverse' if self.instrument_type == 'reversed' else 'linear'
         names = [self.instrument_name, self.bs_fqme, self.kind, self.option_type]
         return ' '.join([*names, perpetual, inverse])
+
+
+def mk_decimal(number: float) -> Decimal:
+    """
+    As it would be written: 0.0005, and 10 for 10.0.
+    """
+    decimal = Decimal(str(number))
+    return decimal.quantize(Decimal(1)) if decimal == decimal.to_integral() else decimal
+
+
+def mk_expired_names(name: str, pairs: Mapping[str, Pair]) -> list[str]:
+    """
+    What the venue may call a market that it does not list: by the names of those of the
+    same kind, `btcusd.future.27mar26` is `BTC-27MAR26`.
+    """
+    match name.split('.'):
+        case [_]:
+            return [name.upper()]
+        case [key, venue, expiry]:
+            prefixes = {
+                pair.instrument_name.partition('-')[0]
+                for bs_fqme, pair in pairs.items()
+                if bs_fqme.startswith(f'{key}.{venue}.')
+            }
+            # the point in a strike is a `d`, which alone is written small
+            suffix = re.sub(r'(?<=\d)D(?=\d+-[CP]$)', 'd', expiry.upper())
+            return [f'{prefix}-{suffix}' for prefix in sorted(prefixes)]
+    return []
 
 
 class Currency(Struct, frozen=True):
@@ -134,6 +183,13 @@ class Quote(Struct, frozen=True):
 class Ticker(Quote, frozen=True):
     mark_price: float | None = None
     last_price: float | None = None
+
+    @property
+    def last(self) -> float:
+        """
+        The price of the last trade or, where nobody has traded yet, of the mark.
+        """
+        return self.last_price or self.mark_price or 0.0
 
 
 class Bars(Struct, frozen=True):
@@ -348,7 +404,7 @@ def mk_error(method: str, code: int, message: str, data: Any) -> BrokerError:
     if code in _not_authorized:
         return AuthError(text)
     if code == _internal_server_error:
-        return ConnectionLost(text)  # who knows what it has carried out
+        return ReplyLost(text)  # who knows what it has carried out
     if code in _no_instrument or details.get('param') == 'instrument_name':
         return SymbolNotFound(text)
     if code == _timed_out:

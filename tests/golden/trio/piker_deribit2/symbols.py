@@ -4,9 +4,6 @@ Symbols: looking up a market, and searching for one.
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
-
 import tractor
 from msgspec.structs import asdict
 
@@ -49,7 +46,6 @@ async def lookup_pair(client: Client, name: str) -> Pair:
     forms = [bs_fqme]
     if '.' not in bs_fqme:
         forms += [f'{bs_fqme}.{venue}' for venue in _default_venues]
-    pairs: dict[str, Pair] = {}
     for reload in (False, True):  # it may have been listed only now
         pairs = await client.get_mkt_pairs(reload)
         for form in forms:
@@ -58,33 +54,13 @@ async def lookup_pair(client: Client, name: str) -> Pair:
         for pair in pairs.values():
             if pair.bs_mktid.lower() == bs_fqme:
                 return pair
-    # the venue lists what is traded now, and still knows what has expired
-    for instrument_name in mk_expired_names(bs_fqme, pairs):
-        try:
-            return await client.get_pair(instrument_name)
-        except SymbolNotFound:
-            pass
-    raise SymbolNotFound(f'no market goes by the name {name!r} here; search for one')
-
-
-def mk_expired_names(name: str, pairs: dict[str, Pair]) -> list[str]:
-    """
-    What the venue may call a market that it does not list: by the names of those of the
-    same kind, `btcusd.future.27mar26` is `BTC-27MAR26`.
-    """
-    match name.split('.'):
-        case [_]:
-            return [name.upper()]
-        case [key, venue, expiry]:
-            prefixes = {
-                pair.instrument_name.partition('-')[0]
-                for bs_fqme, pair in pairs.items()
-                if bs_fqme.startswith(f'{key}.{venue}.')
-            }
-            # the point in a strike is a `d`, which alone is written small
-            suffix = re.sub(r'(?<=\d)D(?=\d+-[CP]$)', 'd', expiry.upper())
-            return [f'{prefix}-{suffix}' for prefix in sorted(prefixes)]
-    return []
+    # the venue lists what is traded now, and may still know what has expired
+    try:
+        return await client.find_expired(bs_fqme)
+    except SymbolNotFound:
+        raise SymbolNotFound(
+            f'no market goes by the name {name!r} here; search for one'
+        ) from None
 
 
 async def mk_mkt(client: Client, pair: Pair) -> MktPair:
@@ -98,22 +74,14 @@ async def mk_mkt(client: Client, pair: Pair) -> MktPair:
     return MktPair(
         dst=assets[dst],
         src=assets[src],
-        price_tick=mk_decimal(pair.tick_size),
-        size_tick=mk_decimal(pair.min_trade_amount),
+        price_tick=pair.price_step,
+        size_tick=pair.size_step,
         bs_mktid=pair.bs_mktid,
         broker=NAME,
         venue=pair.venue,
         expiry=pair.expiry,
         _atype=pair.atype,
     )
-
-
-def mk_decimal(number: float) -> Decimal:
-    """
-    As it would be written: 0.0005, and 10 for 10.0.
-    """
-    decimal = Decimal(str(number))
-    return decimal.quantize(Decimal(1)) if decimal == decimal.to_integral() else decimal
 
 
 _contracts: dict[str, MktPair] = {}

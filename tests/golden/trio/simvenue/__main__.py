@@ -47,7 +47,7 @@ def parse_options(argv: list[str] | None = None) -> Namespace:
         '--rate',
         type=_number,
         default=8,
-        help='trades per second and instrument; candles are their exact sum from 4 on',
+        help='trades per second and instrument',
     )
     add(
         '--epoch',
@@ -60,7 +60,7 @@ def parse_options(argv: list[str] | None = None) -> Namespace:
         type=int,
         default=0,
         metavar='N',
-        help='list N instruments at least, by more strikes of options',
+        help='list N instruments at least: more strikes of options, or currencies',
     )
     add(
         '--replay',
@@ -112,15 +112,15 @@ def open_venue(options: Namespace) -> Server:
     )
     if not clocks:
         journal.append('clock', (clock.epoch, clock.since, clock.speed))
-    server = Server(engine)
     limits = {name: getattr(options, name) for name in dialect.LIMITS}
-    server.dialect = dialect.Dialect(server, limits)
+    server = Server(engine, limits)
+    server.dialect = dialect.Dialect(server)
     return server
 
 
 def _credentials() -> dict[str, Credentials]:
     accounts = os.environ.get(
-        'SIMVENUE_ACCOUNTS', '{"simkey": {"secret": "simsecret"}}'
+        'SIMVENUE_ACCOUNTS', '{"simkey": {"secret": "simsecretkey"}}'
     )
     try:
         return msgspec.json.decode(accounts, type=dict[str, Credentials])

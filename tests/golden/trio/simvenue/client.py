@@ -12,12 +12,12 @@ import msgspec
 
 from .reports import (
     AccountInfo,
+    Direction,
     MarketInfo,
     OrderInfo,
     StateInfo,
     TradeInfo,
 )
-from .source import Direction
 
 T = TypeVar('T')
 

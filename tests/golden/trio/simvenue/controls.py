@@ -22,13 +22,14 @@ from msgspec import Meta
 from .accounts import Account, Fill
 from .faults import KINDS, Fault
 from .instruments import Instrument
-from .jsonrpc import Method
 from .market import Market, Trade
 from .matching import Order
+from .methods import Method
 from .refusals import Refusal
 from .reports import (
     AccountInfo,
     BalanceInfo,
+    Direction,
     FaultInfo,
     FillInfo,
     MarketInfo,
@@ -38,7 +39,6 @@ from .reports import (
     TradeInfo,
 )
 from .server import Server
-from .source import Direction
 from .transport import Gone, HttpConnection, HttpRequest
 
 Positive = Annotated[float, Meta(gt=0)]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from .accounts import Account, Credentials
 from .clock import Clock
-from .events import BookChange, Listed, NewQuote, Trades, changes
+from .events import BookChange, Event, Listed, NewQuote, Trades, changes
 from .exchange import Exchange
 from .instruments import (
     Instrument,
@@ -22,6 +22,7 @@ from .instruments import (
     expiries,
     list_instruments,
     make_instrument,
+    more_alike,
 )
 from .journal import Journal
 from .market import Market, Trade
@@ -74,7 +75,7 @@ class Engine:
         self.naming = naming
         self.traits = traits
         self.seed = seed
-        self.listeners: list[Callable[[Any], None]] = []
+        self.listeners: list[Callable[[Event], None]] = []
         """Told of all events: those above, and the exchange's."""
         self.woken = trio.Event()
         """Set when something may be due earlier than it was."""
@@ -86,6 +87,8 @@ class Engine:
         options = sum(it.kind == 'option' for it in self._list(clock.now()))
         if markets > fewest and options:
             self._strikes += -(-_STRIKES * (markets - fewest) // options)
+        elif markets > fewest:
+            self.products += more_alike(self.products, markets - fewest)
         self._own: dict[str, Instrument] = {}
         """Listed by the controls."""
         self._delisted: set[str] = set()
@@ -294,7 +297,7 @@ class Engine:
                 self._books[market.name] = change.id, bids, asks
                 self.tell(change)
 
-    def tell(self, event: Any) -> None:
+    def tell(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
 
@@ -322,6 +325,7 @@ class Engine:
             self.relist()
         for market in list(self._watched.values()):
             market.advance()
+        self.exchange.advance()
 
     async def run(self, after: Callable[[], None]) -> NoReturn:
         """
@@ -331,6 +335,7 @@ class Engine:
             self.advance()
             after()
             dues = [it.next_due() for it in self._watched.values()]
+            dues.append(self.exchange.next_due())
             due = min([self._next_listing, *dues])
             self.woken = trio.Event()
             with trio.move_on_after(self.clock.seconds_until(due)):

@@ -209,7 +209,7 @@ def test_paper_orders(run: Run) -> None:
 def test_live_orders_and_ledger_sync(run: Run, conf_dir: Path) -> None:
     if '//127.0.0.1:' not in URL:
         pytest.skip('places orders: for a simulated venue alone')
-    configure(conf_dir, 'simkey', 'simsecret')
+    configure(conf_dir, 'simkey', 'simsecretkey')
     assert config.load_accounts([BROKER])[f'{BROKER}.main'] == 'main'
     left_open = fqme = ''
     filled = 0.0

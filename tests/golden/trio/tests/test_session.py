@@ -260,10 +260,10 @@ async def test_a_new_connection_is_marked(use_venue: UseVenue) -> None:
 
 
 async def test_a_login_that_is_lost_is_made_again(open_venue: OpenVenue) -> None:
-    credentials = Credentials('simkey', 'simsecret')
+    credentials = Credentials('simkey', 'simsecretkey')
     async with open_venue() as venue, get_client(credentials=credentials) as client:
-        await venue.misbehave('unauthorized', operation='positions')
-        await client.get_positions()
+        await venue.misbehave('unauthorized', operation='open_orders')
+        await client.get_open_orders()
 
 
 async def test_a_login_is_renewed_before_it_runs_out(
@@ -276,7 +276,7 @@ async def test_a_login_is_renewed_before_it_runs_out(
         return 0.1
 
     monkeypatch.setattr(Client, 'greet', greet_for_a_while)
-    credentials = Credentials('simkey', 'simsecret')
+    credentials = Credentials('simkey', 'simsecretkey')
     async with open_venue() as venue, get_client(credentials=credentials):
         state = await venue.state()
         while (await venue.state()).requests['login'] < state.requests['login'] + 2:

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct
 
 from piker_deribit2 import _trades
-from piker_deribit2._bars import mk_seconds
+from piker_deribit2._bars import mk_trade_bars
 from piker_deribit2._trades import Tape, page_through
 
 
@@ -164,14 +164,20 @@ async def test_pages_have_an_end(
     assert 'again and again' in warnings[1]
 
 
-def test_seconds_are_built_from_trades() -> None:
+def test_bars_are_built_from_trades() -> None:
     prices = [(10_000, 5.0), (10_999, 7.0), (10_500, 4.0), (13_000, 6.0)]
     trades = [Trade(None, timestamp, price, 2) for timestamp, price in prices]
-    bars = mk_seconds(trades, 15)
+    bars = mk_trade_bars(trades, 15)
     assert bars['time'].tolist() == [10, 11, 12, 13, 14]
     assert bars['open'].tolist() == [5, 7, 7, 6, 6]
     assert bars['high'].tolist() == [7, 7, 7, 6, 6]
     assert bars['low'].tolist() == [4, 7, 7, 6, 6]
     assert bars['close'].tolist() == [7, 7, 7, 6, 6]
     assert bars['volume'].tolist() == [6, 0, 0, 2, 0]
-    assert mk_seconds([], 15).size == 0
+    assert mk_trade_bars([], 15).size == 0
+
+    bars = mk_trade_bars(trades, 16, seconds=4)
+    assert bars['time'].tolist() == [8, 12]
+    assert bars['open'].tolist() == [5, 6]
+    assert bars['close'].tolist() == [7, 6]
+    assert bars['volume'].tolist() == [6, 2]

@@ -14,8 +14,9 @@ import trio
 from msgspec.structs import replace
 
 from piker_deribit2 import _pacer, _session, _trades, api
+from piker_deribit2._ticks import stream_ticks
 from piker_deribit2.api import Client
-from piker_deribit2.feed import mk_channels, mk_tape, stream_ticks
+from piker_deribit2.feed import mk_channels, mk_quote_ticks, mk_tape
 from simvenue.client import Controls
 
 from ..brokers import __brokers__
@@ -137,4 +138,4 @@ async def follow(client: Client, market: str) -> AsyncIterator[Follower]:
     async with client.open_channel(*mk_channels(market)) as msgs:
         tape = mk_tape(client, market)
         await tape.begin()
-        yield Follower(stream_ticks(tape, msgs))
+        yield Follower(stream_ticks(tape, msgs, mk_quote_ticks))

@@ -8,8 +8,34 @@ from __future__ import annotations
 from base64 import b32encode
 from decimal import Decimal
 from hashlib import sha256
+from typing import Any
 
 from ..instruments import Instrument, Product
+
+URL = 'http://{host}'
+INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
+"""The lengths of bars, in minutes."""
+TRAITS: dict[str, Any] = {
+    'trade_numbers': 'contiguous',
+    'client_ids': 'open',
+    'edit': 'in_place',
+    'fills': 'stream',
+    'positions': 'fills',
+    'bar_seconds': tuple(60 * minutes for minutes in INTERVALS),
+    'bars_per_call': 720,
+    'bars_back': 720,
+    'numbered_channels': ('executions', 'balances'),
+    'deadline': True,
+}
+LIMITS: dict[str, tuple[float, str]] = {
+    'request_burst': (500, 'public requests by HTTP at once'),
+    'request_rate': (300, 'and a second'),
+    'key_burst': (500, 'what the counter of private requests may come to'),
+    'key_rate': (300, 'and how much of it decays in a second'),
+    'order_burst': (1000, 'the same of the counter of orders, for each pair'),
+    'order_rate': (300, 'and a second'),
+}
+"""Options of the command line."""
 
 _ASSETS = {
     'BTC': ('XXBT', 'XBT', 10, 5),
