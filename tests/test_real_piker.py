@@ -2,7 +2,7 @@
 
 `PIKER_NEW_PIKER` is a git checkout of piker, which is only read, and
 `PIKER_NEW_PIKER_PYTHON` a Python that has that checkout installed, pytest, and what
-the two clients need: trio-websocket; websockets and trio-asyncio.
+the two clients need: trio-websocket; websockets and trio-asyncio; and httpx.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import pytest
 from conftest import MakeProject, git, outside, run_piker_new, tree
 from split_piker import split_piker
 
+from piker_new.questions import questions
+
 PIKER = os.environ.get('PIKER_NEW_PIKER', '')
 PYTHON = os.environ.get('PIKER_NEW_PIKER_PYTHON', '')
 
@@ -28,14 +30,23 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope='module', params=['trio', 'asyncio'])
-def client(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(
+    scope='module',
+    params=[
+        ('--client', client, '--protocol', protocol)
+        for protocol in questions()['protocol'].choices or ()
+        for client in questions()['client'].choices or ()
+    ],
+    ids=' '.join,
+)
+def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    chosen: tuple[str, ...] = request.param
+    return chosen
 
 
 @pytest.fixture(scope='module')
-def project(client: str, make_project: MakeProject) -> Path:
-    return make_project('--client', client)
+def project(options: tuple[str, ...], make_project: MakeProject) -> Path:
+    return make_project(*options)
 
 
 @pytest.fixture
@@ -81,14 +92,14 @@ def run(command: list[str | Path], **options: Any) -> None:
 
 @pytest.mark.parametrize('daemons', ['as they are', 'datad and brokerd'])
 def test_in_the_tree(
-    daemons: str, client: str, venue: dict[str, str], tmp_path: Path
+    daemons: str, options: tuple[str, ...], venue: dict[str, str], tmp_path: Path
 ) -> None:
     checkout = clone(tmp_path / 'piker')
     if daemons == 'datad and brokerd':
         split_piker(checkout)
         git(checkout, 'add', '.')
         git(checkout, 'commit', '-qm', 'Split')
-    made = run_piker_new('backend', 'deribit2', '--client', client, '--into', checkout)
+    made = run_piker_new('backend', 'deribit2', *options, '--into', checkout)
     assert made.returncode == 0, made.stderr
 
     # piker's own conftest is not in step with it on all versions
@@ -140,11 +151,11 @@ else:
     subprocess.run([PYTHON, '-c', script], env=env, check=True)
 
 
-def test_adopted(client: str, project: Path, tmp_path: Path) -> None:
+def test_adopted(options: tuple[str, ...], project: Path, tmp_path: Path) -> None:
     """A project that has not grown yet comes to the same as --into."""
     made, adopted = clone(tmp_path / 'made'), clone(tmp_path / 'adopted')
     for checkout, command in (
-        (made, ['backend', 'deribit2', '--client', client]),
+        (made, ['backend', 'deribit2', *options]),
         (adopted, ['adopt', str(project)]),
     ):
         done = run_piker_new(*command, '--into', checkout)

@@ -85,7 +85,7 @@ async def test_bars_are_sane(shared_tree: Tree, mod: ModuleType, fqme: str) -> N
     assert (bars['volume'] >= 0).all()
 
 
-async def test_minutes_go_back_for_years(
+async def test_minutes_go_back_for_years_or_end_in_a_sentence(
     shared_tree: Tree,
     mod: ModuleType,
     fqme: str,
@@ -106,13 +106,14 @@ async def test_minutes_go_back_for_years(
                 await get_hist(60, end_dt=pendulum.datetime(1990, 1, 1))
 
 
-async def test_minutes_that_are_older_than_the_venues_are_made_of_trades(
+async def test_minutes_are_made_of_trades_where_the_venue_has_none(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
     mod: ModuleType,
 ) -> None:
-    if not traits_of(mod).bars_back:
-        pytest.skip('this venue has all its bars')
+    """
+    As far back as those of a venue that has them all.
+    """
     async with (
         open_simvenue() as venue,
         open_test_pikerd(tmp_path, url=venue.url, deep_history=True),

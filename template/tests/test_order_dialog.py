@@ -10,16 +10,54 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from msgspec import convert, to_builtins
 from tractor import MsgStream
 
 from minipiker.clearing import Order, open_brokerd_dialog
 from minipiker.clearing._messages import BrokerdCancel, BrokerdOrder
 from minipiker.clearing.testing import Live, OpenLive
+
+
+class SlowHost:
+    """
+    Takes a message when it is told to.
+    """
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.room = trio.Semaphore(0)
+
+    async def send(self, msg: Any) -> None:
+        await self.room.acquire()
+        self.heard.append(msg)
+
+
+async def test_nothing_that_the_host_hears_overtakes(mod: ModuleType) -> None:
+    outbox = import_module(f'{mod.__name__}._dialog').Outbox()
+    host = SlowHost()
+    async with trio.open_nursery() as tn:
+        tn.start_soon(outbox.keep_flushed, host)
+        outbox.post(1)
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.post(2)
+        # somebody is at it already, and sends that as well
+        await outbox.flush(host)
+        assert host.heard == []
+        for _ in range(3):
+            host.room.release()
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.post(3)
+        # nobody is: it is sent by the time that this returns
+        await outbox.flush(host)
+        assert host.heard == [1, 2, 3]
+        tn.cancel_scope.cancel()
 
 
 class Dialog:

@@ -27,7 +27,7 @@ def test_ends_quietly(signum: signal.Signals) -> None:
         text=True,
     ) as process:
         assert process.stdout
-        assert process.stdout.readline().startswith('ws://127.0.0.1:')
+        assert '://127.0.0.1:' in process.stdout.readline()
         assert process.stdout.readline().startswith('http://127.0.0.1:')
         process.send_signal(signum)
         assert process.communicate(timeout=60) == ('', '')

@@ -49,6 +49,8 @@ _overlap: float = 60
 """Fills are asked for from so many seconds before the last that is known for sure..."""
 _first_overlap: float = 3600
 """... and after a start, when only the ledger tells, from so many."""
+_max_doubt: float = 10
+"""How long the rest of a story may be under way at most, where asking did not help."""
 _max_ended: int = 1024
 """Orders that are remembered when they are over."""
 
@@ -162,7 +164,7 @@ class Flows:
                 await trio.sleep(pause)  # the rest may be under way
             if self._doubtful() or (probe.cancelled_caught and self._flows):
                 await self.reconcile()
-            pause = min(2 * pause, often) if self._doubtful() else doubt
+            pause = min(2 * pause, _max_doubt) if self._doubtful() else doubt
 
     def _doubtful(self) -> bool:
         for flow in self._flows.values():

@@ -26,13 +26,15 @@ import msgspec
 from . import account, messages
 from ._channels import ChannelStream
 from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
+from ._connection import Connection
+from ._errors import AuthError, ConnectionLost, Throttled
 #{% else %}
 from . import messages
 from ._channels import ChannelStream
 from ._config import Limits, Traits, get_limits, get_traits, get_url
-#{% endif %}
 from ._connection import Connection
 from ._errors import ConnectionLost, Throttled
+#{% endif %}
 from ._pacer import Caller, Pool, get_pools
 from ._piker import BrokerError, open_nursery
 from ._session import open_session
@@ -71,7 +73,12 @@ EXECUTIONS = 'executions'
 """The channel of what becomes of the account's orders."""
 #{% endif %}
 
+# to ask for what became of orders is dear, and that something is missing is noticed
+#{% if trading %}
+LIMITS = Limits(silence=10, probe=20)
+#{% else %}
 LIMITS = Limits(silence=10)
+#{% endif %}
 
 # Of everybody, see `_pacer.get_pools()`, and of orders for each market.
 POOLS: dict[str, Pool] = {
@@ -85,6 +92,7 @@ POOLS: dict[str, Pool] = {
 
 #{% if trading %}
 _trades_per_page: int = 50
+_max_changes: int = 4096
 #{% endif %}
 _params: dict[str, dict[str, object]] = {
     'ticker': {'event_trigger': 'bbo'},
@@ -214,7 +222,10 @@ class Client(Markets):
         An open order was placed or changed at that epoch second: how long ago that is
         makes a difference to what its next change costs.
         """
+        self._changes.pop(order_id, None)
         self._changes[order_id] = Change(symbol, when)
+        if len(self._changes) > _max_changes:
+            del self._changes[next(iter(self._changes))]
 
     def _deadline(self, seconds: float) -> Callable[[], str] | None:
         # from when it is sent, which may be later
@@ -326,9 +337,20 @@ class Client(Markets):
             if symbol:
                 params['symbol'] = [symbol]
             try:
+#{% if trading %}
                 ack = await caller.call(verb, messages.Ack, **params)
+#{% else %}
+                await caller.call(verb, messages.Ack, **params)
+#{% endif %}
             except (ConnectionLost, Throttled):
                 raise
+#{% if trading %}
+            except AuthError as err:
+                if not self.credentials:
+                    return
+                # the next connection has a token of its own
+                raise ConnectionLost(str(err)) from err
+#{% endif %}
             except BrokerError as err:
                 if not str(err).endswith('Already subscribed'):
                     return

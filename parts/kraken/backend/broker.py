@@ -4,6 +4,7 @@ Orders, fills and positions: how the venue is asked for them, and what it tells.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
@@ -34,6 +35,8 @@ from .messages import Message
 from .symbols import cache_contract
 
 log = get_logger(f'{NAME}.broker')
+
+_order_id = re.compile(r'O[A-Z\d]{5}-[A-Z\d]{5}-[A-Z\d]{6}')
 
 _margin_us: int = 5000
 """By how much what is asked for may be older than the question, by the two clocks."""
@@ -151,6 +154,8 @@ class Orders:
         self._client.note_change(order.order_id, order.market, changed)
 
     async def find_order(self, order_id: str) -> VenueOrder | None:
+        if not _order_id.fullmatch(order_id):
+            return None
         asked = self._client.now()
         try:
             order = await self._client.get_order(order_id)

@@ -23,8 +23,8 @@ from .wire import Wire
 #{% if trading %}
 _symbols: dict[str, str] = {}
 """Of the pairs that are listed, by all their names."""
-#{% endif %}
 
+#{% endif %}
 _decode_bars = msgspec.json.Decoder(list[messages.BarRow]).decode
 _decode_ticker = msgspec.json.Decoder(messages.TickerInfo).decode
 _decode_trades = msgspec.json.Decoder(list[messages.TradeRow]).decode

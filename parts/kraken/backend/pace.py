@@ -62,7 +62,6 @@ def cost(
     return 'messages', 1
 #{% else %}
 
-
 def cost(method: str) -> tuple[str, float]:
     """
     The pool from which a request is paid, and how much.

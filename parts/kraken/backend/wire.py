@@ -75,17 +75,17 @@ class Wire:
 #{% endif %}
 
     def way(self, method: str, params: Mapping[str, object]) -> str:
-        kind, _, name = method.partition('/')
-        if name:
 #{% if trading %}
-            return HTTP if kind == 'public' else IN_TURN
-        if method == 'ping' or params.get('channel') in ('ticker', 'trade'):
-            return 'public'
-        return 'private'
-#{% else %}
-            return HTTP
-        return 'public'
+        if method.startswith('private/'):
+            return IN_TURN
 #{% endif %}
+        if method.startswith('public/'):
+            return HTTP
+#{% if trading %}
+        if method != 'ping' and params.get('channel') not in ('ticker', 'trade'):
+            return 'private'
+#{% endif %}
+        return 'public'
 
     def mk_request(self, method: str, params: Mapping[str, object]) -> Request:
         path = f'/0/{method}'

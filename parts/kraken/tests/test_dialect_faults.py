@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import trio
 from trio_websocket import ConnectionClosed
-from wire import BTC, Refused, Wire, open_account, open_rest, open_wire
+from wire import BTC, Refused, Wire, open_rest, open_wire
 
 from simvenue.process import open_simvenue
 
@@ -128,17 +128,3 @@ async def test_faults_strike_streams() -> None:
         (row,) = await wire.rows('trade')
         assert row['price'] == {'not': 'what it was'}
         assert [it.kind for it in (await venue.state()).faults] == ['skip']
-
-
-async def test_a_gap_shows_in_what_is_counted() -> None:
-    async with open_simvenue(rate=0) as venue, open_account(venue.url) as wire:
-        await wire.subscribe('executions')
-        first = (await wire.news('executions'))['sequence']
-        await venue.misbehave('skip', topic='fills')
-        order = {'symbol': BTC, 'side': 'buy', 'order_type': 'market', 'order_qty': 1}
-        await wire.request('add_order', **order)
-        await wire.request('add_order', **order)
-        assert (await wire.news('executions'))['sequence'] == first + 2
-        # and a new snapshot begins anew
-        await wire.subscribe('executions')
-        assert (await wire.news('executions', 'snapshot'))['sequence'] == 1

@@ -326,6 +326,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({'cl_ord_id': 'x', 'userref': 1}, 'EGeneral:Invalid arguments:cl_ord_id'),
     ({'deadline': -1}, 'EService:Deadline elapsed'),
     ({'deadline': 70}, 'EGeneral:Invalid arguments:deadline'),
+    ({'oflags': 'viqc'}, 'EGeneral:Invalid arguments:oflags'),
     ({'price': 10**6, 'oflags': 'post'}, 'EOrder:Post only order'),
 ]
 
@@ -387,59 +388,6 @@ async def test_a_client_id_is_unique_while_it_is_open(url: str) -> None:
         await rest.post('CancelOrder', cl_ord_id=order['cl_ord_id'])
         await rest.post('AddOrder', **order)
         await rest.post('CancelOrder', cl_ord_id=order['cl_ord_id'])
-
-
-async def test_the_counter_of_requests() -> None:
-    async with (
-        open_simvenue(rate=0, key_burst=5, key_rate=0.001) as venue,
-        open_rest(venue.url) as rest,
-    ):
-        await rest.post('Balance')
-        await rest.post('TradesHistory')
-        await rest.post('TradesHistory')
-        for name in ('Balance', 'TradesHistory'):
-            with pytest.raises(Refused, match='EAPI:Rate limit exceeded'):
-                await rest.post(name)
-        # orders have a counter of their own
-        await rest.post('AddOrder', **limit(1000))
-        await venue.misbehave('rate_limit', operation='place')
-        with pytest.raises(Refused, match='EOrder:Rate limit exceeded'):
-            await rest.post('AddOrder', **limit(1000))
-        await venue.misbehave('rate_limit', operation='place', seconds=5)
-        with pytest.raises(Refused, match='EService: Throttled: ') as refused:
-            await rest.post('AddOrder', **limit(1000))
-        until = int(refused.value.args[0].rpartition(' ')[2])
-        assert until - (await rest.get('Time'))['unixtime'] in (4, 5, 6)
-
-
-async def test_the_counter_of_orders() -> None:
-    async with (
-        open_simvenue(rate=0, order_burst=20, order_rate=0.001) as venue,
-        open_rest(venue.url) as rest,
-    ):
-
-        async def place(**more: Any) -> str:
-            placed = await rest.post('AddOrder', **limit(1000, **more))
-            txid: str = placed['txid'][0]
-            return txid
-
-        async def refused(what: Any) -> None:
-            with pytest.raises(Refused, match='EOrder:Rate limit exceeded'):
-                await what
-
-        txid, young = await place(), await place()
-        # 2 so far, and what is changed soon is dear: 4 and 8
-        await rest.post('AmendOrder', txid=txid, order_qty=0.002)
-        await rest.post('CancelOrder', txid=young)
-        await refused(rest.post('EditOrder', txid=txid, pair=PAIR, order_qty=0.001))
-        # the fixed part of it counts all the same: 15, and an old order is cheap
-        await venue.set_clock(now=(await venue.state()).now + 20_000)
-        for order_qty in ('0.003', '0.004', '0.005', '0.006', '0.007'):
-            await rest.post('AmendOrder', txid=txid, order_qty=order_qty)
-        await refused(place())
-        # each pair has its own, and a cancellation is never refused
-        await rest.post('AddOrder', **limit(1000, pair='ETHUSD', volume=1))
-        assert await rest.post('CancelOrder', txid=txid) == {'count': 1}
 
 
 async def test_a_venue_may_differ() -> None:

@@ -4,20 +4,30 @@ A bare connection to the simulated venue, in its own language.
 
 from __future__ import annotations
 
+#{% if trading %}
 import hmac
+#{% endif %}
 import json
 import subprocess
 import sys
+#{% if trading %}
 from base64 import b64decode, b64encode
+#{% endif %}
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager
 from decimal import Decimal
+#{% if trading %}
 from hashlib import sha256
+#{% endif %}
 from itertools import count
+#{% if trading %}
 from time import time_ns
+#{% endif %}
 from typing import Any
+#{% if trading %}
 from urllib.parse import urlencode
+#{% endif %}
 
 import httpx
 import msgspec
@@ -26,7 +36,9 @@ from trio_websocket import WebSocketConnection, open_websocket_url
 BTC = 'BTC/USD'
 PAIR = 'XXBTZUSD'
 
+#{% if trading %}
 _nonces = count(time_ns())
+#{% endif %}
 _encode = msgspec.json.Encoder(decimal_format='number').encode
 
 
@@ -37,6 +49,7 @@ class Refused(Exception):
 
 
 class Rest:
+#{% if trading %}
     """
     Requests by HTTP, those that are private signed.
     """
@@ -44,12 +57,21 @@ class Rest:
     def __init__(self, http: httpx.AsyncClient, key: str, secret: str) -> None:
         self.http = http
         self._key, self._secret = key, secret
+#{% else %}
+    """
+    Requests by HTTP.
+    """
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+#{% endif %}
 
     async def get(self, name: str, /, **params: Any) -> Any:
         """
         The result. Raises `Refused`.
         """
         return _result(await self.http.get(f'/0/public/{name}', params=params))
+#{% if trading %}
 
     async def post(self, name: str, /, **params: Any) -> Any:
         return _result(await self.send(name, **params))
@@ -69,6 +91,7 @@ class Rest:
             'Content-Type': 'application/x-www-form-urlencoded',
         }
         return await self.http.post(path, content=body, headers=headers)
+#{% endif %}
 
 
 def _result(reply: httpx.Response) -> Any:
@@ -79,12 +102,19 @@ def _result(reply: httpx.Response) -> Any:
     return message['result']
 
 
+#{% if trading %}
 @acm
 async def open_rest(
     url: str, key: str = 'simkey', secret: str = 'simsecretkey'
 ) -> AsyncIterator[Rest]:
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
         yield Rest(http, key, secret)
+#{% else %}
+@acm
+async def open_rest(url: str) -> AsyncIterator[Rest]:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+        yield Rest(http)
+#{% endif %}
 
 
 class Wire:
@@ -155,6 +185,7 @@ async def open_wire(
         yield Wire(websocket, token)
 
 
+#{% if trading %}
 async def get_token(url: str, key: str = 'simkey') -> str:
     async with open_rest(url, key) as rest:
         token: str = (await rest.post('GetWebSocketsToken'))['token']
@@ -167,6 +198,7 @@ async def open_account(url: str, key: str = 'simkey') -> AsyncIterator[Wire]:
         yield wire
 
 
+#{% endif %}
 @contextmanager
 def run_venue() -> Iterator[str]:
     """

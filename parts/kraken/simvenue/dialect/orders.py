@@ -25,6 +25,7 @@ from .private_messages import described, order_row
 from .requests import Each
 
 Positive = Annotated[float, Meta(gt=0)]
+Deadline = Annotated[datetime, Meta(tz=True)]
 ClientId = Annotated[str, Meta(pattern=r'^(.{0,18}|[\da-fA-F]{32}|[\da-fA-F-]{36})$')]
 """A text, or a UUID."""
 _TIMES: dict[str, TimeInForce] = {'gtc': 'gtc', 'ioc': 'ioc', 'fok': 'fok'}
@@ -43,111 +44,47 @@ class _Terms(Struct, kw_only=True):
     """
 
     side: Direction
-    kind: Literal['limit', 'market'] = 'limit'
+    kind: Literal['limit', 'market']
     amount: Positive
     price: Positive | None = None
-    time_in_force: TimeInForce = 'gtc'
+    time_in_force: Literal['gtc', 'ioc', 'fok', 'GTC', 'IOC', 'FOK'] = 'gtc'
     post_only: bool = False
     client_id: ClientId = ''
     group: int = 0
-    deadline: datetime | None = None
+    deadline: Deadline | None = None
 
 
-class _Added(Struct, kw_only=True):
-    """
-    An order by HTTP.
-    """
-
-    pair: str
-    type: Direction
-    ordertype: Literal['limit', 'market']
-    volume: Positive
-    price: Positive | None = None
+class _Added(_Terms, kw_only=True):
+    pair: str = ''
+    symbol: str = ''
+    token: str = ''
     oflags: str = ''
-    timeinforce: Literal['GTC', 'IOC', 'FOK'] = 'GTC'
-    userref: int = 0
-    cl_ord_id: ClientId = ''
-    deadline: datetime | None = None
     validate: bool = False
 
-    def terms(self) -> _Terms:
+    def __post_init__(self) -> None:
         flags = set(filter(None, self.oflags.split(',')))
         if flags - {'post', 'fciq', 'nompp'}:
             raise Refusal('bad_params', 'oflags')
-        return _Terms(
-            side=self.type,
-            kind=self.ordertype,
-            amount=self.volume,
-            price=self.price if self.ordertype == 'limit' else None,
-            time_in_force=_TIMES[self.timeinforce.lower()],
-            post_only='post' in flags,
-            client_id=self.cl_ord_id,
-            group=self.userref,
-            deadline=self.deadline,
-        )
+        self.post_only = self.post_only or 'post' in flags
 
 
-class _AddedBySocket(Struct, kw_only=True):
+class _Change(Struct, kw_only=True):
     """
-    The same by WebSocket.
+    What an order is to be instead.
     """
 
-    side: Direction
-    order_type: Literal['limit', 'market']
-    order_qty: Positive
-    symbol: str = ''
-    limit_price: Positive | None = None
-    time_in_force: Literal['gtc', 'ioc', 'fok', 'GTC', 'IOC', 'FOK'] = 'gtc'
-    post_only: bool = False
-    order_userref: int = 0
-    cl_ord_id: ClientId = ''
-    deadline: datetime | None = None
-    token: str = ''
-
-    def terms(self) -> _Terms:
-        return _Terms(
-            side=self.side,
-            kind=self.order_type,
-            amount=self.order_qty,
-            price=self.limit_price,
-            time_in_force=_TIMES[self.time_in_force.lower()],
-            post_only=self.post_only,
-            client_id=self.cl_ord_id,
-            group=self.order_userref,
-            deadline=self.deadline,
-        )
-
-
-class _Amended(Struct, kw_only=True):
-    """
-    A change, by either.
-    """
-
-    txid: str = ''
     order_id: str = ''
-    cl_ord_id: str = ''
-    order_qty: Positive | None = None
-    limit_price: Positive | None = None
-    post_only: bool | None = None
-    deadline: datetime | None = None
-    token: str = ''
-
-
-class _Edited(Struct, kw_only=True):
-    """
-    What is put in another's place, by either.
-    """
-
-    txid: str = ''
-    order_id: str = ''
-    volume: Positive | None = None
-    order_qty: Positive | None = None
+    client_id: str = ''
+    amount: Positive | None = None
     price: Positive | None = None
-    limit_price: Positive | None = None
-    oflags: str = ''
     post_only: bool | None = None
-    deadline: datetime | None = None
+    deadline: Deadline | None = None
+    oflags: str | None = None
     token: str = ''
+
+    def __post_init__(self) -> None:
+        if self.oflags is not None:
+            self.post_only = 'post' in self.oflags.split(',')
 
 
 class _Cancelled(Struct, kw_only=True):
@@ -157,8 +94,8 @@ class _Cancelled(Struct, kw_only=True):
 
     order_id: list[str] = []
     orders: list[str] = []
-    cl_ord_id: list[str] = []
-    order_userref: list[int] = []
+    client_id: list[str] = []
+    group: list[int] = []
     token: str = ''
 
 
@@ -183,7 +120,7 @@ class Orders(Login):
         age = (self.engine.clock.now() - order.created) / 1000
         return next((cost for limit, cost in ages if age < limit), 0)
 
-    def _check_deadline(self, session: Session, deadline: datetime | None) -> None:
+    def _check_deadline(self, deadline: datetime | None) -> None:
         if deadline is None:
             return
         left = deadline.timestamp() - self.engine.clock.now() / 1000
@@ -192,11 +129,10 @@ class Orders(Login):
         if left > 60:
             raise Refusal('bad_params', 'deadline')
 
-    def _place(
-        self, session: Session, account: Account, market: str, it: _Terms
-    ) -> Order:
-        self._check_deadline(session, it.deadline)
-        if (it.kind == 'limit') != (it.price is not None):
+    def _place(self, account: Account, market: str, it: _Terms) -> Order:
+        self._check_deadline(it.deadline)
+        price = it.price if it.kind == 'limit' else None
+        if it.kind == 'limit' and price is None:
             raise Refusal('bad_params', 'price')
         if it.client_id and it.group:
             raise Refusal('bad_params', 'cl_ord_id')
@@ -206,38 +142,30 @@ class Orders(Login):
             market,
             it.side,
             it.amount,
-            it.price,
+            price,
             post_only=it.post_only,
             client_id=it.client_id,
             group=it.group,
-            time_in_force=it.time_in_force,
+            time_in_force=_TIMES[it.time_in_force.lower()],
         )
         return order
 
-    def _change(
-        self,
-        order: Order,
-        amount: float | None,
-        price: float | None,
-        post_only: bool | None,
-        replaces: bool,
-    ) -> Order:
+    def _change(self, order: Order, it: _Change, replaces: bool) -> Order:
+        self._check_deadline(it.deadline)
         order.require_open()
         account, market = self.exchange.accounts[order.account], order.market
-        self._charge(
-            account, market, 1, self._cost(order, _EDIT if replaces else _AMEND)
-        )
+        extra = self._cost(order, _EDIT if replaces else _AMEND)
+        self._charge(account, market, 1, extra)
         amounts = self.engine.market(market).amounts
-        if amount is None:
-            amount = amounts.value(order.amount)
-        elif not replaces and Decimal(str(amount)) <= order.filled * amounts.step:
+        amount = amounts.value(order.amount) if it.amount is None else it.amount
+        if not replaces and Decimal(str(amount)) <= order.filled * amounts.step:
             self.exchange.cancel(order)
             return order
         edited, _ = self.exchange.edit(
             order,
             amount,
-            price,
-            post_only=post_only,
+            it.price,
+            post_only=it.post_only,
             replaces=replaces or self.engine.traits['edit'] == 'replace',
         )
         return edited
@@ -276,29 +204,24 @@ class Orders(Login):
 
     @method('private/AddOrder', does='place')
     def add_order(self, session: Session, it: _Added) -> Row:
-        market = self.pair(it.pair)
-        account = self.account(session)
+        market, account = self.pair(it.pair), self.account(session)
         if it.validate:
-            terms = it.terms()
-            self.engine.market(market.name).check_order(terms.amount, terms.price)
-            return {'descr': {'order': f'{it.type} {it.volume} {it.pair}'}}
-        order = self._place(session, account, market.name, it.terms())
+            self.engine.market(market.name).check_order(it.amount, it.price)
+            return {'descr': {'order': f'{it.side} {it.amount} {it.pair}'}}
+        order = self._place(account, market.name, it)
         row = {'descr': described(market, order), 'txid': [order.order_id]}
-        return row | {'cl_ord_id': it.cl_ord_id} if it.cl_ord_id else row
+        return row | {'cl_ord_id': it.client_id} if it.client_id else row
 
     @method('private/AmendOrder', does='edit')
-    def amend_order(self, session: Session, it: _Amended) -> Row:
-        self._check_deadline(session, it.deadline)
-        order = self._find(self.account(session, it.token), it.txid, it.cl_ord_id)
-        edited = self._change(order, it.order_qty, it.limit_price, it.post_only, False)
+    def amend_order(self, session: Session, it: _Change) -> Row:
+        order = self._find(self.account(session), it.order_id, it.client_id)
+        edited = self._change(order, it, False)
         return {'amend_id': amend_id(edited.order_id, edited.updated)}
 
     @method('private/EditOrder', does='edit')
-    def edit_order(self, session: Session, it: _Edited) -> Row:
-        self._check_deadline(session, it.deadline)
-        old = self._find(self.account(session), it.txid)
-        post_only = 'post' in it.oflags.split(',') if it.oflags else None
-        new = self._change(old, it.volume, it.price, post_only, True)
+    def edit_order(self, session: Session, it: _Change) -> Row:
+        old = self._find(self.account(session), it.order_id)
+        new = self._change(old, it, True)
         row = described(self.engine.known[new.market], new)
         return {
             'status': 'ok',
@@ -312,14 +235,14 @@ class Orders(Login):
 
     @method('private/CancelOrder', does='cancel')
     def cancel_order(
-        self, session: Session, txid: str = '', cl_ord_id: str = ''
+        self, session: Session, order_id: str = '', client_id: str = ''
     ) -> Row:
         account = self.account(session)
-        if txid.isdigit():
-            group = int(txid)
+        if order_id.isdigit():
+            group = int(order_id)
             orders = [it for it in account.open_orders.values() if it.group == group]
         else:
-            orders = [self._find(account, txid, cl_ord_id)]
+            orders = [self._find(account, order_id, client_id)]
         return {'count': self._cancel(orders)}
 
     @method('private/CancelAll', does='cancel')
@@ -334,48 +257,48 @@ class Orders(Login):
     # by WebSocket
 
     @method('v2/add_order', does='place')
-    def add_order_by_socket(self, session: Session, it: _AddedBySocket) -> Row:
+    def add_order_by_socket(self, session: Session, it: _Added) -> Row:
         account = self.account(session, it.token)
         market = self.engine.instrument(it.symbol).name
-        return _placed(self._place(session, account, market, it.terms()))
+        return _placed(self._place(account, market, it))
 
     @method('v2/batch_add', does='place')
     def batch_add(
         self,
         session: Session,
         symbol: str,
-        orders: Annotated[list[_AddedBySocket], Meta(min_length=2, max_length=15)],
+        orders: Annotated[list[_Added], Meta(min_length=2, max_length=15)],
         deadline: datetime | None = None,
         token: str = '',
     ) -> Row:
         account, market = self.account(session, token), self.engine.instrument(symbol)
-        self._check_deadline(session, deadline)
+        self._check_deadline(deadline)
         rows: list[Row] = []
         for it in orders:
             try:
-                placed = self._place(session, account, market.name, it.terms())
+                placed = self._place(account, market.name, it)
                 rows.append({**_placed(placed), 'success': True})
             except Refusal as refusal:
                 error = self.explain(refusal, 'place')
                 rows.append(
-                    {'cl_ord_id': it.cl_ord_id, 'success': False, 'error': error}
+                    {'cl_ord_id': it.client_id, 'success': False, 'error': error}
                 )
         return {'orders': rows}
 
     @method('v2/amend_order', does='edit')
-    def amend_order_by_socket(self, session: Session, it: _Amended) -> Row:
-        self._check_deadline(session, it.deadline)
-        order = self._find(self.account(session, it.token), it.order_id, it.cl_ord_id)
-        edited = self._change(order, it.order_qty, it.limit_price, it.post_only, False)
-        row = {'amend_id': amend_id(edited.order_id, edited.updated)}
-        row['order_id'] = edited.order_id
-        return row | {'cl_ord_id': edited.client_id} if it.cl_ord_id else row
+    def amend_order_by_socket(self, session: Session, it: _Change) -> Row:
+        order = self._find(self.account(session, it.token), it.order_id, it.client_id)
+        edited = self._change(order, it, False)
+        row = {
+            'amend_id': amend_id(edited.order_id, edited.updated),
+            'order_id': edited.order_id,
+        }
+        return row | {'cl_ord_id': edited.client_id} if it.client_id else row
 
     @method('v2/edit_order', does='edit')
-    def edit_order_by_socket(self, session: Session, it: _Edited) -> Row:
-        self._check_deadline(session, it.deadline)
+    def edit_order_by_socket(self, session: Session, it: _Change) -> Row:
         old = self._find(self.account(session, it.token), it.order_id)
-        new = self._change(old, it.order_qty, it.limit_price, it.post_only, True)
+        new = self._change(old, it, True)
         return {'order_id': new.order_id, 'original_order_id': old.order_id}
 
     @method('v2/cancel_order', does='cancel')
@@ -384,7 +307,7 @@ class Orders(Login):
         acks = Each()
         for order_id, client_id in [
             *((each, '') for each in it.order_id),
-            *(('', each) for each in it.cl_ord_id),
+            *(('', each) for each in it.client_id),
         ]:
             ids = {'order_id': order_id} if order_id else {'cl_ord_id': client_id}
             try:
@@ -394,7 +317,7 @@ class Orders(Login):
             except Refusal as refusal:
                 acks.append(ids | {'error': self.explain(refusal, 'cancel')})
         for order in list(account.open_orders.values()):
-            if order.group in it.order_userref:
+            if order.group in it.group:
                 self._cancel([order])
                 acks.append({'order_id': order.order_id})
         if not acks:
@@ -406,7 +329,7 @@ class Orders(Login):
         account = self.account(session, it.token)
         ids = [
             *((each, '') for each in it.orders),
-            *(('', each) for each in it.cl_ord_id),
+            *(('', each) for each in it.client_id),
         ]
         if not 2 <= len(ids) <= _MOST:
             raise Refusal('bad_params', 'orders')

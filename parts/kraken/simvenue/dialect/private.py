@@ -40,15 +40,15 @@ class _Page(Struct, kw_only=True):
     """
 
     trades: bool = False
-    userref: int | None = None
-    cl_ord_id: str | None = None
+    group: int | None = None
+    client_id: str | None = None
     start: str = ''
     end: str = ''
     ofs: int = 0
     closetime: Literal['open', 'close', 'both'] = 'both'
 
     def wants(self, order: Order) -> bool:
-        return self.userref in (None, order.group) and self.cl_ord_id in (
+        return self.group in (None, order.group) and self.client_id in (
             None,
             order.client_id,
         )
@@ -102,10 +102,10 @@ class Private(Orders):
 
     @method('private/QueryOrders', does='order')
     def query_orders(
-        self, session: Session, txid: str | list[str], trades: bool = False
+        self, session: Session, order_id: str | list[str], trades: bool = False
     ) -> Row:
         account = self.account(session)
-        wanted = txid.split(',') if isinstance(txid, str) else txid
+        wanted = order_id.split(',') if isinstance(order_id, str) else order_id
         if len(wanted) > _PAGE:
             raise Refusal('bad_params', 'txid')
         orders = [self.exchange.order(account, each) for each in wanted]
@@ -126,9 +126,9 @@ class Private(Orders):
         return {'trades': rows, 'count': len(found)}
 
     @method('private/QueryTrades', does='fills')
-    def query_trades(self, session: Session, txid: str | list[str]) -> Row:
+    def query_trades(self, session: Session, order_id: str | list[str]) -> Row:
         account = self.account(session)
-        wanted = txid.split(',') if isinstance(txid, str) else txid
+        wanted = order_id.split(',') if isinstance(order_id, str) else order_id
         found = {
             key: self._fill(account, it)
             for it in account.fills

@@ -62,8 +62,6 @@ class Channel(Struct, kw_only=True):
     token: str = ''
     snap_orders: bool = True
     snap_trades: bool = False
-    order_status: bool = True
-    ratecounter: bool = False
 
 
 class _Book(Struct):

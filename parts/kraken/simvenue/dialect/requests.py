@@ -5,7 +5,7 @@ How requests are taken apart, and replies put together: REST at /0/public/<Name>
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -60,6 +60,20 @@ ERRORS: dict[Reason, str] = {
     'unparsable': 'EGeneral:Invalid arguments:malformed JSON',
     'would_take': 'EOrder:Post only order',
 }
+NAMES = {
+    'cl_ord_id': 'client_id',
+    'limit_price': 'price',
+    'order_qty': 'amount',
+    'order_type': 'kind',
+    'order_userref': 'group',
+    'ordertype': 'kind',
+    'timeinforce': 'time_in_force',
+    'txid': 'order_id',
+    'type': 'side',
+    'userref': 'group',
+    'volume': 'amount',
+}
+"""One word for what has two names, by HTTP and by WebSocket, at least."""
 _LARGEST = 2**20
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -192,10 +206,10 @@ class Requests(Methods):
             if name not in self.methods:
                 raise Refusal('unknown_operation', name)
             self._admit(session, operation)
-            return self.methods[name](session, params)
+            return self.methods[name](session, renamed(params))
 
         def refuse(refusal: Refusal) -> tuple[int, Row]:
-            return 200, envelope(None, self.explain(refusal, operation))
+            return 200, envelope(None, self.explain(refusal, operation, params))
 
         pair = params.get('pair') or params.get('symbol') or ''
         if isinstance(pair, list):
@@ -222,11 +236,14 @@ class Requests(Methods):
         if not bucket.take(now, cost):
             raise Refusal('too_many')
 
-    def explain(self, refusal: Refusal, operation: str = '') -> str:
+    def explain(
+        self, refusal: Refusal, operation: str = '', params: Iterable[str] = ()
+    ) -> str:
         match refusal.reason:
             case 'bad_params':
                 param, _, _ = refusal.text.partition(' ')
-                return f'{ERRORS["bad_params"]}:{param}'
+                said = (it for it in params if NAMES.get(it) == param)
+                return f'{ERRORS["bad_params"]}:{next(said, param)}'
             case 'too_many' if refusal.wait is not None:
                 until = self.engine.clock.now() / 1000 + refusal.wait
                 return f'EService: Throttled: {until:.0f}'
@@ -235,6 +252,15 @@ class Requests(Methods):
             case 'unknown_market' if operation == 'subscribe':
                 return f'Currency pair not supported {refusal.text}'
         return ERRORS[refusal.reason]
+
+
+def renamed(params: Any) -> Any:
+    match params:
+        case dict():
+            return {NAMES.get(key, key): renamed(it) for key, it in params.items()}
+        case list():
+            return [renamed(it) for it in params]
+    return params
 
 
 def _by_http(result: Any, error: str) -> Row:
