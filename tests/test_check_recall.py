@@ -37,10 +37,11 @@ def found_in(root: Path, rules: list[Rule]) -> set[tuple[str, str, str]]:
 
 def mutate(root: Path, edits: list[Edit]) -> None:
     for name, before, after in edits:
-        path = root / name
-        source = path.read_text() if path.exists() else ''
-        assert before in source, (name, before)
-        path.write_text(source.replace(before, after) if before else source + after)
+        paths = [*root.glob(name)] or [root / name]
+        sources = {it: it.read_text() if it.exists() else '' for it in paths}
+        assert any(before in it for it in sources.values()), (name, before)
+        for path, source in sources.items():
+            path.write_text(source.replace(before, after) if before else source + after)
 
 
 def missed(mutants: list[tuple[str, list[Edit]]], root: Path) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 Edit = tuple[str, str, str]
 """
-A file of the backend, the text that it has, and the text to put in its place; with no
-text to find, the other is added at the end.
+A file of the backend (`*.py` for whichever has it), the text that it has, and the text
+to put in its place; with no text to find, the other is added at the end.
 """
 
 Mutants = dict[str, list[Edit]]

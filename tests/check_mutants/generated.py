@@ -49,11 +49,7 @@ GENERATED: Mutants = {
     ],
     'PK112': [('feed.py', '    feed_is_live: trio.Event,', '    live: trio.Event,')],
     'PK113': [
-        (
-            'feed.py',
-            '            end_dt: datetime | None = None,',
-            '            until: datetime | None = None,',
-        )
+        ('*.py', ' end_dt: datetime | None = None,', ' until: datetime | None = None,')
     ],
     'PK114': [
         (

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..finding import Finding
 from ..model import Backend, Function
 from ..model.contract import CONTEXTS, ENDPOINTS, LEGACY
+from ..model.scope import dotted, last
 from .base import PIKER, TRACTOR, Rule
 
 _MANAGERS = ('asynccontextmanager', 'acm')
@@ -36,12 +37,12 @@ CALLS: dict[str, Call] = {
 GET_HIST = Call(1, ('end_dt', 'start_dt'))
 
 
-def mismatch(function: Function, call: Call) -> str | None:
-    """Why a function cannot be called like that."""
+def mismatch(function: Function, call: Call, bound: int = 0) -> str | None:
+    """Why a function, its first `bound` arguments given, cannot be called like that."""
     if function.node is None:
         return None
     args = function.node.args
-    positional = [it.arg for it in (*args.posonlyargs, *args.args)]
+    positional = [it.arg for it in (*args.posonlyargs, *args.args)][bound:]
     if len(positional) < call.positional and not args.vararg:
         return f'takes {len(positional)} positional arguments, piker gives'
     by_keyword = [*positional[call.positional :], *(it.arg for it in args.kwonlyargs)]
@@ -49,7 +50,8 @@ def mismatch(function: Function, call: Call) -> str | None:
     for name in call.keywords:
         if (name not in by_keyword or name in only_positional) and not args.kwarg:
             return f'has no parameter {name}, which piker gives'
-    required = set(function.required)
+    given = {it.arg for it in (*args.posonlyargs, *args.args)[:bound]}
+    required = set(function.required) - given
     for name in positional[: call.positional]:
         required.discard(name)
     if extra := required - set(call.keywords):
@@ -135,8 +137,8 @@ class WrongGetHist(Rule):
     source = f'{PIKER}: history'
 
     def check(self, backend: Backend) -> Iterator[Finding]:
-        for function in history_functions(backend):
-            why = mismatch(function, GET_HIST)
+        for function, bound in history_functions(backend):
+            why = mismatch(function, GET_HIST, bound)
             if not why and {'end_dt', 'start_dt'} & {*function.required}:
                 why = 'wants end_dt and start_dt, which piker leaves out at times'
             if function.node and why:
@@ -145,15 +147,26 @@ class WrongGetHist(Rule):
                 )
 
 
-def history_functions(backend: Backend) -> Iterator[Function]:
-    """What `open_history_client()` yields to load history with."""
+def history_functions(backend: Backend) -> Iterator[tuple[Function, int]]:
+    """
+    What `open_history_client()` yields to load history with, and how many of its
+    arguments are bound.
+    """
     opener = backend.endpoint('open_history_client')
     if opener is None:
         return
     for node in opener.of(ast.Yield):
         match node.value:
-            case ast.Tuple(elts=[ast.Name(id=name), *_]) if name in opener.inner:
-                yield opener.inner[name]
+            case ast.Tuple(elts=[ast.Call(args=[target, *bound]) as call, *_]) if (
+                last(dotted(call.func)) == 'partial' and not call.keywords
+            ):
+                found = backend.types.meant(opener, target)
+                if isinstance(found, Function):
+                    yield found, len(bound)
+            case ast.Tuple(elts=[ast.Name() as target, *_]):
+                found = backend.types.meant(opener, target)
+                if isinstance(found, Function):
+                    yield found, 0
 
 
 class NotAContext(Rule):

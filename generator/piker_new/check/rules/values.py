@@ -316,7 +316,7 @@ class StdlibDatetime(Rule):
     source = f'{PIKER}: history'
 
     def check(self, backend: Backend) -> Iterator[Finding]:
-        for function in history_functions(backend):
+        for function, _ in history_functions(backend):
             yield from self._returned(backend, function)
 
     def _returned(self, backend: Backend, function: Function) -> Iterator[Finding]:
