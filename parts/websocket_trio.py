@@ -4,7 +4,6 @@ A WebSocket, on trio.
 
 from __future__ import annotations
 
-import math
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
@@ -52,7 +51,8 @@ class WebSocket:
         self._end: str | None = None
         """Why there will be no more."""
         self._heard = trio.current_time()
-        self._outbox, self._unsent = trio.open_memory_channel[bytes](math.inf)
+        self._unsent = b''
+        self._posted = trio.Event()
 
     def post(self, message: str) -> None:
         self._send(TextMessage(message))
@@ -60,11 +60,15 @@ class WebSocket:
     def _send(self, event: Event) -> None:
         # where the connection is lost, the reader says so
         with suppress(LocalProtocolError):
-            self._outbox.send_nowait(self._protocol.send(event))
+            self._unsent += self._protocol.send(event)
+            self._posted.set()
 
     async def write(self) -> None:
         with suppress(*_closed):
-            async for data in self._unsent:
+            while True:
+                await self._posted.wait()
+                self._posted = trio.Event()
+                data, self._unsent = self._unsent, b''
                 await self._stream.send_all(data)
 
     async def watch(self, silence: float) -> NoReturn:

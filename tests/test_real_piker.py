@@ -2,7 +2,7 @@
 
 `PIKER_NEW_PIKER` is a git checkout of piker, which is only read, and
 `PIKER_NEW_PIKER_PYTHON` a Python that has that checkout installed, pytest, and what
-the two clients need: trio-websocket; websockets and trio-asyncio.
+the two clients need: wsproto; websockets and trio-asyncio.
 """
 
 from __future__ import annotations
