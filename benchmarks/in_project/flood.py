@@ -17,6 +17,8 @@ from queue import Queue
 from urllib.parse import urlsplit
 
 _chunk: int = 2**16
+_writing = threading.Lock()
+"""Or a heartbeat of the venue's might get in between the halves of a trade."""
 
 
 def mk_frame(message: bytes) -> bytes:
@@ -69,7 +71,8 @@ def relay(
     mark = f'["trades.{market}.100ms"'.encode()
     other = f'"trades.{market}.100ms"]'.encode()
     while said := venue.recv(_chunk):
-        client.sendall(said)
+        with _writing:
+            client.sendall(said)
         if b'"result"' in said and (mark in said or other in said):
             subscribers.put(client)
 
@@ -114,8 +117,9 @@ def main(url: str, market: str, trade: str, count: str, each: str) -> None:
         host, port = server.getsockname()
         print(f'ws://{host}:{port}{venue_at.path}', flush=True)
         for _ in sys.stdin:
-            with suppress(OSError):
-                subscribers.get().sendall(flood)
+            subscriber = subscribers.get()
+            with suppress(OSError), _writing:
+                subscriber.sendall(flood)
 
 
 if __name__ == '__main__':

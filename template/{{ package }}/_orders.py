@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterable, AsyncIterator
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal, Protocol
 
-import pendulum
 from msgspec import field
 
 from . import _piker
@@ -343,7 +343,7 @@ def mk_record(fill: VenueFill, fqme: str) -> dict[str, Any]:
     """
     A fill as the ledger keeps it. The host sorts by `dt`.
     """
-    dt = pendulum.from_timestamp(fill.time)
+    dt = datetime.fromtimestamp(fill.time, UTC)
     return {**fill.record, 'fqme': fqme, 'dt': dt.isoformat()}
 
 
