@@ -81,9 +81,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     clock_error: float = 0.5
     """... and what its clock and ours may differ by beyond what is known."""
     doubt: float = 1
-    """How long the rest of an order's story may take before it is asked for..."""
+    """How long the rest of an order's story may take before it is asked for."""
     probe: float = 10
-    """... and how often, where there seems to be no rest."""
+    """How often to ask for what became of open orders of which nothing is heard."""
 
 
 def get_traits(defaults: Traits) -> Traits:

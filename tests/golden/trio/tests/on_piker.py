@@ -53,6 +53,13 @@ ours: Any = import_module(f'piker.brokers.{BROKER}._daemon')
 URL = os.environ.get('DERIBIT2_URL', '')
 SYMBOL = os.environ.get('DERIBIT2_SYMBOL', '')
 """A market of the venue that trades often, as a user would type it."""
+# a simulated one lets everybody be quick; and where history ends, some versions of
+# piker open a debugger
+SECTION = f"""\
+[{BROKER}]
+pace = {30 if '//127.0.0.1:' in URL else 1}
+deep_history = true
+"""
 
 pytestmark = pytest.mark.skipif(
     not (URL and SYMBOL),
@@ -287,9 +294,7 @@ def configure(conf_dir: Path, api_key: str = '', api_secret: str = '') -> None:
     path = conf_dir / 'brokers.toml'
     path.touch(mode=0o600)
     path.write_text(f"""\
-[{BROKER}]
-url = ''
-
+{SECTION}
 accounts.main = 'main'
 main.api_key = '{api_key}'
 main.api_secret = '{api_secret}'
@@ -307,12 +312,14 @@ class Orders:
         stream: tractor.MsgStream,
         account: str,
         mkt: MktPair,
+        min_size: Decimal,
         last: float,
     ) -> None:
         self._client = client
         self._stream = stream
         self._account = account
         self._mkt = mkt
+        self._min_size = min_size
         self._last = last
 
     def price(self, times: float) -> float:
@@ -330,7 +337,7 @@ class Orders:
         return self.price(0.7) + float(self._mkt.price_tick) / 4
 
     def size(self, steps: int) -> float:
-        return float(steps * self._mkt.size_tick)
+        return float(steps * self._min_size)
 
     async def send(self, size: float, price: float, oid: str = '') -> str:
         """
@@ -383,7 +390,8 @@ async def open_orders(mode: str) -> AsyncIterator[Orders]:
         assert list(accounts) == [account]
         flume = feed.flumes[fqme]
         last = flume.first_quote['last']
-        yield Orders(client, stream, account, flume.mkt, last)
+        _, pair = await get_brokermod(BROKER).get_mkt_info(SYMBOL)
+        yield Orders(client, stream, account, flume.mkt, pair.min_size, last)
 
 
 async def fill_and_cancel(orders: Orders) -> str:

@@ -12,6 +12,9 @@ from msgspec import Struct
 
 from piker_deribit2 import _trades
 from piker_deribit2._bars import mk_trade_bars
+from piker_deribit2._channels import ChannelStream
+from piker_deribit2._piker import BrokerError
+from piker_deribit2._ticks import stream_ticks
 from piker_deribit2._trades import Tape, page_through
 
 
@@ -82,6 +85,22 @@ async def test_what_a_channel_leaves_out_is_fetched() -> None:
     assert await collect(tape.take(numbered(17, 16))) == [(0, [16, 17])]
     assert await collect(tape.resume()) == [(0, [18, 19, 20])]
     assert await collect(tape.resume()) == []
+
+
+async def test_what_has_come_together_is_told_together() -> None:
+    """
+    A turn of the loop for each message would cost more than the message.
+    """
+    tape = Tape('x', Market([]).get_trades, numbered=True, last_number=0)
+    stream: ChannelStream[Any] = ChannelStream(('trades', 'quotes'), 100)
+    for msg in (numbered(1, 2), numbered(3), 'a quote', 'another', numbered(4)):
+        stream.push(msg)
+    stream.fail(BrokerError('the end'))
+    told: list[list[Any]] = []
+    with pytest.raises(BrokerError, match='the end'):
+        async for ticks in stream_ticks(tape, stream, lambda quote: [{'bid': quote}]):
+            told.append([tick.get('trade_id') or tick['bid'] for tick in ticks])
+    assert told == [[1, 2, 3], ['a quote', 'another'], [4]]
 
 
 async def test_what_the_venue_no_longer_has_is_counted() -> None:
