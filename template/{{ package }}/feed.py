@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager as acm
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ._config import NAME, wants_deep_history
-from ._piker import DataUnavailable, FeedInit, MktPair, open_cached_client
+from ._config import NAME
+from ._piker import FeedInit, MktPair, open_cached_client
 from ._ticks import (
     mk_first_quote,
     mk_l1_ticks,
@@ -27,10 +26,9 @@ from .messages import Quote, Trade
 from .symbols import get_mkt_info
 
 if TYPE_CHECKING:
-    import numpy as np
     from trio_typing import TaskStatus
 
-    from ._bars import Frame
+    from ._history import Frame
 
 GetHist = Callable[..., Awaitable['Frame']]
 
@@ -123,69 +121,9 @@ async def open_history_client(
     """
     A function that loads one frame of history, and how the host may call it.
     """
-    # not for quotes alone: numpy takes longer to import than all else in a daemon
-    from ._bars import build_seconds, mk_frame, mk_ms
+    # not for quotes alone: it needs numpy, which takes longer to import than all else
+    from ._history import get_hist
 
     client: Client
     async with open_cached_client(NAME) as client:
-
-        async def get_hist(
-            timeframe: float,
-            end_dt: datetime | None = None,
-            start_dt: datetime | None = None,
-        ) -> Frame:
-            """
-            The bars of `timeframe` seconds that open from `start_dt` on and before
-            `end_dt`, the latest ones where there are more than fit in one frame.
-
-            Raises `DataUnavailable` where there are none.
-            """
-            now_ms = client.now_ms()
-            end_ms = now_ms if end_dt is None else mk_ms(end_dt)
-            start_ms = 0 if start_dt is None else mk_ms(start_dt)
-            if timeframe in client.traits.bar_seconds:
-                bars = await get_bars(client, mkt, int(timeframe), start_ms, end_ms)
-            elif timeframe == 1:
-                get_trades = partial(client.get_trades, mkt.bs_mktid)
-                bars = await build_seconds(get_trades, start_ms, end_ms, now_ms)
-            else:
-                lengths = ', '.join(map(str, client.traits.bar_seconds))
-                raise DataUnavailable(
-                    f'{NAME} has no bars of {timeframe:g} s, only of 1, {lengths} s'
-                )
-            return mk_frame(bars, mkt.fqme)
-
-        yield get_hist, {'erlangs': 3, 'rate': 3}
-
-
-async def get_bars(
-    client: Client,
-    mkt: MktPair,
-    seconds: int,
-    start_ms: int,
-    end_ms: int,
-) -> np.ndarray:
-    """
-    The bars that open in [`start_ms`, `end_ms`), the latest ones: the venue's own or,
-    where the user wants those that it does not have any more, of its trades.
-    """
-    from ._bars import build_bars, mk_bars
-
-    full_ms = 1000 * seconds * client.traits.bars_per_call
-    found = await client.get_bars(
-        mkt.bs_mktid, seconds, max(start_ms, end_ms - full_ms), end_ms - 1
-    )
-    if not found.ticks and client.traits.bars_back:
-        if not wants_deep_history():
-            raise DataUnavailable(
-                f'{NAME} has no more than the newest {client.traits.bars_back} bars; '
-                'with `deep_history = true` in brokers.toml, older ones are built '
-                'from trades, which takes its time'
-            )
-        get_trades = partial(client.get_trades, mkt.bs_mktid)
-        return await build_bars(get_trades, seconds, start_ms, end_ms)
-    bars = mk_bars(len(found.ticks))
-    bars['time'] = [ms / 1000 for ms in found.ticks]
-    for column in ('open', 'high', 'low', 'close', 'volume'):
-        bars[column] = getattr(found, column)
-    return bars
+        yield partial(get_hist, client, mkt), {'erlangs': 3, 'rate': 3}
