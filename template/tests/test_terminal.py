@@ -55,7 +55,8 @@ def venue(
 
     async def list_hostile(controls_url: str) -> str:
         async with Controls(controls_url) as controls:
-            like = next(it for it in await controls.markets() if it.expiry)
+            markets = await controls.markets()
+            like = next((it for it in markets if it.expiry), markets[0])
             name = f'{like.name}{hostile}'
             await controls.list_market(name, like=like.name)
             return name

@@ -60,6 +60,12 @@ class Markets(Wire):
                 )
                 for asset_id, it in found.items()
             )
+            # a market of what is no asset yet is one all the same
+            self.listed.add_assets(
+                Asset(name.lower(), 'crypto', pair.size_step)
+                for pair in (await self.get_mkt_pairs(reload)).values()
+                for name in (pair.base_currency, pair.quote_currency)
+            )
         return self.listed.assets
 
     async def get_mkt_pairs(self, reload: bool = False) -> dict[str, Pair]:

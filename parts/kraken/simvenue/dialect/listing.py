@@ -121,11 +121,13 @@ def asset_decimals(name: str) -> tuple[int, int]:
 
 
 def is_old(it: Instrument) -> bool:
-    return it.base in _ASSETS and it.quote in _ASSETS and it.base != 'DOGE'
+    base, _, quote = it.name.partition('/')
+    return base in _ASSETS and quote in _ASSETS and base != 'DOGE'
 
 
 def pair_altname(it: Instrument) -> str:
-    return asset_altname(it.base) + asset_altname(it.quote)
+    base, _, quote = it.name.partition('/')
+    return asset_altname(base) + asset_altname(quote)
 
 
 def pair_id(it: Instrument) -> str:
@@ -133,7 +135,8 @@ def pair_id(it: Instrument) -> str:
 
 
 def pair_wsname(it: Instrument) -> str:
-    return f'{asset_altname(it.base)}/{asset_altname(it.quote)}'
+    base, _, quote = it.name.partition('/')
+    return f'{asset_altname(base)}/{asset_altname(quote)}'
 
 
 def key_of(it: Instrument, asked: str) -> str:
