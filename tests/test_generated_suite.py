@@ -13,8 +13,8 @@ from conftest import MakeProject, Render, outside
 
 from piker_new.questions import questions
 
-FITTING = 'only root'
-"""Why a test of a generated suite may be left out."""
+FITTING = 'at this venue|only root'
+"""Why a test of a generated suite may be left out: what it is about is not there."""
 MAIN_PYTHON = 'PIKER_NEW_TRACTOR_MAIN_PYTHON'
 
 
