@@ -231,6 +231,7 @@ def _guard(actor_type: Any, rpc: Any) -> None:
 
 
 def _guard_main() -> None:
+    from tractor.discovery import _api
     from tractor.ipc import _server
     from tractor.ipc._chan import Channel
     from tractor.runtime import _rpc, _runtime
@@ -246,6 +247,7 @@ def _guard_main() -> None:
         return channel
 
     Channel.from_addr = staticmethod(connect)
+    _api._connect_chan = _closing(_api._connect_chan)
 
 
 def _guard_release() -> None:
@@ -261,16 +263,6 @@ def _guard_release() -> None:
         await _greet_or_close(transport.stream)
         return transport
 
-    @acm
-    async def connect_chan(host: str, port: int) -> AsyncIterator[Channel]:
-        # the runtime's own does not close it when the block ends by an error
-        channel = Channel((host, port))
-        await channel.connect()
-        try:
-            yield channel
-        finally:
-            channel.msgstream.stream.socket.close()
-
     cancel_rpc_tasks = _actor.Actor.cancel_rpc_tasks
 
     async def cancel_tasks(actor: Any, only_chan: Channel | None = None) -> None:
@@ -284,9 +276,27 @@ def _guard_release() -> None:
     _actor.try_ship_error_to_parent = _ship(_actor.try_ship_error_to_parent)
     _actor.Actor.cancel_rpc_tasks = cancel_tasks
     Channel.connect = connect
-    _discovery._connect_chan = connect_chan
+    _discovery._connect_chan = _closing(_discovery._connect_chan)
     # it only looks if anybody is there, and gives him a second
     _root._connect_chan = _probe
+
+
+def _closing(connect_chan: F) -> F:
+    """
+    How the runtime connects to another actor while a block runs. Not every version's
+    own hangs up when the block ends by an error.
+    """
+
+    @acm
+    async def connect(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async with connect_chan(*args, **kwargs) as channel:
+            try:
+                yield channel
+            finally:
+                with trio.CancelScope(shield=True):
+                    await channel.aclose()
+
+    return cast(F, connect)
 
 
 @acm

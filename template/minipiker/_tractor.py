@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextlib import asynccontextmanager as acm
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import tractor
 import trio
@@ -287,3 +287,22 @@ async def open_nursery() -> AsyncIterator[trio.Nursery]:
             raise
         # the traceback says where from; the group adds nothing
         raise err from err.__cause__
+
+
+def _cancel_actor(cancel_actor: F) -> F:
+    """
+    How the runtime tells an actor to end. Where that one is gone there is nothing to
+    do, in whatever way the connection says so; not every version takes a reset for it.
+    """
+
+    @wraps(cancel_actor)
+    async def cancel(portal: tractor.Portal, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await cancel_actor(portal, *args, **kwargs)
+        except disconnects:
+            return False
+
+    return cast(F, cancel)
+
+
+tractor.Portal.cancel_actor = _cancel_actor(tractor.Portal.cancel_actor)

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import tractor
 import trio
+import trio.testing
 
 from minipiker._tractor import open_nursery
 from minipiker.data._daemon import maybe_spawn_datad
@@ -223,6 +224,42 @@ async def test_whoever_wanted_it_is_gone_when_a_daemon_is_up(
             async with maybe_spawn_datad(broker) as datad:
                 pid = (await datad.run(actor_info))['pid']
             assert services.service_tasks[f'datad.{broker}'].process.pid == pid
+
+
+@pytest.mark.skipif(
+    not hasattr(os, 'waitid'),
+    reason='sees the end of a process without taking it from the runtime',
+)
+async def test_a_daemon_that_dies_as_it_is_cancelled_is_gone_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    broker: str,
+) -> None:
+    async with open_test_pikerd(tmp_path) as services, open_nursery() as tn:
+        async with maybe_spawn_datad(broker):
+            service = services.service_tasks[f'datad.{broker}']
+        pid = service.process.pid
+        send_all = trio.SocketStream.send_all
+
+        def kill() -> None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+        async def kill_and_send(*args: Any) -> None:
+            kill()
+            await send_all(*args)
+
+        # what it leaves unread ends the connection by a reset, of which the first to
+        # read or to send hears: here the sender
+        os.kill(pid, signal.SIGSTOP)
+        tn.start_soon(service.portal.run, actor_info)
+        await trio.testing.wait_all_tasks_blocked()
+        with monkeypatch.context() as patch:
+            patch.setattr(trio.SocketStream, 'send_all', kill_and_send)
+            assert not await service.portal.cancel_actor()
+        with trio.fail_after(_soon):
+            await service.complete.wait()
+        tn.cancel_scope.cancel()
 
 
 async def test_a_killed_client_leaves_no_subscription(
