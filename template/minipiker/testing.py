@@ -56,6 +56,9 @@ Seconds that an async test or a command may take: to end what hangs, not what is
 _pace: int = 30
 """Times that of the real venue."""
 
+_noticed: float = 3
+"""Seconds until an orphan has ended; the promise is 1, on an idle machine."""
+
 _PR_SET_CHILD_SUBREAPER: int = 36
 """From `<linux/prctl.h>`."""
 
@@ -166,7 +169,8 @@ def _no_orphans() -> Iterator[None]:
     """
     before = descendants()
     yield
-    left = descendants() - before
+    # one whose parent was killed notices it, and ends by itself
+    _, left = psutil.wait_procs(descendants() - before, timeout=_noticed)
     for process in left:
         process.kill()
     assert not left, f'processes left behind: {left}'
