@@ -19,7 +19,7 @@ from piker_new.check.formats import as_table
 from piker_new.check.linters import Linters
 from piker_new.check.rules import RULES
 from piker_new.piker_tree import add_backend
-from piker_new.questions import Answer
+from piker_new.questions import Answer, questions
 
 BACKEND = """\
 async def get_client(key): ...
@@ -51,8 +51,10 @@ def test_nothing_is_found_in_what_is_generated(
     assert bool(backend.graph.reached('brokerd')) == answers['trading']
 
 
-def test_linters_find_nothing_either(rendered: Render) -> None:
-    project = rendered({'backend': 'deribit2', 'client': 'asyncio', 'trading': True})
+@pytest.mark.parametrize('protocol', questions()['protocol'].choices)
+def test_linters_find_nothing_either(protocol: str, rendered: Render) -> None:
+    chosen: Answers = {'client': 'asyncio', 'protocol': protocol, 'trading': True}
+    project = rendered({'backend': 'deribit2', **chosen})
     checked = run_piker_new('check', project)
     assert (checked.returncode, checked.stderr) == (0, '')
     assert checked.stdout.splitlines()[-1] == '0 errors, 0 warnings in 1 backend'

@@ -22,11 +22,12 @@ _RUFF = [
 
 # Left out of flake8-async: what is seen here as well (103, 104), what is about its own
 # options (114), what takes piker's `acm` for no context manager (101, 119), and what is
-# often meant like that: to await something when an error was caught (120), and to be
-# async because the host awaits it (124).
+# often meant like that: to await something when an error was caught (120), to be async
+# because the host awaits it (124), and to use the httpx that piker has, since what
+# followed it needs a trio that no release of tractor takes (127).
 _FLAKE8_ASYNC = [
     '--enable=ASYNC1,ASYNC2',
-    '--disable=ASYNC101,ASYNC103,ASYNC104,ASYNC114,ASYNC119,ASYNC120,ASYNC124',
+    '--disable=ASYNC101,ASYNC103,ASYNC104,ASYNC114,ASYNC119,ASYNC120,ASYNC124,ASYNC127',
 ]
 _COMMANDS = {'ruff': _RUFF, 'flake8-async': _FLAKE8_ASYNC}
 _LINE = re.compile(r'(.+?):(\d+):(\d+):? (ASYNC\d+):? (.*)')
