@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager as acm
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 from tempfile import TemporaryFile
 from typing import IO
+from urllib.parse import urlsplit
 
 import trio
 
@@ -40,6 +43,8 @@ class SimVenue(Controls):
         self._state = state
         self._stderr = stderr
         self._process: trio.Process | None = None
+        self._held: list[socket.socket] = []
+        """Keep its ports while it is not running."""
         self.url = ''
         """Where clients connect, the same after a restart."""
 
@@ -68,6 +73,7 @@ class SimVenue(Controls):
                 raise SimVenueError(f'the venue did not start: {await self._why()}')
             said += chunk
         self.url, self.controls_url = said.decode().split('\n')[:2]
+        self._release_ports()
 
     async def _why(self) -> str:
         """
@@ -104,6 +110,29 @@ class SimVenue(Controls):
         Kill it with SIGKILL.
         """
         await self._stop(signal.SIGKILL)
+        self._hold_ports()
+
+    @property
+    def _ports(self) -> list[int]:
+        return [urlsplit(url).port or 0 for url in (self.url, self.controls_url)]
+
+    def _hold_ports(self) -> None:
+        """
+        Have the kernel give the ports to nobody else, where that does not keep the
+        venue itself from them.
+        """
+        if self._held or sys.platform != 'linux':
+            return
+        for port in self._ports:
+            held = socket.socket()
+            self._held.append(held)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                held.bind(('127.0.0.1', port))
+
+    def _release_ports(self) -> None:
+        while self._held:
+            self._held.pop().close()
 
     async def restart(self, memory: bool = True) -> None:
         """
@@ -113,11 +142,8 @@ class SimVenue(Controls):
         await self.kill()
         if not memory:
             os.ftruncate(self._state, 0)
-        ports = [url.split(':')[2].split('/')[0] for url in self._urls()]
-        await self._start(f'--port={ports[0]}', f'--controls-port={ports[1]}')
-
-    def _urls(self) -> tuple[str, str]:
-        return self.url, self.controls_url
+        port, controls_port = self._ports
+        await self._start(f'--port={port}', f'--controls-port={controls_port}')
 
 
 @acm
@@ -143,3 +169,4 @@ async def open_simvenue(
                 yield venue
             finally:
                 await venue._stop(signal.SIGTERM)
+                venue._release_ports()

@@ -125,7 +125,8 @@ class Server:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self.engine.run, self.flush)
                 while True:
-                    await self._accepts.wait()
+                    while not self._accepts.is_set():
+                        await self._accepts.wait()
                     listener = trio.SocketListener(self._socket)
                     with trio.CancelScope() as self._accepting:
                         await trio.serve_listeners(

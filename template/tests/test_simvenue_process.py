@@ -7,9 +7,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -101,3 +103,19 @@ def test_ends_quietly_where_nobody_reads_its_url() -> None:
         _, stderr = process.communicate(timeout=60)
         assert stderr == ''
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere its ports are not kept')
+async def test_a_dead_ones_ports_are_nobody_elses() -> None:
+    async with open_simvenue(rate=0) as venue:
+        urls = venue.url, venue.controls_url
+        await venue.kill()
+        for url in urls:
+            port = urlsplit(url).port or 0
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(('127.0.0.1', port))
+            with socket.socket() as other, pytest.raises(OSError, match='in use'):
+                other.bind(('127.0.0.1', port))
+        await venue.restart()
+        assert (venue.url, venue.controls_url) == urls
+        assert await venue.markets()

@@ -196,20 +196,22 @@ async def test_a_channel_is_left_with_its_last_consumer(open_venue: OpenVenue) -
     async with open_venue() as venue, get_client() as client:
         (market, *_) = await get_names(venue)
 
-        async def subscribers() -> tuple[int, int]:
-            await wait_all_tasks_blocked()
-            await client.get_ticker(market)  # the venue has handled what came before it
-            state = await venue.state()
-            return state.subscribers('trades', market), state.subscribers(
-                'quote', market
-            )
+        async def wait_for(trades: int, quotes: int) -> None:
+            with trio.fail_after(60):
+                while True:
+                    count = (await venue.state()).subscribers
+                    if (count('trades', market), count('quote', market)) == (
+                        trades,
+                        quotes,
+                    ):
+                        return
 
         trades, quotes = mk_channels(market)
         async with client.open_channel(trades):
             async with client.open_channel(trades, quotes):
-                assert await subscribers() == (1, 1)
-            assert await subscribers() == (1, 0)
-        assert await subscribers() == (0, 0)
+                await wait_for(trades=1, quotes=1)
+            await wait_for(trades=1, quotes=0)
+        await wait_for(trades=0, quotes=0)
 
 
 async def test_a_channel_that_there_is_not(open_venue: OpenVenue) -> None:
