@@ -19,13 +19,12 @@ import trio
 
 from ._tractor import wait_for_result
 
+T = TypeVar('T')
+
 _window: int = 32
 """Messages under way at most. Well below what either runtime buffers."""
-
-
 _max_batch: int = 31
-
-T = TypeVar('T')
+"""How many more things go in one message with another, if they have come by then."""
 
 
 class CreditStream:

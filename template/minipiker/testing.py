@@ -53,9 +53,6 @@ _timeout: float = 240.0
 Seconds that an async test or a command may take: to end what hangs, not what is slow.
 """
 
-_pace: int = 30
-"""Times that of the real venue."""
-
 _noticed: float = 3
 """Seconds until an orphan has ended; the promise is 1, on an idle machine."""
 
@@ -157,8 +154,8 @@ def _isolation(
             if name.startswith(f'{_broker.upper()}_'):
                 patch.delenv(name)
         if not request.config.getoption('--venue'):
-            # the simulator lets everybody be as quick as that
-            patch.setenv(f'{_broker.upper()}_PACE', str(_pace))
+            # the simulator lets everybody be so much quicker than a real one does
+            patch.setenv(f'{_broker.upper()}_PACE', '30')
         yield home / 'minipiker'
 
 

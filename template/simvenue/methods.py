@@ -12,7 +12,7 @@ import msgspec
 
 from .refusals import Refusal
 from .server import Server
-from .session import Session, Subscription
+from .session import Session
 
 
 class Method:
@@ -98,9 +98,6 @@ class Methods:
     # What a dialect may leave out: see `session.Dialect`.
 
     def opened(self, session: Session) -> None: ...
-
-    def begin(self, subscription: Subscription) -> list[Any]:
-        return []
 
     def logged_out(self, session: Session) -> None: ...
 

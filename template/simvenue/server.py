@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -43,9 +44,12 @@ class Server:
         self._nursery: trio.Nursery
         engine.listeners.append(self._news.append)
 
-    def subscribe(self, subscription: Subscription) -> None:
+    def subscribe(
+        self, subscription: Subscription, first: Callable[[], Iterable[Any]] = tuple
+    ) -> None:
         """
-        What it begins with is sent behind the reply to the current request.
+        The messages that it begins with, which `first` makes, are sent behind the reply
+        to the current request.
         """
         session = subscription.session
         self.unsubscribe(session, subscription.channel)
@@ -54,7 +58,7 @@ class Server:
             self.engine.watch(market)
         for key in subscription.keys:
             self._subscribers[subscription.event, key][subscription] = None
-        session.after_reply.append(partial(session.begin, subscription))
+        session.after_reply.append(partial(session.send_all, first))
 
     def unsubscribe(self, session: Session, channel: str) -> bool:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -97,11 +97,6 @@ class Dialect(Protocol):
     def read(self, session: Session, message: bytes) -> Call: ...
 
     def read_http(self, session: Session, request: HttpRequest) -> Call: ...
-
-    def begin(self, subscription: Subscription) -> list[Fields]:
-        """
-        The messages that a subscriber gets first.
-        """
 
     def tell(self, subscription: Subscription, events: Sequence[Any]) -> list[Fields]:
         """
@@ -266,6 +261,13 @@ class Session:
         """
         self._push(frame(_encode(fields)))
 
+    def send_all(self, messages: Callable[[], Iterable[Fields]]) -> None:
+        """
+        Those that there are by now.
+        """
+        for fields in messages():
+            self.send(fields)
+
     # requests
 
     def count(self, limit: str) -> None:
@@ -389,10 +391,6 @@ class Session:
                 await self._http.reply(status, body)
 
     # streams
-
-    def begin(self, subscription: Subscription) -> None:
-        for fields in self.server.dialect.begin(subscription):
-            self.send(fields)
 
     def hear(self, subscription: Subscription, events: list[Any]) -> None:
         """

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from minipiker.testing import open_process
 from simvenue.client import SimVenueError
 from simvenue.process import open_simvenue
 
@@ -65,16 +66,8 @@ async def test_says_why_it_does_not_start() -> None:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, '-m', 'simvenue', '--until-eof'],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.stdin.close()
+    with open_process('simvenue', '--until-eof') as (_, it):
+        yield it
 
 
 def test_says_that_its_port_is_taken(url: str) -> None:

@@ -11,8 +11,9 @@ from typing import Any, get_args
 import pytest
 import trio
 from trio_websocket import ConnectionClosed
-from wire import BTC, Refused, open_wire, rest, run_venue
+from wire import BTC, Refused, open_wire, rest
 
+from minipiker.testing import open_process
 from simvenue.dialect import LIMITS, Dialect
 from simvenue.process import open_simvenue
 from simvenue.refusals import Reason
@@ -23,7 +24,7 @@ def url() -> Iterator[str]:
     """
     Of a venue that tests share which do not disturb it.
     """
-    with run_venue() as it:
+    with open_process('simvenue', '--until-eof') as (_, it):
         yield it
 
 

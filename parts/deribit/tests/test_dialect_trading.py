@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from trio_websocket import ConnectionClosed
-from wire import BTC, Refused, Wire, log_in, open_account, open_wire, rest, run_venue
+from wire import BTC, Refused, Wire, log_in, open_account, open_wire, rest
 
+from minipiker.testing import open_process
 from simvenue.dialect import TRAITS
 from simvenue.process import open_simvenue
 
@@ -21,7 +22,7 @@ def url() -> Iterator[str]:
     """
     Of a venue that tests share which do not disturb it.
     """
-    with run_venue() as it:
+    with open_process('simvenue', '--until-eof') as (_, it):
         yield it
 
 

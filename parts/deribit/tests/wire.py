@@ -4,11 +4,8 @@ A bare connection to the simulated venue, in its own language.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
-from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -101,20 +98,3 @@ async def open_account(url: str, key: str = 'simkey') -> AsyncIterator[Wire]:
     async with open_wire(url) as wire:
         await log_in(wire, key)
         yield wire
-
-
-@contextmanager
-def run_venue() -> Iterator[str]:
-    """
-    The URL of a venue that tests share which do not disturb it.
-    """
-    with subprocess.Popen(
-        [sys.executable, '-m', 'simvenue', '--until-eof'],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.stdin.close()

@@ -12,8 +12,9 @@ from zlib import crc32
 
 import pytest
 import trio
-from wire import BTC, PAIR, Refused, Wire, open_rest, open_wire, run_venue
+from wire import BTC, PAIR, Refused, Wire, open_rest, open_wire
 
+from minipiker.testing import open_process
 from simvenue.dialect import TRAITS
 from simvenue.dialect.requests import ERRORS
 from simvenue.process import open_simvenue
@@ -25,7 +26,7 @@ def url() -> Iterator[str]:
     """
     Of a venue that tests share which do not disturb it.
     """
-    with run_venue() as it:
+    with open_process('simvenue', '--until-eof') as (_, it):
         yield it
 
 

@@ -20,9 +20,9 @@ from wire import (
     open_account,
     open_rest,
     open_wire,
-    run_venue,
 )
 
+from minipiker.testing import open_process
 from simvenue.dialect import LIMITS, TRAITS
 from simvenue.process import open_simvenue
 
@@ -34,7 +34,7 @@ def url() -> Iterator[str]:
     """
     Of a venue that tests share which do not disturb it.
     """
-    with run_venue() as it:
+    with open_process('simvenue', '--until-eof') as (_, it):
         yield it
 
 

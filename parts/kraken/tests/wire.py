@@ -8,14 +8,11 @@ from __future__ import annotations
 import hmac
 #{% endif %}
 import json
-import subprocess
-import sys
 #{% if trading %}
 from base64 import b64decode, b64encode
 #{% endif %}
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
-from contextlib import contextmanager
 from decimal import Decimal
 #{% if trading %}
 from hashlib import sha256
@@ -197,20 +194,4 @@ async def open_account(url: str, key: str = 'simkey') -> AsyncIterator[Wire]:
     async with open_wire(url, '/auth/v2', await get_token(url, key)) as wire:
         yield wire
 
-
 #{% endif %}
-@contextmanager
-def run_venue() -> Iterator[str]:
-    """
-    The URL of a venue that tests share which do not disturb it.
-    """
-    with subprocess.Popen(
-        [sys.executable, '-m', 'simvenue', '--until-eof'],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.stdin.close()

@@ -150,9 +150,6 @@ tick_types: frozenset[str] = frozenset(
 )
 
 
-numbers: tuple[type, ...] = (float, int)
-
-
 def validate_quote(init: FeedInit, quote: dict[str, Any], first: bool = False) -> None:
     """
     Raise `BadQuote` where piker would drop `quote`, or be killed by it: a price or
@@ -174,18 +171,14 @@ def validate_quote(init: FeedInit, quote: dict[str, Any], first: bool = False) -
                 f'{mkt.fqme}: a tick has one of the types '
                 f'{", ".join(sorted(tick_types))}: {tick!r}'
             )
-        # as `_check_number()` does; there may be many
-        if type(tick.get('price')) not in numbers or (
-            type(tick.get('size')) not in numbers
-        ):
-            _check_number(mkt, tick, 'price')
-            _check_number(mkt, tick, 'size')
+        _check_number(mkt, tick, 'price')
+        _check_number(mkt, tick, 'size')
 
 
 def _check_number(mkt: MktPair, msg: dict[str, Any], key: str) -> None:
     # neither a subclass (numpy.float64 is one of float) nor a Decimal, which
     # arrives as a string on the other side
-    if type(msg.get(key)) not in numbers:
+    if type(msg.get(key)) not in (float, int):
         raise BadQuote(f'{mkt.fqme}: `{key}` must be a plain float: {msg!r}')
 
 

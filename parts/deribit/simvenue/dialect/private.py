@@ -350,9 +350,9 @@ class Private(Login):
             filter=_Which(**which),
         )
 
-    def begin(self, it: Subscription) -> list[Row]:
+    def first(self, it: Subscription) -> list[Row]:
         if it.topics != ('balances',):
-            return super().begin(it)
+            return super().first(it)
         account, names = self.account(it.session), self.engine.currencies()
         return self.tell(it, [AccountNews(account, [], [], [], names)])
 

@@ -335,7 +335,7 @@ class Dialect(JsonRpc):
         for channel in dict.fromkeys(channels):
             if subscription := self.subscription(session, channel):
                 subscription.label = label
-                self.server.subscribe(subscription)
+                self.server.subscribe(subscription, partial(self.first, subscription))
                 accepted.append(channel)
         return sorted(accepted)
 
@@ -380,7 +380,10 @@ class Dialect(JsonRpc):
             raise Refusal('socket_login_needed')
         return _INTERVALS.get(word)
 
-    def begin(self, it: Subscription) -> list[Row]:
+    def first(self, it: Subscription) -> list[Row]:
+        """
+        The messages that a subscriber gets first.
+        """
         if it.event is NewQuote:
             return self.tell(it, [NewQuote(self.engine.market(it.market))])
         if it.event is BookChange:

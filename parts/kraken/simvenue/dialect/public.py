@@ -234,17 +234,14 @@ class Dialect(Requests):
     def _begin(self, found: Subscription, it: Channel) -> Row:
         # what has happened by now is in the snapshot
         self.server.flush()
-        self.server.subscribe(found)
         snapshot = it.snapshot if it.snapshot is not None else it.channel != 'trade'
-        if it.channel == 'book' and not snapshot:
-            self.first(found, it)
         if snapshot:
-            found.session.after_reply.append(partial(self._snapshot, found, it))
+            self.server.subscribe(found, partial(self.first, found, it))
+        else:
+            self.server.subscribe(found)
+            if it.channel == 'book':  # what it changes from is known all the same
+                self.first(found, it)
         return self.ack(found, it, snapshot)
-
-    def _snapshot(self, found: Subscription, it: Channel) -> None:
-        for fields in self.first(found, it):
-            found.session.send(fields)
 
     def ack(self, found: Subscription, it: Channel, snapshot: bool) -> Row:
         row: Row = {'channel': it.channel, 'snapshot': snapshot}
