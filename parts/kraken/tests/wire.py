@@ -173,15 +173,6 @@ class Wire:
         return (await self.news(channel, kind))['data']
 
 
-@acm
-async def open_wire(
-    url: str, path: str = '/v2', token: str = ''
-) -> AsyncIterator[Wire]:
-    socket = url.replace('http://', 'ws://') + path
-    async with open_websocket_url(socket, max_message_size=2**28) as websocket:
-        yield Wire(websocket, token)
-
-
 #{% if trading %}
 async def get_token(url: str, key: str = 'simkey') -> str:
     async with open_rest(url, key) as rest:
@@ -194,4 +185,12 @@ async def open_account(url: str, key: str = 'simkey') -> AsyncIterator[Wire]:
     async with open_wire(url, '/auth/v2', await get_token(url, key)) as wire:
         yield wire
 
+
 #{% endif %}
+@acm
+async def open_wire(
+    url: str, path: str = '/v2', token: str = ''
+) -> AsyncIterator[Wire]:
+    socket = url.replace('http://', 'ws://') + path
+    async with open_websocket_url(socket, max_message_size=2**28) as websocket:
+        yield Wire(websocket, token)
