@@ -17,7 +17,7 @@ from conftest import MakeProject, Render, outside, tree
 # simulator's and the suite's.
 AUTHORS = re.compile(
     r'simvenue/dialect/.*'
-    r'|tests/(test_api|test_dialect(_\w+)?|wire)\.py'
+    r'|tests/(test_api(_\w+)?|test_dialect(_\w+)?|wire)\.py'
     r'|piker_acme/([a-z]\w*|__init__)\.py'
 )
 VENUES = {'jsonrpc': 'deribit', 'rest': 'kraken'}
