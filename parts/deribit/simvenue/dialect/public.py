@@ -20,12 +20,14 @@ from ..jsonrpc import JsonRpc
 from ..market import Market
 from ..matching import group
 from ..methods import method
-from ..refusals import Reason, Refusal
+from ..refusals import Refusal
 from ..session import Session, Subscription
 from .listing import TRAITS, index_of, is_among
 from .messages import (
     COLUMNS,
+    ERRORS,
     RESOLUTIONS,
+    STATUSES,
     Row,
     bar_row,
     book_row,
@@ -39,39 +41,6 @@ from .messages import (
     trade_rows,
 )
 
-_ERRORS: dict[Reason, tuple[int, str]] = {
-    'amount_step': (10021, 'invalid_amount'),
-    'amount_too_low': (10002, 'qty_too_low'),
-    'bad_login': (13004, 'invalid_credentials'),
-    'bad_params': (-32602, 'Invalid params'),
-    'bad_request': (11050, 'bad_request'),
-    'bad_signature': (13009, 'unauthorized'),
-    'client_id_used': (13032, 'non_unique_order_label'),
-    'cost_too_low': (10002, 'qty_too_low'),
-    'forbidden': (13021, 'forbidden'),
-    'internal': (11094, 'internal_server_error'),
-    'login_needed': (10000, 'authorization_required'),
-    'maintenance': (11051, 'system_maintenance'),
-    'market_closed': (10012, 'book_closed'),
-    'no_funds': (10009, 'not_enough_funds'),
-    'no_liquidity': (11030, 'other_reject no_liquidity'),
-    'not_open': (11044, 'not_open_order'),
-    'order_not_found': (10004, 'order_not_found'),
-    'price_step': (10043, 'price_wrong_tick'),
-    'socket_login_needed': (13778, 'raw_subscriptions_not_available_for_unauthorized'),
-    'socket_needed': (10030, 'must_be_websocket_request'),
-    'stale_nonce': (13009, 'unauthorized'),
-    'token_expired': (13009, 'unauthorized'),
-    'too_big': (-32600, 'request entity too large'),
-    'too_late': (13888, 'timed_out'),
-    'too_many': (10028, 'too_many_requests'),
-    'unknown_currency': (-32602, 'Invalid params'),
-    'unknown_market': (13020, 'not_found'),
-    'unknown_operation': (-32601, 'Method not found'),
-    'unparsable': (-32700, 'Parse error'),
-    'would_take': (11054, 'post_only_reject'),
-}
-_STATUS = {10000: 401, 13004: 401, 13009: 401, 10028: 429}
 ORDERS = ('place', 'edit', 'cancel')
 _LIMITED = dict.fromkeys(ORDERS, 'order') | {'subscribe': 'subscribe'}
 """What has a limit of its own."""
@@ -126,8 +95,8 @@ class _Trades(Struct, kw_only=True):
 class Dialect(JsonRpc):
     prefix = '/api/v2/'
     largest = 32 * 1024
-    errors = _ERRORS
-    statuses = _STATUS
+    errors = ERRORS
+    statuses = STATUSES
 
     def is_socket(self, path: str) -> bool:
         return path.rstrip('/') == '/ws/api/v2'
