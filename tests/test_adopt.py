@@ -17,8 +17,8 @@ def test_adopted_modules_are_the_same_byte_for_byte(
     assert run_piker_new('backend', 'deribit2', project).returncode == 0
     ours = project / 'piker_deribit2'
     (ours / 'venues.py').write_text('"""Of the author\'s own."""\n')
-    suite = project / 'tests' / 'on_piker.py'
-    for path in (ours / 'api.py', suite):
+    suite = project / 'tests' / 'on_piker'
+    for path in (ours / 'api.py', suite / 'test_data.py'):
         path.write_text(path.read_text() + '\n# changed\n')
     (ours / 'feed.py').rename(ours / 'quotes.py')
 
@@ -29,7 +29,7 @@ def test_adopted_modules_are_the_same_byte_for_byte(
     assert package.keys() == modules.keys()
     assert {path for path in package if package[path] != modules[path]} == {'_piker.py'}
     assert b'minipiker' not in package['_piker.py']
-    assert visible(checkout)['tests/test_deribit2.py'] == suite.read_bytes()
+    assert tree(checkout / 'tests' / 'deribit2') == tree(suite)
 
     again = run_piker_new('adopt', project, '--into', checkout)
     assert 'nothing was changed' in again.stdout

@@ -103,9 +103,9 @@ def test_in_the_tree(
     assert made.returncode == 0, made.stderr
 
     # piker's own conftest is not in step with it on all versions
-    suite = ['-q', '--noconftest', '-p', 'no:cacheprovider', 'tests/test_deribit2.py']
+    suite = ['-q', '-p', 'no:cacheprovider', '--confcutdir=tests/deribit2']
     run(
-        [PYTHON, '-m', 'pytest', *suite],
+        [PYTHON, '-m', 'pytest', *suite, 'tests/deribit2'],
         cwd=checkout,
         env={**outside(), 'PYTHONPATH': str(checkout), **venue},
     )

@@ -188,7 +188,7 @@ def _add_backend(
         _paint(f'Created {checkout / final["package"]}', sys.stdout, 'green'),
         '',
         f'  cd {shlex.quote(str(checkout))}',
-        f'  {name.upper()}_URL=... pytest tests/test_{name}.py',
+        f'  {name.upper()}_URL=... pytest tests/{name}',
         '',
         *([f'It needs {final["needs"]} beside piker.'] if final['needs'] else []),
         'To undo it: git checkout . && git clean -fd',

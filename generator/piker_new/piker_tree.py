@@ -118,10 +118,11 @@ def _adopt(project: Path, files: Path, answers: Mapping[str, Any]) -> None:
         source, _, reason = error.args[0][0]
         raise OSError(0, reason, source) from error
     (package / '_piker.py').write_bytes(seam)
-    suite = project / 'tests' / 'on_piker.py'
-    if suite.is_file():
-        (rendered,) = (files / 'tests').iterdir()
-        shutil.copyfile(suite, rendered)
+    suite = project / 'tests' / 'on_piker'
+    if suite.is_dir():
+        rendered = files / 'tests' / answers['backend']
+        shutil.rmtree(rendered)
+        shutil.copytree(suite, rendered, ignore=shutil.ignore_patterns('__pycache__'))
 
 
 def read_answers(project: Path) -> dict[str, Answer]:

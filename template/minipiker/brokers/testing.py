@@ -40,12 +40,12 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         venue = stack.enter_context(open_session_venue(config))
         shadow = Path(stack.enter_context(TemporaryDirectory()))
         shadow_piker(python, shadow)
-        suite = config.rootpath / 'tests' / 'on_piker.py'
+        suite = config.rootpath / 'tests' / 'on_piker'
         # nothing of ours: neither this plugin nor its settings
         (shadow / 'pytest.ini').write_text('[pytest]\n')
-        options = ['-c', 'pytest.ini', '--noconftest', '-p', 'no:cacheprovider', '-v']
+        options = ['-c', 'pytest.ini', '-p', 'no:cacheprovider', '-v', '-rs']
         return subprocess.run(
-            [python, '-m', 'pytest', *options, '-rs', suite],
+            [python, '-m', 'pytest', *options, f'--confcutdir={suite}', suite],
             cwd=shadow,
             env={
                 **os.environ,
