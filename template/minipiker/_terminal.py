@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.text import Text
 
 console = Console(markup=False, emoji=False, highlight=False)
@@ -43,11 +44,20 @@ def say(*values: object) -> None:
 
 def draw(it: RenderableType) -> None:
     """
-    Print a table, or the like, which was made of `cell()`s.
+    Print a table, or the like, which was made of `cell()`s. Where no terminal limits
+    it, for a program to read, each row is one line.
     """
     with console.capture() as capture:
-        console.print(it)
+        console.print(it, width=None if console.is_terminal else natural_width(it))
     _write(capture.get())
+
+
+def natural_width(it: RenderableType) -> int:
+    """
+    How wide it is where there is room enough.
+    """
+    room = console.options.update(width=10_000)
+    return Measurement.get(console, room, it).maximum
 
 
 def _write(text: str) -> None:

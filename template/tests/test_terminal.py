@@ -10,6 +10,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from minipiker._terminal import plain
+from minipiker._terminal import console, plain
+from minipiker.cli import _quotes_table
 from minipiker.log import get_console_log
-from minipiker.testing import OpenSimVenue, open_process, run_minipiker
+from minipiker.testing import Market, OpenSimVenue, open_process, run_minipiker
 from simvenue.client import Controls
 
 hostile = '\x1b]0;owned\x07\x1b[2j\r[/][link=http:x]:smile:\u202e\u2066\x9b2j\u200b'
@@ -115,6 +117,21 @@ def test_a_table_on_a_terminal(venue: Hostile) -> None:
         process.wait(timeout=60)
     os.close(ours)
     assert is_harmless(re.sub(r'\x1b\[[\d;?]*[A-Za-z]', '', shown))
+
+
+@pytest.mark.parametrize('width', [60, 80, 200])
+def test_a_narrow_terminal(
+    market: Market, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(console, '_width', width)
+    quote = dict.fromkeys(('last', 'bid', 'ask'), market.last)
+    row = {**quote, 'size': 1.0, 'bsize': 1.0, 'asize': 1.0, 'broker_ts': time.time()}
+    with console.capture() as capture:
+        console.print(_quotes_table({market.fqme: market.mkt}, {market.fqme: row}, 1))
+    shown = capture.get()
+    assert market.fqme in shown
+    assert '…' not in shown
+    assert ('bid size' in shown, 'age' in shown) == (width == 200, width > 60)
 
 
 def test_a_log(capsys: pytest.CaptureFixture[str]) -> None:
