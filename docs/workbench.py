@@ -36,9 +36,11 @@ def main() -> None:
     for protocol, venue in zip(questions()['protocol'].choices, SEARCHES, strict=True):
         with TemporaryDirectory() as folder:
             project = Path(folder, f'{venue}2')
-            make = [sys.executable, '-m', 'piker_new', 'backend', project.name, project]
+            make = [sys.executable, '-m', 'piker_new', 'backend', project.name]
             subprocess.run(
-                [*make, '--protocol', protocol], check=True, stdout=sys.stderr
+                [*make, str(project), '--protocol', protocol],
+                check=True,
+                stdout=sys.stderr,
             )
             picture = draw(project, SEARCHES[venue])
         (ROOT / 'parts' / venue / 'workbench.svg').write_text(picture)
