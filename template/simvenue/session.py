@@ -5,7 +5,7 @@ One connection to the venue, and what is said on it. What that means is the dial
 from __future__ import annotations
 
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ Fields = Any
 
 _encode = msgspec.json.Encoder(decimal_format='number').encode
 """Of a number that is a `Decimal` all digits are written."""
-_REFUSED = ('maintenance', 'rate_limit', 'stale_nonce')
+_REFUSED = ('maintenance', 'rate_limit', 'stale_nonce', 'expired_token')
 _UNHEARD = ('lose_request', 'server_error', 'throttle')
 _REPLY = ('malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply')
 
@@ -122,6 +122,7 @@ class Hub(Protocol):
     dialect: Dialect
     faults: Faults
     requests: Counter[str]
+    recent: deque[str]
     limits: dict[str, float]
 
     def unsubscribe(self, session: Session, channel: str) -> bool: ...
@@ -298,6 +299,7 @@ class Session:
         """
         server = self.server
         server.requests[call.operation] += 1
+        server.recent.append(call.operation)
 
         def take(*kinds: str) -> Fault | None:
             return server.faults.take(
@@ -318,6 +320,9 @@ class Session:
                     raise Refusal('too_many', wait=seconds)
                 case Fault(kind='stale_nonce'):
                     raise Refusal('stale_nonce')
+                case Fault(kind='expired_token'):
+                    self.log_out()
+                    raise Refusal('token_expired')
             result = call.act()
             altered = take('wrong_type', 'unknown_field', 'missing_field')
             status = 200

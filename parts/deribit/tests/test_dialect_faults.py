@@ -140,3 +140,5 @@ async def test_faults_strike_streams() -> None:
         await printed(50_005)
         assert await wire.notification(channel) == [{}]
         assert [it.kind for it in (await venue.state()).faults] == ['skip']
+        await venue.misbehave('forget', topic='trades')
+        assert not (await venue.state()).subscribers('trades', BTC)

@@ -128,3 +128,5 @@ async def test_faults_strike_streams() -> None:
         (row,) = await wire.rows('trade')
         assert row['price'] == {'not': 'what it was'}
         assert [it.kind for it in (await venue.state()).faults] == ['skip']
+        await venue.misbehave('forget', topic='trades')
+        assert not (await venue.state()).subscribers('trades', BTC)
