@@ -22,6 +22,7 @@ expired_token  refused, for the login has run out
 lose_request   not carried out, and the connection cut off
 lose_reply     carried out, and the connection cut off before the reply
 delay          carried out, and the reply is `seconds` late
+defer          carried out `seconds` late, or when all faults are cleared
 
 Of the messages of a stream, by `topic` and `market`
 repeat         it comes twice
@@ -62,6 +63,7 @@ RequestFault = Literal[
     'lose_request',
     'lose_reply',
     'delay',
+    'defer',
 ]
 StreamFault = Literal['repeat', 'reorder', 'skip']
 MessageFault = Literal[

@@ -15,7 +15,8 @@ import trio
 from .engine import Engine
 from .events import Event
 from .faults import Fault, Faults
-from .session import Dialect, Session, Subscription
+from .hub import Dialect
+from .session import Session, Subscription
 
 _recent: int = 1000
 """Requests that are remembered in their order."""
@@ -37,6 +38,8 @@ class Server:
         """How many there were, by operation."""
         self.recent: deque[str] = deque(maxlen=_recent)
         """The last ones."""
+        self.behaves = trio.Event()
+        """When all faults are cleared."""
         self._subscribers: defaultdict[tuple[type, str], dict[Subscription, None]] = (
             defaultdict(dict)
         )
@@ -128,6 +131,8 @@ class Server:
 
     def behave(self) -> None:
         self.faults.armed.clear()
+        self.behaves.set()
+        self.behaves = trio.Event()
         self._accept()
         for session in self.sessions:
             session.be_silent(0)

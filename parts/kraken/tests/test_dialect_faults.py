@@ -46,6 +46,11 @@ async def test_faults_strike_sockets() -> None:
         async with struck('delay', seconds=0.3) as wire:
             late, soon = await wire.send('ping'), await wire.send('nothing')
             assert [(await wire.receive())['req_id'] for _ in range(2)] == [soon, late]
+        async with struck('defer') as wire:
+            late, soon = await wire.send('ping'), await wire.send('nothing')
+            assert (await wire.receive())['req_id'] == soon
+            await venue.behave()
+            assert (await wire.receive())['req_id'] == late
         for kind in ('malformed', 'nested'):
             async with struck(kind) as wire:
                 await wire.send('ping')
