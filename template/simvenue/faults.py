@@ -7,6 +7,7 @@ silent         all hear nothing for `seconds` (default: for ever), and nobody li
                them; those made later do
 refuse         nobody listens to new ones, for `seconds`
 slow_reads     what clients send is read `seconds` late, message by message
+forget         subscriptions, by `topic` and `market`, are dropped without a word
 
 Of requests, by `operation` and `market`
 maintenance    refused as the venue does it, for `seconds`
@@ -15,11 +16,13 @@ rate_limit     refused, to be tried again after `seconds`; where there are none,
 throttle       answered with an HTTP 429, with a Retry-After where there are `seconds`;
                on a socket, with its end
 server_error   answered with an HTTP 502; on a socket, with its end
-stale_nonce    taken for one that comes after a later one
+stale_nonce    taken for one that comes after a later one, where they are numbered
 unauthorized   the connection is logged out before the request is looked at
+expired_token  refused, for the login has run out
 lose_request   not carried out, and the connection cut off
 lose_reply     carried out, and the connection cut off before the reply
 delay          carried out, and the reply is `seconds` late
+defer          carried out `seconds` late, or when all faults are cleared
 
 Of the messages of a stream, by `topic` and `market`
 repeat         it comes twice
@@ -48,17 +51,19 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
-ConnectionFault = Literal['drop', 'silent', 'refuse', 'slow_reads']
+ConnectionFault = Literal['drop', 'silent', 'refuse', 'slow_reads', 'forget']
 RequestFault = Literal[
     'maintenance',
     'rate_limit',
     'stale_nonce',
+    'expired_token',
     'throttle',
     'server_error',
     'unauthorized',
     'lose_request',
     'lose_reply',
     'delay',
+    'defer',
 ]
 StreamFault = Literal['repeat', 'reorder', 'skip']
 MessageFault = Literal[

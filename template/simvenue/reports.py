@@ -65,6 +65,8 @@ class StateInfo(Struct, frozen=True):
     """Those that wait for their occasion."""
     requests: dict[str, int]
     """How many there were, by operation."""
+    recent: list[str]
+    """The operations of the last ones, in the order in which they came."""
     traits: dict[str, Any]
 
     def subscribers(self, topic: str, market: str = '') -> int:

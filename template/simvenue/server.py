@@ -5,7 +5,7 @@ The venue's port: who is connected, and what they hear.
 from __future__ import annotations
 
 import socket
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -15,7 +15,11 @@ import trio
 from .engine import Engine
 from .events import Event
 from .faults import Fault, Faults
-from .session import Dialect, Session, Subscription
+from .hub import Dialect
+from .session import Session, Subscription
+
+_recent: int = 1000
+"""Requests that are remembered in their order."""
 
 
 class Server:
@@ -32,6 +36,10 @@ class Server:
         self.sessions: set[Session] = set()
         self.requests: Counter[str] = Counter()
         """How many there were, by operation."""
+        self.recent: deque[str] = deque(maxlen=_recent)
+        """The last ones."""
+        self.behaves = trio.Event()
+        """When all faults are cleared."""
         self._subscribers: defaultdict[tuple[type, str], dict[Subscription, None]] = (
             defaultdict(dict)
         )
@@ -110,11 +118,21 @@ class Server:
                     session.be_silent(seconds)
             case 'refuse':
                 self._refuse(fault.seconds)
+            case 'forget':
+                self._forget(fault)
             case _:
                 self.faults.arm(fault)
 
+    def _forget(self, fault: Fault) -> None:
+        for session in self.sessions:
+            for channel, it in list(session.subscriptions.items()):
+                if fault.strikes('', it.topics, it.market):
+                    self.unsubscribe(session, channel)
+
     def behave(self) -> None:
         self.faults.armed.clear()
+        self.behaves.set()
+        self.behaves = trio.Event()
         self._accept()
         for session in self.sessions:
             session.be_silent(0)

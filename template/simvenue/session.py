@@ -5,27 +5,23 @@ One connection to the venue, and what is said on it. What that means is the dial
 from __future__ import annotations
 
 import traceback
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import trio
 from msgspec import Struct
 
 from .bucket import Bucket
-from .engine import Engine
-from .faults import MESSAGE, STREAM, Fault, Faults, alter, spoil
+from .faults import MESSAGE, STREAM, Fault, alter, spoil
+from .hub import Fields, Hub, Status
 from .refusals import Refusal
 from .transport import Gone, HttpConnection, HttpRequest, Outbox, WebSocket, frame
 
-Status = int
-Fields = Any
-"""What becomes a JSON document."""
-
 _encode = msgspec.json.Encoder(decimal_format='number').encode
 """Of a number that is a `Decimal` all digits are written."""
-_REFUSED = ('maintenance', 'rate_limit', 'stale_nonce')
+_REFUSED = ('maintenance', 'rate_limit', 'stale_nonce', 'expired_token')
 _UNHEARD = ('lose_request', 'server_error', 'throttle')
 _REPLY = ('malformed', 'partial_frame', 'nested', 'huge', 'delay', 'lose_reply')
 
@@ -80,53 +76,6 @@ class Subscription(Struct, eq=False):
         The markets, or the account, of the events; of any event, if there is neither.
         """
         return self.markets or (self.account,)
-
-
-class Dialect(Protocol):
-    """
-    What is said on the wire.
-    """
-
-    def is_socket(self, path: str) -> bool: ...
-
-    def opened(self, session: Session) -> None:
-        """
-        A socket is.
-        """
-
-    def read(self, session: Session, message: bytes) -> Call: ...
-
-    def read_http(self, session: Session, request: HttpRequest) -> Call: ...
-
-    def tell(self, subscription: Subscription, events: Sequence[Any]) -> list[Fields]:
-        """
-        The messages that say what happened.
-        """
-
-    def logged_out(self, session: Session) -> None: ...
-
-    def closed(self, session: Session) -> None: ...
-
-    def operation_names(self) -> set[str]:
-        """
-        The neutral names of what may be asked for.
-        """
-
-
-class Hub(Protocol):
-    """
-    What connections have in common.
-    """
-
-    engine: Engine
-    dialect: Dialect
-    faults: Faults
-    requests: Counter[str]
-    limits: dict[str, float]
-
-    def unsubscribe(self, session: Session, channel: str) -> bool: ...
-
-    def flush(self) -> None: ...
 
 
 class Session:
@@ -193,7 +142,11 @@ class Session:
         while True:
             message = await self._read(socket.receive)
             if not self._silent:
-                self._answer(self.server.dialect.read(self, message))
+                call = self.server.dialect.read(self, message)
+                if fault := self._note(call):
+                    self.spawn(self._answer_late, fault, call)
+                else:
+                    self._answer(call)
 
     async def _write(self, socket: WebSocket) -> None:
         await self._outbox.send(socket)
@@ -292,12 +245,26 @@ class Session:
                 self.server.unsubscribe(self, channel)
         self.server.dialect.logged_out(self)
 
+    def _note(self, call: Call) -> Fault | None:
+        """
+        A request has come. The fault, if any, for which it is carried out later.
+        """
+        self.server.requests[call.operation] += 1
+        self.server.recent.append(call.operation)
+        return self.server.faults.take(
+            'defer', operation=call.operation, market=call.market
+        )
+
+    async def _defer(self, fault: Fault) -> None:
+        seconds = float('inf') if fault.seconds is None else fault.seconds
+        with trio.move_on_after(seconds):
+            await self.server.behaves.wait()
+
     def _perform(self, call: Call) -> tuple[Status, bytes, Fault | None]:
         """
         Carry out a request: the status, the reply, and what is to happen to it.
         """
         server = self.server
-        server.requests[call.operation] += 1
 
         def take(*kinds: str) -> Fault | None:
             return server.faults.take(
@@ -318,6 +285,9 @@ class Session:
                     raise Refusal('too_many', wait=seconds)
                 case Fault(kind='stale_nonce'):
                     raise Refusal('stale_nonce')
+                case Fault(kind='expired_token'):
+                    self.log_out()
+                    raise Refusal('token_expired')
             result = call.act()
             altered = take('wrong_type', 'unknown_field', 'missing_field')
             status = 200
@@ -356,6 +326,10 @@ class Session:
                 self._push(message)
         self._done()
 
+    async def _answer_late(self, fault: Fault, call: Call) -> None:
+        await self._defer(fault)
+        self._answer(call)
+
     async def _push_late(self, seconds: float, message: bytes) -> None:
         await trio.sleep(seconds)
         self._push(message)
@@ -369,6 +343,8 @@ class Session:
 
     async def _answer_http(self, request: HttpRequest) -> None:
         call = self.server.dialect.read_http(self, request)
+        if fault := self._note(call):
+            await self._defer(fault)
         status, body, fault = self._perform(call)
         self._done()
         match fault:

@@ -323,7 +323,9 @@ async def test_bad_controls_are_refused() -> None:
     async with open_simvenue(rate=0) as venue:
         market = (await venue.markets())[0]
         name, half = market.name, float(market.tick_size) / 2
+        await venue.differ(nonces=False)
         for what, complaint in [
+            (venue.misbehave('stale_nonce'), 'to this venue have no nonces'),
             (venue.misbehave('nothing'), "'nothing' is none of drop, "),
             (venue.misbehave('delay', operation='x'), "'x' is none of "),
             (venue.misbehave('delay', market='X'), 'unknown_market X'),

@@ -46,6 +46,12 @@ async def test_faults_strike_sockets() -> None:
                 await wire.send('public/test'),
             )
             assert [(await wire.receive())['id'] for _ in range(2)] == [soon, late]
+        async with struck('defer') as wire:
+            late = await wire.send('public/get_time')
+            soon = await wire.send('public/test')
+            assert (await wire.receive())['id'] == soon
+            await venue.behave()
+            assert (await wire.receive())['id'] == late
         for kind in ('malformed', 'nested'):
             async with struck(kind) as wire:
                 await wire.send('public/get_time')
@@ -140,3 +146,5 @@ async def test_faults_strike_streams() -> None:
         await printed(50_005)
         assert await wire.notification(channel) == [{}]
         assert [it.kind for it in (await venue.state()).faults] == ['skip']
+        await venue.misbehave('forget', topic='trades')
+        assert not (await venue.state()).subscribers('trades', BTC)

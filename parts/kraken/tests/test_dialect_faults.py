@@ -46,6 +46,11 @@ async def test_faults_strike_sockets() -> None:
         async with struck('delay', seconds=0.3) as wire:
             late, soon = await wire.send('ping'), await wire.send('nothing')
             assert [(await wire.receive())['req_id'] for _ in range(2)] == [soon, late]
+        async with struck('defer') as wire:
+            late, soon = await wire.send('ping'), await wire.send('nothing')
+            assert (await wire.receive())['req_id'] == soon
+            await venue.behave()
+            assert (await wire.receive())['req_id'] == late
         for kind in ('malformed', 'nested'):
             async with struck(kind) as wire:
                 await wire.send('ping')
@@ -128,3 +133,5 @@ async def test_faults_strike_streams() -> None:
         (row,) = await wire.rows('trade')
         assert row['price'] == {'not': 'what it was'}
         assert [it.kind for it in (await venue.state()).faults] == ['skip']
+        await venue.misbehave('forget', topic='trades')
+        assert not (await venue.state()).subscribers('trades', BTC)

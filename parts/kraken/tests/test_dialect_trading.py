@@ -99,10 +99,13 @@ async def test_tokens() -> None:
             async with open_wire(venue.url, '/auth/v2', token) as other:
                 with pytest.raises(Refused, match='ESession:Invalid session'):
                     await other.subscribe('executions')
-            await venue.misbehave('unauthorized', operation='cancel')
-            with pytest.raises(Refused, match='ESession:Invalid session'):
-                await wire.request('cancel_all', token=token)
-            assert not (await venue.state()).subscriptions
+            for kind in ('expired_token', 'unauthorized'):
+                token = await get_token(venue.url)
+                await wire.subscribe('executions', token=token)
+                await venue.misbehave(kind, operation='cancel')
+                with pytest.raises(Refused, match='ESession:Invalid session'):
+                    await wire.request('cancel_all', token=token)
+                assert not (await venue.state()).subscriptions
         async with open_wire(venue.url, '/v2', await get_token(venue.url)) as public:
             with pytest.raises(Refused, match='EGeneral:Permission denied'):
                 await public.subscribe('executions')

@@ -25,6 +25,7 @@ TRAITS: dict[str, Any] = {
     'bars_back': None,
     'numbered_channels': ('book',),
     'deadline': True,
+    'nonces': False,
 }
 LIMITS: dict[str, tuple[float, str]] = {
     'request_burst': (1500, 'requests at once, per connection'),

@@ -26,6 +26,7 @@ TRAITS: dict[str, Any] = {
     'bars_back': 720,
     'numbered_channels': ('executions', 'balances'),
     'deadline': True,
+    'nonces': True,
 }
 LIMITS: dict[str, tuple[float, str]] = {
     'request_burst': (500, 'public requests by HTTP at once'),
