@@ -6,7 +6,6 @@ All benchmarks, each as a ratio to its yardstick in the same run.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,27 +13,8 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from piker_new.render import render
-
 from . import command, feed, proxy, trades, trading
-
-UV = os.environ.get('UV', 'uv')  # `uv run` says which, wherever it is
-
-
-def open_project(folder: Path, packages: list[str], **answers: str | bool) -> str:
-    """
-    Generate a project in `folder`, with an environment that holds its dependencies
-    and `packages`, whose interpreter is returned.
-    """
-    render({'backend': 'deribit2', **answers}, folder, ask=False)
-    python = str(folder / '.venv' / 'bin' / 'python')
-    subprocess.run([UV, 'sync', '-q'], cwd=folder, check=True)
-    install(python, *packages)
-    return python
-
-
-def install(python: str, *packages: str) -> None:
-    subprocess.run([UV, 'pip', 'install', '-q', '-p', python, *packages], check=True)
+from .project import UV, install, open_project
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from minipiker.data.feed import Feed, Subscription, open_feed
+from minipiker.accounting import Asset, MktPair
+from minipiker.data.feed import (
+    Feed,
+    LiveMkt,
+    Quote,
+    Subscription,
+    _publish,
+    open_feed,
+)
 from minipiker.data.validate import FeedInit, tick_types, validate_quote
 from minipiker.service import Services
 from minipiker.testing import (
@@ -286,6 +295,44 @@ async def test_a_feed_outlives_its_datad(
             trades = await next_trades(feed, market.fqme, 3)
             assert [it['price'] for it in trades] == prices
             assert not any('missed' in it for it in trades)
+
+
+async def test_a_feed_outlives_its_datad_while_the_venue_is_out_of_reach(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    mod: ModuleType,
+) -> None:
+    async with (
+        open_market(open_simvenue(rate=0), tmp_path, mod) as (venue, market),
+        open_feed([market.fqme]) as feed,
+    ):
+
+        async def count_requests() -> int:
+            return sum((await venue.state()).requests.values())
+
+        await venue.misbehave('maintenance')
+        before = await count_requests()
+        datad = Services.service_tasks[f'datad.{mod.name}']
+        os.kill(datad.process.pid, signal.SIGKILL)
+        await venue.print_trade(market.name, market.last, market.size(1))
+        # each new connection begins with one that is refused
+        while await count_requests() < before + 2:
+            await trio.lowlevel.checkpoint()
+        await venue.behave()
+        (trade,) = await next_trades(feed, market.fqme, 1)
+        assert trade['price'] == market.last
+
+
+def test_who_lags_in_one_market_takes_no_other_along() -> None:
+    lagging, _unread = trio.open_memory_channel[dict[str, Quote]](1)
+    other, quotes = trio.open_memory_channel[dict[str, Quote]](9)
+    asset = Asset('x', 'crypto', Decimal(1))
+    mkt = MktPair(asset, Decimal(1), Decimal(1), 'x', 'broker', asset)
+    feeds = [LiveMkt(FeedInit(mkt_info=mkt), {}, {lagging, other}) for _ in range(2)]
+    for feed in (*feeds, *feeds):
+        _publish(feed, {mkt.bs_fqme: {'ticks': []}})
+    assert quotes.statistics().current_buffer_used == 4
+    assert [feed.subs for feed in feeds] == [{other}, {other}]
 
 
 @pytest.mark.usefixtures('_numbered')

@@ -226,7 +226,7 @@ class Session:
 
     async def run(self) -> NoReturn:
         """
-        Keep a connection. Raises `BrokerError` where the first one fails, and whatever
+        Keep a connection. Raises `NotConnected` where the first one fails, and whatever
         is a mistake of ours: everybody who waits is told which.
         """
         was_connected = False
@@ -260,7 +260,7 @@ class Session:
                     error, ConnectionLost | Throttled
                 ):
                     raise error
-                raise BrokerError(f'no connection to {self._url}: {error}') from error
+                raise NotConnected(f'no connection to {self._url}: {error}') from error
             if self._last_error and not self._is_out:
                 # most connections are made again at once, and nobody need know
                 self._is_out = True

@@ -5,6 +5,7 @@ market, and the feeds that clients open on it.
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager as acm
@@ -18,7 +19,7 @@ import trio
 from msgspec import Struct, field
 
 from .._streaming import CreditStream, open_endpoint, take_unread
-from .._tractor import collapse, context, error_text, open_nursery
+from .._tractor import boxed_type_name, collapse, context, error_text, open_nursery
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import get_brokermod
 from ..log import get_logger
@@ -45,6 +46,10 @@ _max_lag: int = 2**13
 """Quotes that a subscriber may be behind, each of as much as came at once."""
 _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
+_out_of_reach = ('ConnectionLost', 'NotConnected', 'ReplyLost', 'Throttled')
+"""What a backend calls it that its venue cannot be asked just now."""
+_max_pause: float = 10
+"""Between attempts to get a feed back while that is so, s."""
 _stable: float = 10
 """A feed that has lasted this long begins to count anew, s."""
 
@@ -185,8 +190,9 @@ def _publish(feed: LiveMkt, quotes: dict[str, Quote]) -> None:
     for sub in list(feed.subs):
         try:
             sub.send_nowait(quotes)
-        except trio.WouldBlock:
-            # loud rather than lossy: the subscriber finds its channel closed
+        except (trio.WouldBlock, trio.ClosedResourceError):
+            # loud rather than lossy: the subscriber finds its channel closed, which it
+            # has for all of its markets
             feed.subs.discard(sub)
             sub.close()
 
@@ -299,6 +305,7 @@ class Subscription:
         feed: Feed | None = None
         died: ServiceDied | None = None
         failures = 0
+        pause = 0.1
         while True:
             since = trio.current_time()
             try:
@@ -317,7 +324,7 @@ class Subscription:
                         task_status.started(feed)
                     if died:
                         log.warning('%s; going on with another one', died)
-                        died = None
+                        died, pause = None, 0.1
                     async with open_nursery() as tn:
                         tn.start_soon(self._receive, CreditStream(stream))
                         await self.left.wait()
@@ -331,6 +338,14 @@ class Subscription:
                     raise
                 died = err
                 await trio.sleep(0.1 * (2 ** (failures - 1) - 1))
+            except tractor.RemoteActorError as err:
+                # the new one has yet to reach the venue, which the old one would have
+                # waited for
+                if not died or boxed_type_name(err) not in _out_of_reach:
+                    raise
+                log.warning('%s; trying again', error_text(err))
+                await trio.sleep(pause * random.uniform(0.5, 1))
+                pause = min(2 * pause, _max_pause)
             except ConnectionError:
                 if died:  # with pikerd, and there will be no other
                     raise died from None
@@ -369,9 +384,9 @@ async def open_feed(
     Subscribe to live quotes of `fqmes`, all of one broker; spawn its `datad` if
     need be.
 
-    When that `datad` dies another takes its place, which also delivers the trades of
-    the time in between. Raises `ServiceDied` where that cannot be done,
-    `ConnectionError` where `datad` is ended on purpose, and a
+    When that `datad` dies another takes its place, as soon as the venue is in reach,
+    which also delivers the trades of the time in between. Raises `ServiceDied` where
+    that cannot be done, `ConnectionError` where `datad` is ended on purpose, and a
     `tractor.RemoteActorError` for what the backend raised.
     """
     brokers = {unpack_fqme(fqme)[0] for fqme in fqmes}
