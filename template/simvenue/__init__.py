@@ -10,7 +10,7 @@ dialect         names, errors, calls and channels, as they are on the wire
 engine          the venue behind it: clock, markets, what is listed, what happens
   instruments   products, and what follows from them as time goes by
   market        one market: trades, quote, book, candles
-  source        where trades come from: computed noise; `recording`: a file
+  source        where trades come from: computed noise; `tradefile`: a file
   pricing       what futures and options are worth
   matching      the book: orders at rest, a market maker
   accounts      balances, margins, positions (`exchange`: what becomes of orders)

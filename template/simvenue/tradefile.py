@@ -1,5 +1,5 @@
 """
-Where a market's trades come from: a recording.
+Where a market's trades come from: a file of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .source import Bars, Print, Synthetic, Tape, join
 
 class Recorded:
     """
-    Trades from a recording; before its first one, `Synthetic` history that leads up
+    Trades from a file; before its first one, `Synthetic` history that leads up
     to it, and after its last one silence.
     """
 
@@ -53,9 +53,9 @@ class Recorded:
         return self._trades[self.count(second) : self.count(second + 1)]
 
 
-class RecordingError(Exception):
+class TradeFileError(Exception):
     """
-    A recording that cannot be replayed.
+    A file of trades that cannot be replayed.
     """
 
 
@@ -91,10 +91,10 @@ def _finest(values: Iterable[Decimal]) -> Decimal:
     return Decimal(1).scaleb(min(0, *map(int, exponents)))
 
 
-class Recording:
+class TradeFile:
     """
     The trades in a CSV file with a header and the columns `timestamp` (epoch ms, or
-    ISO 8601), `instrument`, `price`, `amount` and `side`. Raises `RecordingError`.
+    ISO 8601), `instrument`, `price`, `amount` and `side`. Raises `TradeFileError`.
     """
 
     def __init__(self, path: Path, seed: int) -> None:
@@ -149,15 +149,15 @@ def _read(path: Path) -> dict[str, list[_Row]]:
                 try:
                     rows[row['instrument']].append(_Row.parse(row))
                 except KeyError as err:
-                    raise RecordingError(f'{path}: no column {err}') from None
+                    raise TradeFileError(f'{path}: no column {err}') from None
                 except (ValueError, ArithmeticError, AttributeError, TypeError) as err:
-                    raise RecordingError(f'{path}:{reader.line_num}: {err}') from None
+                    raise TradeFileError(f'{path}:{reader.line_num}: {err}') from None
     except OSError as err:
-        raise RecordingError(f'{path}: {err.strerror}') from None
+        raise TradeFileError(f'{path}: {err.strerror}') from None
     except (UnicodeDecodeError, csv.Error) as err:
-        raise RecordingError(f'{path}: {err}') from None
+        raise TradeFileError(f'{path}: {err}') from None
     if not rows:
-        raise RecordingError(f'{path}: no trades')
+        raise TradeFileError(f'{path}: no trades')
     return rows
 
 
