@@ -22,6 +22,7 @@ server          who is connected, and what they hear
   transport     HTTP and WebSocket on one stream
   methods       what may be asked for; `bucket`, `logins`: limits and tokens, for any
                 dialect (`jsonrpc`: of JSON-RPC, where that is spoken)
+  replay        says what another venue said: a `recording`
   faults        misbehaviour on request
 controls        the control port; `client`: its client; `reports`: what it tells
 process         run a venue from a trio program
