@@ -18,11 +18,12 @@ import msgspec
 import trio
 
 from ._config import NAME, Limits
-from ._errors import ConnectionLost
+from ._errors import ConnectionLost, Unexpected
 from ._piker import BrokerError, Struct, get_logger, open_nursery
 #{% if client == 'asyncio' %}
 from ._proxy import open_client_proxy
 #{% endif %}
+from ._tap import Tap, get_redactor, open_tap, read_json, shorten
 from ._websocket import WebSocket, open_websocket
 
 T = TypeVar('T')
@@ -36,6 +37,8 @@ class Language(Protocol):
     """
 
     limits: Limits
+    secrets: frozenset[str]
+    """Fields whose values are for nobody's eyes."""
 
     @property
     def mk_error(self) -> Callable[[str, int, str, Any], BrokerError]:
@@ -101,6 +104,8 @@ class Connection:
     ) -> None:
         self._url = url
         self._limits = language.limits
+        self._secrets = language.secrets
+        self._tap: Tap | None = None
         self._on_notification = on_notification
         self._mk_error = language.mk_error
         self._ids = count(1)
@@ -123,6 +128,7 @@ class Connection:
             async with open_websocket(
                 self._url, self._limits.message, self._limits.silence
             ) as websocket:
+                self._tap = open_tap(self._url, 'jsonrpc', 'ws', self._secrets, 'id')
                 self._websocket = websocket
                 self._opened.set()
                 while True:
@@ -134,6 +140,8 @@ class Connection:
                 raise ConnectionLost(f'the venue sent nonsense: {err}') from err
             raise BrokerError(f'{self._url!r} is no WebSocket URL: {err}') from err
         finally:
+            if self._tap:
+                self._tap.closed()
             self._websocket = None
             for call_id in list(self._calls):
                 self._settle(call_id, None)
@@ -157,7 +165,10 @@ class Connection:
             'method': method,
             'params': params or {},
         }
-        self._websocket.post(msgspec.json.encode(request).decode())
+        message = msgspec.json.encode(request).decode()
+        self._websocket.post(message)
+        if self._tap:
+            self._tap.sent(message, method)
 
     async def call(
         self,
@@ -197,13 +208,17 @@ class Connection:
             self._slots.release()
 
     def _handle(self, data: str | bytes) -> None:
+        if self._tap:
+            self._tap.received(data)
         message = _decode_message(data)
         if message.id is not None:
             self._settle(message.id, message)
-        elif message.method:
-            self._on_notification(self, message.method, message.params)
         else:
-            log.warning('unexpected message from the venue: %.200r', data)
+            try:
+                self._on_notification(self, message.method, message.params)
+            except Unexpected:
+                said = get_redactor(self._secrets).clean(read_json(data))
+                log.warning('unexpected message from the venue: %s', shorten(said))
         # the venue is there, but a reply that is overdue got lost
         for call in self._calls.values():
             if time.monotonic() - call.since > self._limits.reply:

@@ -24,11 +24,12 @@ import trio
 from msgspec import field
 
 from ._config import NAME, Limits
-from ._errors import AuthError, ConnectionLost, ReplyLost, Throttled
+from ._errors import AuthError, ConnectionLost, ReplyLost, Throttled, Unexpected
 from ._piker import BrokerError, Struct, get_logger, open_nursery
 #{% if client == 'asyncio' %}
 from ._proxy import open_client_proxy
 #{% endif %}
+from ._tap import Tap, get_redactor, open_tap, read_json, shorten
 from ._websocket import WebSocket, open_websocket
 
 T = TypeVar('T')
@@ -59,6 +60,10 @@ class Language(Protocol):
     """
 
     limits: Limits
+    secrets: frozenset[str]
+    """Fields and headers whose values are for nobody's eyes."""
+    id_field: str
+    """On sockets, the one with the `call_id`."""
 
     def sockets(self, url: str) -> dict[str, str]:
         """Where they are, by their names."""
@@ -137,7 +142,9 @@ class Connection:
         self._on_notification = on_notification
         self._ids = count(1)
         self._calls: dict[int, _Call] = {}
-        self._sockets: dict[str, WebSocket] = {}
+        self._sockets: dict[str, tuple[WebSocket, Tap | None]] = {}
+        self._tap: Tap | None = None
+        """Of what goes by HTTP."""
         self._http: httpx.AsyncClient
 #{% if client == 'asyncio' %}
         self._tasks: asyncio.TaskGroup
@@ -159,6 +166,7 @@ class Connection:
         """
         self._check_url()
         urls = self._language.sockets(self._url)
+        self._tap = self._open_tap(self._url, 'http')
         try:
             async with (
                 self._open_http() as self._http,
@@ -198,35 +206,45 @@ class Connection:
         )
 
     def _end(self) -> None:
+        if self._open and self._tap:
+            self._tap.closed()
         self._open = False
         self._sockets.clear()
         for call_id in list(self._calls):
             self._settle(call_id)
 
     async def _listen(self, name: str, url: str, how_many: int) -> NoReturn:
+        tap: Tap | None = None
         try:
             async with open_websocket(
                 url, self._limits.message, self._limits.silence
             ) as websocket:
+                tap = self._open_tap(url, 'ws')
 #{% if client == 'asyncio' %}
-                self._tasks.create_task(self._probe(websocket))
+                self._tasks.create_task(self._probe(websocket, tap))
 #{% else %}
-                self._tasks.start_soon(self._probe, websocket)
+                self._tasks.start_soon(self._probe, websocket, tap)
 #{% endif %}
-                self._sockets[name] = websocket
+                self._sockets[name] = websocket, tap
                 if len(self._sockets) == how_many:
                     self._open = True
                     self._opened.set()
                 while True:
-                    self._handle(await websocket.receive())
+                    self._handle(await websocket.receive(), tap)
         except OSError as err:
             raise ConnectionLost(str(err) or repr(err)) from err
         except _nonsense as err:
             raise ConnectionLost(f'the venue sent nonsense: {err}') from err
         finally:
+            if tap:
+                tap.closed()
             self._end()
 
-    async def _probe(self, websocket: WebSocket) -> NoReturn:
+    def _open_tap(self, url: str, over: str) -> Tap | None:
+        language = self._language
+        return open_tap(url, 'rest', over, language.secrets, language.id_field)
+
+    async def _probe(self, websocket: WebSocket, tap: Tap | None) -> NoReturn:
         while True:
 #{% if client == 'asyncio' %}
             await asyncio.sleep(self._limits.silence / 4)
@@ -234,6 +252,8 @@ class Connection:
             await trio.sleep(self._limits.silence / 4)
 #{% endif %}
             websocket.post(self._language.probe)
+            if tap:
+                tap.sent(self._language.probe)
 
     async def wait_open(self) -> None:
         await self._opened.wait()
@@ -258,8 +278,11 @@ class Connection:
         elif way in (HTTP, IN_TURN):
             self._start(call_id, call, params)
         elif way in self._sockets:
+            websocket, tap = self._sockets[way]
             message = self._language.mk_message(method, params, call_id)
-            self._sockets[way].post(message)
+            websocket.post(message)
+            if tap:
+                tap.sent(message, method)
         else:
             call.error = AuthError(f'{method}: there are no credentials')
             self._settle(call_id)
@@ -286,10 +309,16 @@ class Connection:
 
     # sockets
 
-    def _handle(self, data: str | bytes) -> None:
+    def _handle(self, data: str | bytes, tap: Tap | None) -> None:
+        if tap:
+            tap.received(data)
         call_id, name, content = self._language.read_message(data)
         if call_id is None:
-            self._on_notification(self, name, content)
+            try:
+                self._on_notification(self, name, content)
+            except Unexpected:
+                said = get_redactor(self._language.secrets).clean(read_json(data))
+                log.warning('unexpected message from the venue: %s', shorten(said))
         else:
             self._settle(call_id, content)
         # the venue is there, but a reply that is overdue got lost
@@ -335,6 +364,8 @@ class Connection:
         The body of the reply. Raises what there is instead.
         """
         request = self._language.mk_request(method, params)
+        if tap := self._tap:
+            number = tap.asked(method, request)
         body = bytearray()
         try:
             async with self._http.stream(
@@ -351,6 +382,8 @@ class Connection:
             raise ConnectionLost(f'{method}: {err or repr(err)}') from err
         except httpx.HTTPError as err:
             raise ReplyLost(f'{method}: no reply: {err!r}') from err
+        if tap:
+            tap.replied(number, reply.status_code, reply.headers, bytes(body))
         said = f'{method}: HTTP status {reply.status_code}'
         match reply.status_code:
             case 200:

@@ -18,6 +18,9 @@ from .brokers import __brokers__
 
 _key_variable: str = 'MINIPIKER_KEY'
 
+_settings: tuple[str, ...] = ('_PACE', '_RECORD', '_URL', '_WIRE')
+"""Of a backend, what ends so is no credential."""
+
 _on_spawn: ContextVar[Callable[[trio.Process], object]] = ContextVar('_on_spawn')
 _open_process: Callable[..., Awaitable[trio.Process]] = trio.lowlevel.open_process
 
@@ -61,7 +64,7 @@ async def _open_process_and_tell(
 def without_credentials(env: Mapping[str, str]) -> dict[str, str]:
     """
     An environment for whoever is not a `brokerd`: of what there is for a backend, only
-    where its venue is.
+    its settings.
 
     `pikerd` itself cannot be spared: a process keeps what the shell started it with,
     for its owner to see. Who minds that writes credentials to `brokers.toml`.
@@ -70,7 +73,7 @@ def without_credentials(env: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in env.items()
-        if not name.startswith(prefixes) or name.endswith('_URL')
+        if not name.startswith(prefixes) or name.endswith(_settings)
     }
 
 

@@ -5,6 +5,10 @@ Logging: one logger a subsystem, one console handler an actor.
 from __future__ import annotations
 
 import logging
+import os
+import sys
+import time
+from contextlib import suppress
 from functools import cached_property
 
 from ._tractor import silence_runtime
@@ -43,7 +47,23 @@ class ConsoleHandler(logging.Handler):
         return handler
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._handler.emit(record)
+        if getattr(record, 'one_line', False):
+            self._print(record)
+        else:
+            self._handler.emit(record)
+
+    def _print(self, record: logging.LogRecord) -> None:
+        """
+        It as a line, which is cut where a terminal would wrap it.
+        """
+        from ._terminal import plain
+
+        line = f'{time.strftime("%H:%M:%S")} {plain(record.getMessage())}'
+        with suppress(OSError):  # a terminal that was closed
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            line = line if len(line) <= width else f'{line[: width - 1]}…'
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def get_logger(name: str | None = None) -> logging.Logger:

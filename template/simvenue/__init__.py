@@ -10,7 +10,7 @@ dialect         names, errors, calls and channels, as they are on the wire
 engine          the venue behind it: clock, markets, what is listed, what happens
   instruments   products, and what follows from them as time goes by
   market        one market: trades, quote, book, candles
-  source        where trades come from: computed noise; `recording`: a file
+  source        where trades come from: computed noise; `tradefile`: a file
   pricing       what futures and options are worth
   matching      the book: orders at rest, a market maker
   accounts      balances, margins, positions (`exchange`: what becomes of orders)
@@ -22,6 +22,7 @@ server          who is connected, and what they hear
   transport     HTTP and WebSocket on one stream
   methods       what may be asked for; `bucket`, `logins`: limits and tokens, for any
                 dialect (`jsonrpc`: of JSON-RPC, where that is spoken)
+  replay        says what another venue said: a `recording`
   faults        misbehaviour on request
 controls        the control port; `client`: its client; `reports`: what it tells
 process         run a venue from a trio program

@@ -1,168 +1,117 @@
 """
-Where a market's trades come from: a recording.
+What went over a backend's connections once: a file of JSON lines, a header and then an
+event each.
 """
 
 from __future__ import annotations
 
-import csv
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from msgspec.structs import replace
+import msgspec
+from msgspec import UNSET, Struct
 
-from .instruments import Instrument
-from .reports import Direction
-from .source import Bars, Print, Synthetic, Tape, join
-
-
-class Recorded:
-    """
-    Trades from a recording; before its first one, `Synthetic` history that leads up
-    to it, and after its last one silence.
-    """
-
-    def __init__(self, instrument: Instrument, trades: list[Print], seed: int) -> None:
-        self._trades = sorted(trades, key=lambda trade: trade.time)
-        first = self._trades[0]
-        self.start = first.time
-        self._times = [trade.time for trade in self._trades]
-        self._tape = Tape(first.time // 1000, first.price)
-        for trade in self._trades:
-            self._tape.add(trade.time // 1000, trade.price, trade.amount)
-        self._before = Synthetic(instrument, seed)
-        self._before.pin(self._tape.start, first.price)
-
-    def bars(self, start: int, stop: int) -> Bars:
-        return join(self._before.bars, self._tape.bars, self._tape.start, start, stop)
-
-    def coarse(self, seconds: int, start: int, stop: int) -> Bars:
-        return self._before.coarse(seconds, start, stop)
-
-    def index(self, second: int) -> float:
-        return self._before.index(second)
-
-    def count(self, second: int) -> int:
-        return bisect_left(self._times, second * 1000)
-
-    def trades(self, second: int) -> list[Print]:
-        return self._trades[self.count(second) : self.count(second + 1)]
+_FORMAT = 1
 
 
 class RecordingError(Exception):
     """
-    A recording that cannot be replayed.
+    A recording that cannot be read.
     """
 
 
-class _Row(NamedTuple):
-    time: int
-    price: Decimal
-    amount: Decimal
-    direction: Direction
-
-    @classmethod
-    def parse(cls, row: dict[str, str]) -> _Row:
-        stamp = row['timestamp']
-        if stamp.isdigit():
-            time = int(stamp)
-        else:
-            moment = datetime.fromisoformat(stamp)
-            time = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
-        price, amount = Decimal(row['price']), Decimal(row['amount'])
-        if not (0 < price < Decimal('Infinity') and 0 < amount < Decimal('Infinity')):
-            raise ValueError('price and amount must be positive')
-        match row['side']:
-            case 'buy' | 'sell' as direction:
-                return cls(time, price, amount, direction)
-            case other:
-                raise ValueError(f'side must be buy or sell, not {other!r}')
+class Header(Struct, kw_only=True):
+    recording: int
+    backend: str = ''
+    protocol: str = ''
+    venue: str = ''
+    """Its host."""
+    date: str = ''
+    symbol: str = ''
+    """A market that traded often, if anybody knew."""
 
 
-def _finest(values: Iterable[Decimal]) -> Decimal:
+class Event(Struct, kw_only=True, omit_defaults=True):
     """
-    The largest power of ten, at most 1, of which all `values` are multiples.
+    A message, sent by the backend or received by it; or a connection that was opened or
+    closed.
     """
-    exponents = (value.normalize().as_tuple().exponent for value in values)
-    return Decimal(1).scaleb(min(0, *map(int, exponents)))
+
+    time: float
+    """Epoch s."""
+    actor: str
+    conn: str
+    over: str
+    """ws or http."""
+    way: str
+    """sent, received, opened, closed, or test for one that begins."""
+    method: str = ''
+    """As the backend calls what it asks for."""
+    took: float = 0
+    """Of a reply, seconds since the request."""
+    request: int = 0
+    """By HTTP, its number."""
+    status: int = 0
+    headers: dict[str, str] = {}
+    path: str = ''
+    message: Any = UNSET
+
+    @property
+    def is_asked(self) -> bool:
+        return self.way == 'sent'
+
+    @property
+    def is_unasked(self) -> bool:
+        """
+        Whether it came by itself.
+        """
+        return self.way == 'received' and not self.method
 
 
 class Recording:
     """
-    The trades in a CSV file with a header and the columns `timestamp` (epoch ms, or
-    ISO 8601), `instrument`, `price`, `amount` and `side`. Raises `RecordingError`.
+    A file's header and events. Raises `RecordingError`.
     """
 
-    def __init__(self, path: Path, seed: int) -> None:
-        self.path = path
-        self._seed = seed
-        self._rows = _read(path)
-        self.start = min(row.time for rows in self._rows.values() for row in rows)
+    def __init__(self, header: Header, events: Iterable[Event]) -> None:
+        self.header = header
+        self.events = list(events)
+        self.torn = False
+        """Whether the last line was not whole, as when the writer was killed."""
+
+    @classmethod
+    def read(cls, path: Path) -> Recording:
+        try:
+            first, *lines = path.read_bytes().splitlines(keepends=True) or [b'']
+        except OSError as err:
+            raise RecordingError(f'{path}: {err.strerror}') from None
+        try:
+            header = msgspec.json.decode(first, type=Header)
+        except msgspec.MsgspecError:
+            raise RecordingError(f'{path} is no recording') from None
+        if header.recording != _FORMAT:
+            raise RecordingError(
+                f'{path} is of format {header.recording}, and not {_FORMAT}'
+            )
+        recording = cls(header, [])
+        for number, line in enumerate(lines, 2):
+            try:
+                recording.events.append(_decode(line))
+            except msgspec.MsgspecError as err:
+                if line is lines[-1] and not line.endswith(b'\n'):
+                    recording.torn = True
+                    break
+                raise RecordingError(f'{path}:{number}: {err}') from None
+        return recording
+
+    def write(self, path: Path) -> None:
+        lines = map(msgspec.json.encode, [self.header, *self.events])
+        path.write_bytes(b''.join(line + b'\n' for line in lines))
 
     @property
-    def names(self) -> set[str]:
-        return set(self._rows)
-
-    def adapt(self, instrument: Instrument) -> Instrument:
-        """
-        With tick size and amount step as fine as the finest that occur.
-        """
-        if (rows := self._rows.get(instrument.name)) is None:
-            return instrument
-        return replace(
-            instrument,
-            tick_size=_common(instrument.tick_size, _finest(it.price for it in rows)),
-            amount_step=_common(
-                instrument.amount_step, _finest(it.amount for it in rows)
-            ),
-            tick_steps=(),
-            listed=min([instrument.listed, *(row.time for row in rows)]),
-        )
-
-    def source(self, instrument: Instrument) -> Recorded | None:
-        """
-        Of an adapted instrument.
-        """
-        if (rows := self._rows.get(instrument.name)) is None:
-            return None
-        prints = [
-            Print(
-                time,
-                int(price / instrument.tick_size),
-                int(amount / instrument.amount_step),
-                direction,
-            )
-            for time, price, amount, direction in rows
-        ]
-        return Recorded(instrument, prints, self._seed)
+    def start(self) -> float:
+        return self.events[0].time if self.events else 0.0
 
 
-def _read(path: Path) -> dict[str, list[_Row]]:
-    rows: defaultdict[str, list[_Row]] = defaultdict(list)
-    try:
-        with path.open(newline='') as file:
-            for row in (reader := csv.DictReader(file)):
-                try:
-                    rows[row['instrument']].append(_Row.parse(row))
-                except KeyError as err:
-                    raise RecordingError(f'{path}: no column {err}') from None
-                except (ValueError, ArithmeticError, AttributeError, TypeError) as err:
-                    raise RecordingError(f'{path}:{reader.line_num}: {err}') from None
-    except OSError as err:
-        raise RecordingError(f'{path}: {err.strerror}') from None
-    except (UnicodeDecodeError, csv.Error) as err:
-        raise RecordingError(f'{path}: {err}') from None
-    if not rows:
-        raise RecordingError(f'{path}: no trades')
-    return rows
-
-
-def _common(listed: Decimal, finest: Decimal) -> Decimal:
-    """
-    The step of a listing, or one as fine as it takes.
-    """
-    return listed if finest % listed == 0 else finest
+_decode = msgspec.json.Decoder(Event).decode

@@ -214,6 +214,14 @@ class Session:
         """
         self._push(frame(_encode(fields)))
 
+    async def send_in_turn(self, fields: Fields) -> None:
+        """
+        The same, but wait for a client that is slow.
+        """
+        self.sent += 1
+        if not self._silent:
+            await self._outbox.feed(frame(_encode(fields)))
+
     def send_all(self, messages: Callable[[], Iterable[Fields]]) -> None:
         """
         Those that there are by now.

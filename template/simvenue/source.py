@@ -1,6 +1,6 @@
 """
-Where a market's trades and candles come from: computed noise (a recording: see
-`recording`).
+Where a market's trades and candles come from: computed noise (or a file: see
+`tradefile`).
 
 Everything is a function of the seed and the time, so that years of history cost
 nothing until they are asked for, and a venue that restarts goes on where it would

@@ -251,6 +251,12 @@ class Outbox:
             return False
         return True
 
+    async def feed(self, message: bytes) -> None:
+        """
+        Wait until there is room for it.
+        """
+        await self._in.send(message)
+
     async def send(self, socket: WebSocket) -> None:
         """
         Send all that is put in, until the end. Raises `Gone`.

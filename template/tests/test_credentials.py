@@ -4,10 +4,13 @@ Credentials are for `brokerd` alone, and show up nowhere.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -49,8 +52,11 @@ async def test_credentials_show_up_nowhere(
     capfd: pytest.CaptureFixture[str],
     mod: ModuleType,
     broker: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown: list[str] = []
+    recording = tmp_path / 'session.jsonl'
+    monkeypatch.setenv(f'{broker.upper()}_RECORD', str(recording))
     async with open_simvenue(venue_env, rate=0) as venue:
         write_brokers_toml(tmp_path, url=venue.url, **mk_account(key, secret))
         async with open_pikerd(
@@ -116,6 +122,33 @@ async def test_credentials_show_up_nowhere(
     for text in shown:
         assert key not in text
         assert secret not in text
+
+    # nor what is made of them, and what the venue gives for them
+    _, *events = map(json.loads, recording.read_text().splitlines())
+    assert {it['actor'] for it in events} == {'pikerd', f'brokerd.{broker}'}
+    hidden = {
+        value
+        for event in events
+        for message in walk(event.get('message'))
+        for name, value in message.items()
+        if name.lower() in import_module(f'{mod.__name__}.messages').SECRETS
+        if isinstance(value, str) and value
+    }
+    assert len(hidden) > 3
+    for value in hidden:
+        assert re.fullmatch(r'<[\w-]+-[0-9a-f]{8}>', value)
+
+
+def walk(message: Any) -> Iterator[dict[str, Any]]:
+    """
+    The objects in a message.
+    """
+    if isinstance(message, dict):
+        yield message
+        message = list(message.values())
+    if isinstance(message, list):
+        for it in message:
+            yield from walk(it)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from simvenue.faults import Fault, Faults, alter, spoil
 from simvenue.journal import Journal
 from simvenue.market import Market
 from simvenue.process import open_simvenue
-from simvenue.recording import Recording, RecordingError
 from simvenue.server import Server
 from simvenue.source import CLOSE, HIGH, LOW, OPEN, VOLUME, Synthetic
+from simvenue.tradefile import TradeFile, TradeFileError
 
 _epoch: int = 1_750_000_000_000
 
@@ -169,16 +169,16 @@ def test_what_one_has_missed_is_leapt_over(monkeypatch: pytest.MonkeyPatch) -> N
     assert [trade.seq for trade in missed] == [before, before + 1, before + 2]
 
 
-def test_replays_a_recording(tmp_path: Path, server: Server) -> None:
+def test_replays_trades_from_a_file(tmp_path: Path, server: Server) -> None:
     name = next(iter(server.engine.instruments))
-    recording = tmp_path / 'trades.csv'
-    recording.write_text(
+    file = tmp_path / 'trades.csv'
+    file.write_text(
         'timestamp,instrument,price,amount,side\n'
         f'{_epoch + 100},{name},60000.5,20,buy\n'
         f'{_epoch + 200},{name},60001,50,sell\n'
         f'2025-06-15T15:06:41.300Z,{name},60002.5,10,buy\n'
     )
-    options = parse_options([f'--replay={recording}'])
+    options = parse_options([f'--trades={file}'])
     engine = open_venue(options).engine
     assert abs(engine.clock.now() - _epoch) < 1000
     engine.set_clock(_epoch + 3000, None)
@@ -209,11 +209,11 @@ def test_replays_a_recording(tmp_path: Path, server: Server) -> None:
         ('timestamp,instrument,price,amount,side\nx,A-B,1,1,buy\n', ':2: Invalid'),
     ],
 )
-def test_bad_recordings_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    recording = tmp_path / 'trades.csv'
-    recording.write_text(text)
-    with pytest.raises(RecordingError, match=complaint):
-        Recording(recording, seed=0)
+def test_bad_trade_files_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / 'trades.csv'
+    file.write_text(text)
+    with pytest.raises(TradeFileError, match=complaint):
+        TradeFile(file, seed=0)
 
 
 def test_faults_strike_what_they_are_armed_for() -> None:

@@ -60,7 +60,7 @@ trio.run(main)
 
 async def test_says_why_it_does_not_start() -> None:
     with pytest.raises(SimVenueError, match=r'nowhere\.csv: No such file'):
-        async with open_simvenue(replay='/nowhere.csv'):
+        async with open_simvenue(trades='/nowhere.csv'):
             pass
 
 

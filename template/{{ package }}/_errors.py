@@ -32,6 +32,12 @@ class NotConnected(ConnectionLost):
     """
 
 
+class Unexpected(BrokerError):
+    """
+    A message from the venue that nobody here has a use for.
+    """
+
+
 class Overrun(BrokerError):
     """
     The consumer of a channel was too slow, and has missed messages.

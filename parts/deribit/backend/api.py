@@ -31,6 +31,7 @@ from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_ur
 from ._config import Limits, Traits, get_limits, get_traits, get_url
 #{% endif %}
 from ._connection import Connection
+from ._errors import Unexpected
 from ._pacer import Caller, Pool, get_pools
 from ._piker import Asset, SymbolNotFound
 from ._session import Session, open_session
@@ -115,6 +116,7 @@ class Client:
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
+        self.secrets = messages.SECRETS
         self.session: Session
 #{% if trading %}
         self.credentials: Credentials | None = None
@@ -443,6 +445,8 @@ class Client:
     def on_notification(
         self, connection: Connection, name: str, content: msgspec.Raw
     ) -> tuple[str, Message] | None:
+        if name not in ('heartbeat', 'subscription'):
+            raise Unexpected(name)
         notification = _decode_notification(content)
         if name == 'heartbeat':
             if notification.type == 'test_request':

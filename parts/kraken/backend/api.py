@@ -27,13 +27,13 @@ from . import account, messages
 from ._channels import ChannelStream
 from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
 from ._connection import Connection
-from ._errors import AuthError, ConnectionLost, Throttled
+from ._errors import AuthError, ConnectionLost, Throttled, Unexpected
 #{% else %}
 from . import messages
 from ._channels import ChannelStream
 from ._config import Limits, Traits, get_limits, get_traits, get_url
 from ._connection import Connection
-from ._errors import ConnectionLost, Throttled
+from ._errors import ConnectionLost, Throttled, Unexpected
 #{% endif %}
 from ._pacer import Caller, Pool, get_pools
 from ._piker import BrokerError, open_nursery
@@ -99,6 +99,9 @@ _params: dict[str, dict[str, object]] = {
     'trade': {'snapshot': False},
 }
 """Of subscriptions, beside the symbol."""
+
+_nothing = ('heartbeat', 'status')
+"""Channels that say nothing of interest."""
 
 _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
     kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
@@ -371,6 +374,8 @@ class Client(Markets):
         self, connection: Connection, name: str, content: SocketMessage
     ) -> tuple[str, Message] | None:
         if name not in _decoders:
+            if name not in _nothing and content.method != 'pong':
+                raise Unexpected(name)
             return None
         rows = _decoders[name](content.data)
 #{% if trading %}

@@ -45,6 +45,8 @@ class Wire:
     """
 
     probe = '{"method":"ping"}'
+    secrets = messages.SECRETS
+    id_field = 'req_id'
 
     def __init__(self) -> None:
 #{% if trading %}

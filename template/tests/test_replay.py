@@ -1,0 +1,163 @@
+"""
+A recorded session, replayed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from minipiker.brokers import BrokerError
+from minipiker.testing import OpenSimVenue, find_market, open_test_pikerd
+from simvenue.__main__ import open_venue, parse_options
+from simvenue.dialect import replay as words
+from simvenue.recording import Event, Header, Recording, RecordingError
+from simvenue.replay import Replay
+
+_minute: int = 60_000
+
+
+async def look_around(
+    client: Any, channels: list[str], name: str, now: int
+) -> list[Any]:
+    """
+    What the venue says to one who only asks.
+    """
+    async with client.open_channel(*channels) as stream:
+        ticker = await client.get_ticker(name)
+        trades = await client.get_trades(name, count=3, newest_first=True)
+        heard = [await stream.receive() for _ in range(12)]
+    bars = [
+        await client.get_bars(name, 60, now - (20 + it) * _minute, now - it * _minute)
+        for it in (0, 60)
+    ]
+    return [
+        await client.get_assets(reload=True),
+        [*await client.get_mkt_pairs(reload=True)],
+        (ticker.last, ticker.best_bid_price, ticker.best_ask_amount),
+        trades,
+        bars,
+        heard,
+    ]
+
+
+@pytest.fixture
+def channels(mod: ModuleType) -> Any:
+    return import_module(f'{mod.__name__}.feed').mk_channels
+
+
+async def test_says_what_was_recorded(
+    open_simvenue: OpenSimVenue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: str,
+    mod: ModuleType,
+    channels: Any,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    path, variable = tmp_path / 'session.jsonl', broker.upper()
+    async with open_simvenue() as venue:
+        monkeypatch.setenv(f'{variable}_URL', venue.url)
+        async with open_test_pikerd(tmp_path / 'conf'):
+            market = await find_market(venue, mod)
+            monkeypatch.setenv(f'{variable}_RECORD', str(path))
+            async with mod.get_client() as client:
+                    now = client.now_ms()
+                    args = channels(market.name), market.name, now
+                    said = await look_around(client, *args)
+    monkeypatch.delenv(f'{variable}_RECORD')
+
+    # a second time as well, which was not recorded
+    async with open_simvenue(replay=path, pace='full') as venue:
+        monkeypatch.setenv(f'{variable}_URL', venue.url)
+        async with open_test_pikerd(tmp_path / 'conf'):
+            for _ in range(2):
+                async with mod.get_client() as client:
+                    assert await look_around(client, *args) == said
+
+            # all else fails
+            async with mod.get_client() as client:
+                with pytest.raises(BrokerError):
+                    await client.get_ticker(market.name[:-1])
+                with pytest.raises(BrokerError):
+                    async with client.open_channel(*channels(market.name[:-1])):
+                        pass
+    complaints = capfd.readouterr().err
+    assert complaints.count('was not recorded') >= 2
+    assert '-   ' in complaints
+    assert '+   ' in complaints
+    check_that_each_part_counts(path)
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    match value:
+        case dict():
+            for key, it in value.items():
+                yield from leaves(it, (*path, key))
+        case list():
+            for at, it in enumerate(value):
+                yield from leaves(it, (*path, at))
+        case _:
+            yield path
+
+
+def changed(message: Any, path: tuple[Any, ...]) -> Any:
+    message = copy.deepcopy(message)
+    *way, last = path
+    part = message
+    for key in way:
+        part = part[key]
+    part[last] = 'changed' if isinstance(part[last], str) else 77
+    return message
+
+
+def check_that_each_part_counts(path: Path) -> None:
+    replay = open_venue(parse_options([f'--replay={path}'])).dialect
+    assert isinstance(replay, Replay)
+    counted = 0
+    for (over, _), exchanges in replay._exchanges.items():
+        request = exchanges[0].event.message
+        for leaf in leaves(request):
+            names = {it for it in leaf if isinstance(it, str)}
+            counts = not names & (words.IGNORED | words.TIMES | words.NAMES)
+            found = replay._find(over, changed(request, leaf))
+            assert (found is None) == counts, (request, leaf)
+            counted += counts
+    assert counted > 10
+
+
+@pytest.mark.parametrize(
+    ('text', 'complaint'),
+    [
+        ('', 'is no recording'),
+        ('{"recording": 2}\n', 'is of format 2'),
+        ('{"recording": 1}\n{}\n', ':2: Object missing'),
+        (None, 'No such file'),
+    ],
+)
+def test_what_is_no_recording_is_refused(
+    tmp_path: Path, text: str | None, complaint: str
+) -> None:
+    path = tmp_path / 'session.jsonl'
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(RecordingError, match=complaint):
+        open_venue(parse_options([f'--replay={path}']))
+
+
+def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / 'session.jsonl'
+    event = Event(time=1.0, actor='a', conn='1', over='ws', way='opened')
+    recording = Recording(Header(recording=1), [event, event])
+    recording.write(path)
+    assert not Recording.read(path).torn
+    path.write_bytes(path.read_bytes()[:-5])
+    torn = Recording.read(path)
+    assert torn.torn
+    assert torn.events == [event]
