@@ -16,6 +16,7 @@ import tractor
 import trio
 from tractor.to_asyncio import run_as_asyncio_guest
 
+from . import testing
 from ._tractor import root_kwargs
 from .service._registry import free_addr
 from .testing import _timeout
@@ -28,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # the runtime says so to each actor that it spawns, but not to every root
     actor_type = getattr(tractor, 'Actor', None) or tractor._actor.Actor
     actor_type._infected_aio = True
+    testing.runner = run_as_asyncio_guest
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,7 +8,8 @@ shared_tree    any venue: the session's, and the session's actor tree. With it `
                `market` and `session_venue`
 open_simvenue  a venue that it may disturb; with `open_test_pikerd()` for a tree of its
                own. Skipped with `--venue`
-credentials    an account at the session's venue
+credentials    an account at the session's venue; `open_trader` trades with it
+may_fill       ... and may have its orders filled
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
@@ -78,19 +78,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         '--symbol',
-        help='a market of the venue that trades often, as minipiker takes it',
+        help='a market of the venue that trades often, if not the first that is found',
     )
-
-
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """
-    Refuse options that say too little.
-    """
-    if config.getoption('--venue') and not config.getoption('--symbol'):
-        raise pytest.UsageError(
-            '--venue needs a market of that venue that trades often: '
-            'type --symbol and its name, as `minipiker search` shows it'
-        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,22 +90,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # a shell's background job ignores them, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """
-    Say what was not run, and why.
-    """
-    skipped: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for report in terminalreporter.getreports('skipped'):
-        _, _, reason = report.longrepr
-        skipped[reason.removeprefix('Skipped: ')][report.nodeid.split('[')[0]] += 1
-    if skipped:
-        terminalreporter.section('not run')
-    for reason, tests in skipped.items():
-        terminalreporter.line(f'{tests.total()} x {reason}')
-        for test, count in tests.items():
-            terminalreporter.line(f'    {test}' + (f' x {count}' if count > 1 else ''))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -136,8 +109,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
                 }
             )
 
-    trio.run(test)
+    run_async(test)
     return True
+
+
+runner: Callable[[Callable[[], Awaitable[Any]]], Any] = trio.run
+
+
+def run_async(fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """
+    Run a test, or what a fixture needs, on the loop that the backend's client is for.
+    """
+    return runner(partial(fn, *args))
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -249,7 +232,12 @@ class Venue(NamedTuple):
 def open_session_venue(config: pytest.Config) -> Iterator[Venue]:
     url: str | None = config.getoption('--venue')
     symbol: str | None = config.getoption('--symbol')
-    if url and symbol:
+    if url:
+        if not symbol:
+            raise pytest.UsageError(
+                'no market of that venue is known to trade often: '
+                'type --symbol and its name, as `minipiker search` shows it'
+            )
         yield Venue(url, symbol)
         return
     with open_process('simvenue', '--until-eof') as (process, url):
@@ -324,7 +312,8 @@ def market(shared_pikerd: None, fqme: str, mod: ModuleType) -> Market:
     """
     The market `fqme`.
     """
-    return trio.run(_load_market, fqme, mod)
+    found: Market = run_async(_load_market, fqme, mod)
+    return found
 
 
 async def _load_market(fqme: str, mod: ModuleType) -> Market:

@@ -10,13 +10,13 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from minipiker.clearing.cli import _order
+from minipiker.clearing.live import Secrets
 from minipiker.clearing.testing import OpenLive
 from minipiker.cli import app
 from minipiker.testing import (
@@ -53,10 +53,10 @@ def follow(done: subprocess.CompletedProcess[str]) -> tuple[str, list[str]]:
 
 def buy(market: Market, fqme: str, times: float, *options: str) -> tuple[str, ...]:
     """
-    The arguments of `order` for one at so many times the market's price.
+    The arguments of `order` for the smallest one at so many times the market's price.
     """
     price = str(market.price(times))
-    return 'buy', fqme, str(market.size(100)), '--price', price, *options
+    return 'buy', fqme, str(market.size(1)), '--price', price, *options
 
 
 def test_on_paper(market: Market, fqme: str) -> None:
@@ -101,10 +101,12 @@ def _account(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     session_venue: Venue,
-    credentials: dict[str, Any],
+    credentials: Secrets,
 ) -> None:
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
-    write_brokers_toml(tmp_path / 'minipiker', url=session_venue.url, **credentials)
+    write_brokers_toml(tmp_path / 'minipiker', url=session_venue.url)
+    for name, value in credentials.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.usefixtures('open_simvenue')
@@ -177,7 +179,7 @@ def test_live_asks_once(market: Market, fqme: str, broker: str) -> None:
     args = buy(market, fqme, 0.7, '--live')
     refused = run('order', *args, answer='n\n')
     assert refused.returncode == 1
-    size, price = market.size(100), market.price(0.7)
+    size, price = market.size(1), market.price(0.7)
     assert refused.stdout.startswith(f'buy {size} {fqme} at {price}? [y/N]: ')
     assert 'Aborted' in refused.stderr
 

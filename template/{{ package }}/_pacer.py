@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import trio
 
+from . import _calls
 from ._config import NAME, get_pace
 from ._connection import Connection
 from ._errors import Throttled
@@ -108,7 +109,9 @@ class Caller:
         await self._pacer.spend(pool, cost)
         given |= {name: it() for name, it in given.items() if callable(it)}
         try:
-            return await self._connection.call(method, result, given)
+            answer = await self._connection.call(method, result, given)
         except Throttled as err:
             self._pacer.block(pool, err.pause)
             raise
+        _calls.note_call(method)
+        return answer

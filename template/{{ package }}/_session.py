@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import trio
 
+from . import _calls
 from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import NAME
 from ._connection import Connection, Language, open_connection
@@ -89,6 +90,8 @@ class Session:
         self._unread: set[str] = set()
         """Channels that nobody reads any more, and which are to be left."""
         self._tidy = trio.Event()
+        self._heard: set[str] | None = set() if _calls.is_noted() else None
+        """The channels of which that is noted."""
 
     # requests
 
@@ -219,6 +222,9 @@ class Session:
     ) -> None:
         if event := self._venue.on_notification(connection, name, content):
             channel, msg = event
+            if self._heard is not None and channel not in self._heard:
+                self._heard.add(channel)
+                _calls.note_channel(channel)
             for stream in self._streams.get(channel, ()):
                 stream.push(msg)
 

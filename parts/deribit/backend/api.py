@@ -53,7 +53,9 @@ from .messages import (
 from .messages import Bars, Message, Pair, Ticker, Trade
 #{% endif %}
 
-URLS = ('wss://www.deribit.com/ws/api/v2', 'wss://test.deribit.com/ws/api/v2')
+URLS = ('wss://www.deribit.com/ws/api/v2',)
+TEST_URLS = ('wss://test.deribit.com/ws/api/v2',)
+"""Where no money is at stake."""
 
 TRAITS = Traits(
     trade_numbers='contiguous',  # `trade_seq`
@@ -485,5 +487,5 @@ async def get_client(
 #{% if trading %}
     client.credentials = credentials
 #{% endif %}
-    async with open_session(get_url(URLS), client) as client.session:
+    async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session:
         yield client

@@ -50,6 +50,8 @@ from .pace import cost
 #{% endif %}
 
 URLS = ('https://api.kraken.com',)
+TEST_URLS: tuple[str, ...] = ()
+"""Where no money is at stake."""
 
 TRAITS = Traits(
     trade_numbers='contiguous',  # `trade_id`
@@ -424,5 +426,5 @@ async def get_client(
 #{% if trading %}
     client.credentials = credentials
 #{% endif %}
-    async with open_session(get_url(URLS), client) as client.session:
+    async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session:
         yield client

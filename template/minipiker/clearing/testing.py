@@ -4,7 +4,6 @@ What the suite needs to test order dialogs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
@@ -19,7 +18,6 @@ import pytest
 from simvenue import process
 from simvenue.process import SimVenue
 
-from ..brokers import __brokers__
 from ..service import Services
 from ..testing import Market, OpenSimVenue, find_market, open_test_pikerd
 from ._client import TradesStream
@@ -138,24 +136,6 @@ def mk_account(
     """
     credentials = {'api_key': api_key, 'api_secret': api_secret}
     return {'accounts': {'main': 'main'}, 'main': credentials}
-
-
-@pytest.fixture(scope='session')
-def credentials(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """
-    Those of an account at the session's venue, as `mk_account()` has them. Where that
-    is a real one they are the environment's, and the account is traded with.
-    """
-    if not request.config.getoption('--venue'):
-        return mk_account()
-    (broker,) = __brokers__
-    names = [f'TEST_{broker.upper()}_API_{it}' for it in ('KEY', 'SECRET')]
-    if not all(os.environ.get(name) for name in names):
-        pytest.skip(
-            f'needs credentials: set {" and ".join(names)}, of an account to try '
-            'things out with'
-        )
-    return mk_account(*(os.environ[name] for name in names))
 
 
 async def wait_for(stream: TradesStream, oid: str, resp: str) -> Status:

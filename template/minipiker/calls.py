@@ -1,0 +1,128 @@
+"""
+Which of the backend's calls and channels were exercised.
+
+What there is to call is read from the author's files: where `request`, `request_once`
+or `call` is given the name of a method. What was answered comes from the processes of
+the tree, each of which adds lines to a file; see `_calls.py` of the backend.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import chain, pairwise
+from pathlib import Path
+from tempfile import mkstemp
+from typing import NamedTuple
+
+from .brokers import __brokers__, get_brokermod
+
+(_broker,) = __brokers__
+
+_askers = {'request', 'request_once', 'call'}
+
+
+class Call(NamedTuple):
+    """
+    A place where the venue is asked for something.
+    """
+
+    where: str
+    """Module and function."""
+    method: str
+    """The venue's name of it, with `*` for what is said only at run time."""
+
+    def fits(self, where: str, method: str) -> bool:
+        parts = map(re.escape, self.method.split('*'))
+        return self.where == where and bool(re.fullmatch('.*'.join(parts), method))
+
+
+def find_calls() -> list[Call]:
+    """
+    All that the author's files ask of the venue; the most specific names first.
+    """
+    (folder,) = map(Path, get_brokermod(_broker).__path__)
+    found = {
+        call
+        for path in folder.glob('[a-z]*.py')
+        for call in _read(path.stem, ast.parse(path.read_text()))
+    }
+    return sorted(found, key=lambda it: (-len(it.method.replace('*', '')), it))
+
+
+def _read(where: str, node: ast.AST) -> Iterator[Call]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.AsyncFunctionDef | ast.FunctionDef):
+            module = where.partition('.')[0]
+            yield from _read(f'{module}.{child.name}', child)
+            continue
+        if isinstance(child, ast.Call):
+            given = [child.func, *child.args]
+            for asker, method in pairwise(given):
+                if isinstance(asker, ast.Attribute) and asker.attr in _askers:
+                    yield Call(where, _spell(method))
+        yield from _read(where, child)
+
+
+def _spell(node: ast.expr) -> str:
+    match node:
+        case ast.Constant(value=str(name)):
+            return name
+        case ast.JoinedStr(values=values):
+            return ''.join(map(_spell, values))
+    return '*'
+
+
+def find_channels() -> set[str]:
+    """
+    The kinds of channels that the backend reads.
+    """
+    messages = import_module(f'{get_brokermod(_broker).__name__}.messages')
+    return set(messages.message_types)
+
+
+class Calls:
+    """
+    What is answered from now on, by this process and by all that it starts.
+    """
+
+    def __init__(self) -> None:
+        file, path = mkstemp(prefix='calls-')
+        os.close(file)
+        self._path = Path(path)
+        self._counts: Counter[str] | None = None
+        os.environ[f'CALLS_OF_{_broker.upper()}'] = path
+
+    def read(self) -> dict[str, int]:
+        """
+        How often each of `find_calls()` and `find_channels()` was exercised.
+        """
+        if self._counts is None:
+            self._counts = Counter(self._path.read_text().splitlines())
+            self._path.unlink()
+        calls = find_calls()
+        names = map(name_of, calls), (f'channel {it}' for it in find_channels())
+        counts = dict.fromkeys(chain(*names), 0)
+        for line, times in self._counts.items():
+            match line.split(' '):
+                case ['call', method, where]:
+                    found = (it for it in calls if it.fits(where, method))
+                    if call := next(found, None):
+                        counts[name_of(call)] += times
+                case ['channel', kind]:
+                    counts[f'channel {kind}'] = times
+        return counts
+
+    def table(self) -> list[str]:
+        counts = self.read()
+        lines = [f'{times or "never":>8}  {it}' for it, times in counts.items()]
+        done = sum(map(bool, counts.values()))
+        return [*lines, f'{done} of {len(counts)} exercised']
+
+
+def name_of(call: Call) -> str:
+    return f'{call.where}: {call.method}'
