@@ -139,6 +139,8 @@ class Connection:
         self._calls: dict[int, _Call] = {}
         self._sockets: dict[str, WebSocket] = {}
         self._http: httpx.AsyncClient
+        self.sent = self.heard = time.monotonic()
+        """When the last message went out, and when one came."""
 #{% if client == 'asyncio' %}
         self._tasks: asyncio.TaskGroup
         self._slots = asyncio.Semaphore(self._limits.in_flight)
@@ -233,6 +235,7 @@ class Connection:
 #{% else %}
             await trio.sleep(self._limits.silence / 4)
 #{% endif %}
+            self.sent = time.monotonic()
             websocket.post(self._language.probe)
 
     async def wait_open(self) -> None:
@@ -259,6 +262,7 @@ class Connection:
             self._start(call_id, call, params)
         elif way in self._sockets:
             message = self._language.mk_message(method, params, call_id)
+            self.sent = time.monotonic()
             self._sockets[way].post(message)
         else:
             call.error = AuthError(f'{method}: there are no credentials')
@@ -284,9 +288,16 @@ class Connection:
             call.done.set()
             self._slots.release()
 
+    def pending(self) -> list[tuple[str, float]]:
+        """
+        The requests that wait for their replies, by their methods, and since when.
+        """
+        return [(call.method, call.since) for call in list(self._calls.values())]
+
     # sockets
 
     def _handle(self, data: str | bytes) -> None:
+        self.heard = time.monotonic()
         call_id, name, content = self._language.read_message(data)
         if call_id is None:
             self._on_notification(self, name, content)
@@ -335,6 +346,7 @@ class Connection:
         The body of the reply. Raises what there is instead.
         """
         request = self._language.mk_request(method, params)
+        self.sent = time.monotonic()
         body = bytearray()
         try:
             async with self._http.stream(
@@ -343,6 +355,7 @@ class Connection:
                 headers=request.headers,
                 content=request.body or None,
             ) as reply:
+                self.heard = time.monotonic()
                 async for chunk in reply.aiter_bytes():
                     body += chunk
                     if len(body) > self._limits.message:
