@@ -111,6 +111,8 @@ class Connection:
         self._ids = count(1)
         self._calls: dict[int, _Call] = {}
         self._websocket: WebSocket | None = None
+        self.sent = self.heard = time.monotonic()
+        """When the last message went out, and when one came."""
 #{% if client == 'asyncio' %}
         self._slots = asyncio.Semaphore(self._limits.in_flight)
         self._opened = asyncio.Event()
@@ -159,6 +161,7 @@ class Connection:
         Send a request, but wait for nothing: nobody's `call_id` is 0.
         """
         assert self._websocket
+        self.sent = time.monotonic()
         request = {
             'jsonrpc': '2.0',
             'id': call_id,
@@ -207,7 +210,14 @@ class Connection:
             call.done.set()
             self._slots.release()
 
+    def pending(self) -> list[tuple[str, float]]:
+        """
+        The requests that wait for their replies, by their methods, and since when.
+        """
+        return [(call.method, call.since) for call in list(self._calls.values())]
+
     def _handle(self, data: str | bytes) -> None:
+        self.heard = time.monotonic()
         if self._tap:
             self._tap.received(data)
         message = _decode_message(data)

@@ -146,6 +146,8 @@ class Connection:
         self._tap: Tap | None = None
         """Of what goes by HTTP."""
         self._http: httpx.AsyncClient
+        self.sent = self.heard = time.monotonic()
+        """When the last message went out, and when one came."""
 #{% if client == 'asyncio' %}
         self._tasks: asyncio.TaskGroup
         self._slots = asyncio.Semaphore(self._limits.in_flight)
@@ -251,6 +253,7 @@ class Connection:
 #{% else %}
             await trio.sleep(self._limits.silence / 4)
 #{% endif %}
+            self.sent = time.monotonic()
             websocket.post(self._language.probe)
             if tap:
                 tap.sent(self._language.probe)
@@ -280,6 +283,7 @@ class Connection:
         elif way in self._sockets:
             websocket, tap = self._sockets[way]
             message = self._language.mk_message(method, params, call_id)
+            self.sent = time.monotonic()
             websocket.post(message)
             if tap:
                 tap.sent(message, method)
@@ -307,9 +311,16 @@ class Connection:
             call.done.set()
             self._slots.release()
 
+    def pending(self) -> list[tuple[str, float]]:
+        """
+        The requests that wait for their replies, by their methods, and since when.
+        """
+        return [(call.method, call.since) for call in list(self._calls.values())]
+
     # sockets
 
     def _handle(self, data: str | bytes, tap: Tap | None) -> None:
+        self.heard = time.monotonic()
         if tap:
             tap.received(data)
         call_id, name, content = self._language.read_message(data)
@@ -364,6 +375,7 @@ class Connection:
         The body of the reply. Raises what there is instead.
         """
         request = self._language.mk_request(method, params)
+        self.sent = time.monotonic()
         if tap := self._tap:
             number = tap.asked(method, request)
         body = bytearray()
@@ -374,6 +386,7 @@ class Connection:
                 headers=request.headers,
                 content=request.body or None,
             ) as reply:
+                self.heard = time.monotonic()
                 async for chunk in reply.aiter_bytes():
                     body += chunk
                     if len(body) > self._limits.message:

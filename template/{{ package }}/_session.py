@@ -9,10 +9,12 @@ for the author's `api.py` to say, which is a `Venue`.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import trio
 
@@ -27,6 +29,9 @@ from ._piker import BrokerError, get_logger, open_nursery
 T = TypeVar('T')
 
 log = get_logger(f'{NAME}.session')
+
+live: list[Session] = []
+"""This process's, for a host that wants to know how they are."""
 
 
 class Venue(Language, Protocol):
@@ -76,6 +81,7 @@ class Session:
         self._venue = venue
         self._limits = venue.limits
         self._pacer = Pacer(venue.pools)
+        self._connection: Connection | None = None
         self._caller: Caller | None = None
         """While there is a connection."""
         self.connected = trio.Event()
@@ -243,6 +249,7 @@ class Session:
                 async with open_connection(
                     self._url, self._venue, self._on_notification
                 ) as connection:
+                    self._connection = connection
                     caller = Caller(connection, self._venue.cost, self._pacer)
                     holds = await self._venue.greet(caller)
                     await self._resubscribe(caller)
@@ -257,6 +264,8 @@ class Session:
                         self._disconnect(caller)
             except* Exception as errors:
                 error = _gravest(errors)
+            finally:
+                self._connection = None
 
             if not isinstance(error, _expected):
                 self._fail(error)
@@ -328,6 +337,28 @@ class Session:
             broken.__cause__ = error
             stream.fail(broken)
 
+    def report(self) -> dict[str, Any]:
+        """
+        How the connection is, for whoever looks at a program that hangs: from any
+        thread, since the one that it runs in may not get to anything else any more.
+        Times are ages in s. There is nothing secret in it.
+        """
+        url = urlsplit(self._url)
+        place = f'{url.scheme}://{url.netloc.rpartition("@")[2]}'
+        now, connection, error = time.monotonic(), self._connection, self._last_error
+        return {
+            'url': place,
+            'connected': self._caller is not None,
+            'error': str(error or '').replace(self._url, place)[:200],
+            'heard': connection and now - connection.heard,
+            'sent': connection and now - connection.sent,
+            'silence': self._limits.silence,
+            'pending': [
+                (method, now - since)
+                for method, since in (connection.pending() if connection else ())
+            ],
+        }
+
     def close(self) -> None:
         """
         Fail all requests that are made from here on, or wait for a connection.
@@ -344,14 +375,18 @@ async def open_session(url: str, venue: Venue) -> AsyncIterator[Session]:
     the venue cannot be reached.
     """
     session = Session(url, venue)
-    async with open_nursery() as tn:
-        tn.start_soon(session.run)
-        await session.connected.wait()
-        try:
-            yield session
-        finally:
-            session.close()
-            tn.cancel_scope.cancel()
+    live.append(session)
+    try:
+        async with open_nursery() as tn:
+            tn.start_soon(session.run)
+            await session.connected.wait()
+            try:
+                yield session
+            finally:
+                session.close()
+                tn.cancel_scope.cancel()
+    finally:
+        live.remove(session)
 
 
 async def insist(query: Callable[..., Awaitable[T]], *args: Any) -> T:

@@ -87,6 +87,19 @@ def find_registry() -> Addr | None:
     return None
 
 
+def find_pikerd() -> tuple[int, bytes] | None:
+    """
+    The pid of this project's `pikerd`, and what its tree knows each other by. It is not
+    spoken to: it may hang.
+    """
+    try:
+        _, _, pid, key = _addr_file().read_text().split()
+        os.kill(int(pid), 0)
+        return int(pid), bytes.fromhex(key)
+    except (OSError, ValueError):
+        return None
+
+
 def _remove(file: Path, content: str) -> None:
     with suppress(FileNotFoundError):
         if file.read_text() == content:  # and not that of the next one
