@@ -1,4 +1,4 @@
-"""The commands of the README, typed one after the other as a reader would."""
+"""The commands of what users read, typed one after the other as they would."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Render, git, outside, tree
 
-README = (ROOT / 'README.md').read_text()
+README = ''.join((ROOT / page).read_text() for page in ('README.md', 'docs/options.md'))
 BLOCKS = re.findall('```console\n(.*?)```', README, re.DOTALL)
 COMMANDS = re.findall(r'^\$ (.+)$', README, re.MULTILINE)
 
