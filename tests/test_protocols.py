@@ -17,7 +17,7 @@ MAY_DIFFER = re.compile(
     r'piker_acme/([a-z]\w*|_connection)\.py'
     r'|simvenue/(dialect/\w+|jsonrpc)\.py'
     r'|tests/(test_api(_\w+)?|test_dialect(_\w+)?|wire)\.py'
-    r'|README\.md|pyproject\.toml|\.copier-answers\.yml'
+    r'|README\.md|workbench\.svg|pyproject\.toml|\.copier-answers\.yml'
 )
 
 

@@ -95,7 +95,7 @@ class Methods:
     def operation_names(self) -> set[str]:
         return set(self.operations.values())
 
-    # What a dialect may leave out: see `session.Dialect`.
+    # What a dialect may leave out: see `hub.Dialect`.
 
     def opened(self, session: Session) -> None: ...
 

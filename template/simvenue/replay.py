@@ -23,9 +23,10 @@ import trio
 from msgspec import Struct
 
 from .dialect import replay as words
+from .hub import Dialect, Fields
 from .recording import Event, Recording
 from .refusals import Refusal
-from .session import Call, Dialect, Fields, Session, Subscription
+from .session import Call, Session, Subscription
 from .transport import HttpRequest
 
 _ITSELF = ('test', 'time')

@@ -80,7 +80,7 @@ def test_all_else_stays(redactor: Any) -> None:
     message = {
         'id': 17,
         'result': {'price': 60000.5, 'open': True, 'none': None, 'label': 'x-1'},
-        'data': [1, 2, [3, 'BTC/USD']],
+        'data': [1, 2, [3, 'ABC/DEF']],
     }
     assert redactor.clean(message) == message
 
