@@ -72,6 +72,7 @@ async def next_trades(feed: Feed, fqme: str, count: int) -> list[dict[str, Any]]
     return trades
 
 
+@pytest.mark.case('DATA-QUOTES')
 async def test_quotes_are_as_piker_wants_them(
     shared_tree: Tree,
     fqme: str,
@@ -98,6 +99,7 @@ async def test_quotes_are_as_piker_wants_them(
         assert seen <= tick_types
 
 
+@pytest.mark.case('DATA-QUOTES')
 async def test_the_backend_streams_as_a_host_calls_it(
     shared_tree: Tree,
     mod: ModuleType,
@@ -142,6 +144,7 @@ async def test_several_markets_in_one_feed(
                 expected -= set(await feed.receive())
 
 
+@pytest.mark.case('DATA-LEAVE')
 async def test_a_feed_survives_its_first_subscriber(
     shared_tree: Tree,
     fqme: str,
@@ -174,6 +177,7 @@ async def test_a_slow_consumer_misses_nothing(
         assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
+@pytest.mark.case('DATA-RECONNECT')
 async def test_the_stream_resumes_when_the_venue_restarts(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -195,6 +199,7 @@ async def test_the_stream_resumes_when_the_venue_restarts(
 
 @pytest.mark.parametrize('kind', ['drop', 'repeat', 'reorder', 'skip'])
 @pytest.mark.usefixtures('_numbered')
+@pytest.mark.case('DATA-TRADES', 'DATA-RECONNECT')
 async def test_no_trade_is_lost_or_doubled_when_the_venue_misbehaves(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -289,6 +294,7 @@ async def test_a_feed_outlives_its_datad(
 
 
 @pytest.mark.usefixtures('_numbered')
+@pytest.mark.case('DATA-TRADES-LOST')
 async def test_a_replay_that_is_too_long_says_what_is_missing(
     shared_tree: Tree,
     mod: ModuleType,
@@ -319,6 +325,7 @@ def test_what_could_not_be_fetched_is_told() -> None:
         assert tick.get('missed', 0) == missed
 
 
+@pytest.mark.case('DATA-UNKNOWN')
 async def test_an_unknown_market_is_refused(shared_tree: Tree, broker: str) -> None:
     async with shared_tree():
         with pytest.raises(Exception, match='SymbolNotFound'):
