@@ -46,6 +46,7 @@ def files_below(folder: Path) -> list[Path]:
     return list(folder.rglob('*'))
 
 
+@pytest.mark.case('RULE-SECRETS')
 async def test_credentials_show_up_nowhere(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -209,6 +210,7 @@ async def test_a_file_that_others_can_read_is_refused(
             assert names == [f'{broker}.main']
 
 
+@pytest.mark.case('RULE-SECRETS')
 async def test_only_brokerd_inherits_credentials(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -243,6 +245,7 @@ async def test_only_brokerd_inherits_credentials(
         assert holders <= {f'brokerd.{broker}'}
 
 
+@pytest.mark.case('RULE-EXPOSED')
 async def test_each_daemon_refuses_the_others_functions(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -279,6 +282,7 @@ async def test_each_daemon_refuses_the_others_functions(
                 assert boxed_type_name(refusal.value) == 'ModuleNotExposed', it
 
 
+@pytest.mark.case('RULE-BOOT')
 async def test_a_backend_that_cannot_trade_gets_no_brokerd(
     tmp_path: Path,
     mod: ModuleType,

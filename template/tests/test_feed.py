@@ -81,6 +81,7 @@ async def next_trades(feed: Feed, fqme: str, count: int) -> list[dict[str, Any]]
     return trades
 
 
+@pytest.mark.case('DATA-QUOTES')
 async def test_quotes_are_as_piker_wants_them(
     shared_tree: Tree,
     fqme: str,
@@ -107,6 +108,7 @@ async def test_quotes_are_as_piker_wants_them(
         assert seen <= tick_types
 
 
+@pytest.mark.case('DATA-QUOTES')
 async def test_the_backend_streams_as_a_host_calls_it(
     shared_tree: Tree,
     mod: ModuleType,
@@ -151,6 +153,7 @@ async def test_several_markets_in_one_feed(
                 expected -= set(await feed.receive())
 
 
+@pytest.mark.case('DATA-LEAVE')
 async def test_a_feed_survives_its_first_subscriber(
     shared_tree: Tree,
     fqme: str,
@@ -183,6 +186,7 @@ async def test_a_slow_consumer_misses_nothing(
         assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
+@pytest.mark.case('DATA-RECONNECT')
 async def test_the_stream_resumes_when_the_venue_restarts(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -204,6 +208,7 @@ async def test_the_stream_resumes_when_the_venue_restarts(
 
 @pytest.mark.parametrize('kind', ['drop', 'repeat', 'reorder', 'skip'])
 @pytest.mark.usefixtures('_numbered')
+@pytest.mark.case('DATA-TRADES', 'DATA-RECONNECT')
 async def test_no_trade_is_lost_or_doubled_when_the_venue_misbehaves(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -336,6 +341,7 @@ def test_who_lags_in_one_market_takes_no_other_along() -> None:
 
 
 @pytest.mark.usefixtures('_numbered')
+@pytest.mark.case('DATA-TRADES-LOST')
 async def test_a_replay_that_is_too_long_says_what_is_missing(
     shared_tree: Tree,
     mod: ModuleType,
@@ -366,6 +372,7 @@ def test_what_could_not_be_fetched_is_told() -> None:
         assert tick.get('missed', 0) == missed
 
 
+@pytest.mark.case('DATA-UNKNOWN')
 async def test_an_unknown_market_is_refused(shared_tree: Tree, broker: str) -> None:
     async with shared_tree():
         with pytest.raises(Exception, match='SymbolNotFound'):

@@ -28,6 +28,7 @@ def traits_of(mod: ModuleType) -> Any:
 
 
 @pytest.mark.parametrize('timeframe', [60, 1])
+@pytest.mark.case('DATA-BARS')
 async def test_frames_meet_and_ascend(
     shared_tree: Tree,
     mod: ModuleType,
@@ -71,6 +72,7 @@ async def test_frames_meet_and_ascend(
                 )
 
 
+@pytest.mark.case('DATA-BARS-SANE')
 async def test_bars_are_sane(shared_tree: Tree, mod: ModuleType, fqme: str) -> None:
     count = traits_of(mod).bars_back or 2500
     async with shared_tree():
@@ -85,6 +87,7 @@ async def test_bars_are_sane(shared_tree: Tree, mod: ModuleType, fqme: str) -> N
     assert (bars['volume'] >= 0).all()
 
 
+@pytest.mark.case('DATA-BARS-END')
 async def test_minutes_go_back_for_years_or_end_in_a_sentence(
     shared_tree: Tree,
     mod: ModuleType,
@@ -135,6 +138,7 @@ async def test_minutes_are_made_of_trades_where_the_venue_has_none(
             assert frame['volume'].all(), 'it trades often'
 
 
+@pytest.mark.case('DATA-BARS-LENGTH', 'RULE-ERRORS')
 async def test_a_timeframe_that_the_venue_lacks(
     shared_tree: Tree,
     mod: ModuleType,

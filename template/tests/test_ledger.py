@@ -235,6 +235,7 @@ def test_records_are_found_from_either_end(mod: ModuleType) -> None:
         assert ledger.find('2000') is None
 
 
+@pytest.mark.case('EXEC-LEDGER')
 async def test_the_venues_records_become_transactions(
     open_live: OpenLive,
     mod: ModuleType,

@@ -49,6 +49,7 @@ def _watch(request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.parametrize('_watch', ['native', 'looking'], indirect=True)
 @pytest.mark.usefixtures('_watch')
+@pytest.mark.case('RULE-ORPHANS')
 async def test_a_killed_datad_is_noticed_and_replaced(
     session_venue: Venue,
     tmp_path: Path,
@@ -146,6 +147,7 @@ async def test_a_dead_daemon_leaves_nothing_in_pikerd(
     indirect=['_watch'],
 )
 @pytest.mark.usefixtures('_watch', 'open_simvenue')
+@pytest.mark.case('RULE-ORPHANS')
 def test_nothing_is_left_when_the_root_ends(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],

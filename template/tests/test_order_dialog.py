@@ -137,6 +137,7 @@ async def open_dialog(live: Live, mod: ModuleType) -> AsyncIterator[Dialog]:
         yield Dialog(live, stream)
 
 
+@pytest.mark.case('RULE-WARM', 'RULE-ACK')
 async def test_an_order_that_rests(open_live: OpenLive, mod: ModuleType) -> None:
     """
     It is changed, filled in part, and canceled.
@@ -330,6 +331,7 @@ TRAITS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize('traits', TRAITS, ids=str)
+@pytest.mark.case('EXEC-AMBIGUOUS')
 async def test_orders_at_a_venue_that_differs(
     traits: dict[str, Any],
     open_live: OpenLive,

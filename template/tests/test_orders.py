@@ -44,6 +44,7 @@ def pid_of(live: Live, kind: str) -> int:
     return live.services.service_tasks[name].process.pid
 
 
+@pytest.mark.case('RULE-BOOT')
 async def test_a_live_session(open_live: OpenLive) -> None:
     async with open_live() as live:
         market = live.market
@@ -154,6 +155,7 @@ async def test_orders_in_the_middle_of_a_disconnect(open_live: OpenLive) -> None
         assert bought == dict.fromkeys(oids, 100)
 
 
+@pytest.mark.case('EXEC-FOUND-FILLS')
 async def test_no_order_is_lost_with_brokerd(open_live: OpenLive) -> None:
     async with open_live() as live, open_client(live) as (client, stream, _):
         filled, canceled, resting = [
@@ -179,6 +181,7 @@ async def test_no_order_is_lost_with_brokerd(open_live: OpenLive) -> None:
         await wait_for(stream, resting.oid, 'canceled')
 
 
+@pytest.mark.case('EXEC-FOUND-ORDERS')
 async def test_no_order_is_lost_with_emsd(open_live: OpenLive) -> None:
     async with open_live() as live:
         with pytest.raises(ServiceDied, match='emsd'):
@@ -206,6 +209,7 @@ def vars_of(order: Order) -> dict[str, Any]:
     return {name: getattr(order, name) for name in order.__struct_fields__}
 
 
+@pytest.mark.case('EXEC-PAPER', 'RULE-NO-BROKERD')
 async def test_without_credentials_one_trades_on_paper(
     shared_tree: Tree,
     broker: str,

@@ -21,6 +21,7 @@ from minipiker.data.search import open_search
 from minipiker.testing import OpenSimVenue, Tree, open_test_pikerd
 
 
+@pytest.mark.case('DATA-NAMES')
 async def test_every_form_of_a_name_is_the_same_market(
     shared_tree: Tree,
     mod: ModuleType,
@@ -41,6 +42,7 @@ async def test_every_form_of_a_name_is_the_same_market(
             assert await mod.get_mkt_info(form) == (mkt, pair), form
 
 
+@pytest.mark.case('RULE-POSITIONAL')
 async def test_a_lookup_is_cached_by_positional_arguments(
     shared_tree: Tree,
     mod: ModuleType,
@@ -53,6 +55,7 @@ async def test_a_lookup_is_cached_by_positional_arguments(
             await mod.get_mkt_info(fqme=fqme)
 
 
+@pytest.mark.case('DATA-MARKET')
 async def test_a_market_is_described_in_full(
     shared_tree: Tree,
     mod: ModuleType,
@@ -76,6 +79,7 @@ async def test_a_market_is_described_in_full(
     assert None not in asdict(pair).values(), 'TOML has no null'
 
 
+@pytest.mark.case('DATA-MARKETS')
 async def test_each_pair_leads_back_to_itself(
     shared_tree: Tree,
     mod: ModuleType,
@@ -101,6 +105,7 @@ async def test_each_pair_leads_back_to_itself(
             assert type(pair)(**fields) == pair
 
 
+@pytest.mark.case('DATA-UNKNOWN')
 async def test_a_name_that_is_no_market(shared_tree: Tree, mod: ModuleType) -> None:
     async with shared_tree():
         for name in ('nosuchmarket', 'no.such.market', 'no-such-market'):
@@ -166,6 +171,7 @@ def forget(mod: ModuleType) -> None:
     mod.api.Client.listed.__init__()
 
 
+@pytest.mark.case('DATA-SEARCH')
 async def test_search_answers_each_pattern_once(
     shared_tree: Tree,
     mod: ModuleType,

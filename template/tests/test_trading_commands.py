@@ -159,6 +159,7 @@ def _live_pikerd(_account: None) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures('_account')
+@pytest.mark.case('EXEC-FOUND-ORDERS')
 def test_live_orders_outlast_the_tree_that_placed_them(
     market: Market,
     fqme: str,

@@ -83,6 +83,7 @@ def without(quote: dict[str, Any], name: str) -> dict[str, Any]:
         ),
     ],
 )
+@pytest.mark.case('RULE-SHAPES')
 def test_bad_quotes(quote: dict[str, Any]) -> None:
     validate_quote(FeedInit(MKT), QUOTE, first=True)
     with pytest.raises(BadQuote):
@@ -128,6 +129,7 @@ OTHER_TIMES['time'] = [60, 121, 180]
         pytest.param(OTHER_TIMES, START, END, id='not at full minutes'),
     ],
 )
+@pytest.mark.case('RULE-SHAPES')
 def test_bad_frames(frame: Any, start: Any, end: Any) -> None:
     validate_frame(MINUTES, START, END, 60)
     with pytest.raises(BadFrame):
@@ -162,12 +164,14 @@ def test_no_data() -> None:
         ),
     ],
 )
+@pytest.mark.case('RULE-SHAPES')
 def test_bad_inits(mod: ModuleType, init_msgs: Any) -> None:
     assert validate_backend(mod, [MKT.fqme], [FeedInit(MKT)]).mkt_info is MKT
     with pytest.raises(FeedInitializationError):
         validate_backend(mod, [MKT.fqme], init_msgs)
 
 
+@pytest.mark.case('RULE-SHAPES')
 def test_a_missing_endpoint(mod: ModuleType) -> None:
     partly = ModuleType(mod.__name__)
     vars(partly).update(without(vars(mod), 'open_symbol_search'))
@@ -188,6 +192,7 @@ def test_a_missing_endpoint(mod: ModuleType) -> None:
         ('raises', 'the venue broke'),
     ],
 )
+@pytest.mark.case('RULE-SHAPES')
 async def test_a_feed_that_piker_would_not_show(
     mod: ModuleType, mistake: str, complaint: str
 ) -> None:

@@ -242,13 +242,10 @@ async def look(
     """
     Ask the venue itself, with no daemon in between.
     """
-    broker = import_module(f'{mod.__name__}.broker')
-    config = import_module(f'{mod.__name__}._config')
-    account = config.Credentials(*secrets.values())
     positions: defaultdict[str, Decimal] = defaultdict(Decimal)
     async with (
         open_test_pikerd(folder, url=url),
-        broker.open_orders(account) as orders,
+        _open_orders(mod, secrets) as orders,
     ):
         async for page in orders.fills_since(since):
             for fill in page:
@@ -407,3 +404,41 @@ def open_trader(
                     await trader.clean_up()
 
     return open_trader
+
+
+OpenOrders = Callable[[], AbstractAsyncContextManager[Any]]
+"""What the fixture `open_orders` is."""
+
+
+@pytest.fixture
+def open_orders(
+    _account_home: Path,
+    credentials: Secrets,
+    mod: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> OpenOrders:
+    """
+    `async with open_orders() as orders:`, the backend's own `OrderApi`.
+    """
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(_account_home))
+
+    @acm
+    async def open_orders() -> AsyncIterator[Any]:
+        async with (
+            maybe_open_pikerd(find_registry()),
+            _open_orders(mod, credentials) as orders,
+        ):
+            yield orders
+
+    return open_orders
+
+
+def _open_orders(
+    mod: ModuleType, credentials: Secrets
+) -> AbstractAsyncContextManager[Any]:
+    broker = import_module(f'{mod.__name__}.broker')
+    config = import_module(f'{mod.__name__}._config')
+    account: AbstractAsyncContextManager[Any] = broker.open_orders(
+        config.Credentials(*credentials.values())
+    )
+    return account

@@ -1,0 +1,158 @@
+"""
+What the author says in `TRAITS` of orders, held against what the venue does with them:
+far from the market, of the smallest size, and canceled again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager as acm
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import trio
+
+from minipiker.brokers import BrokerError
+from minipiker.clearing.live import OpenOrders
+from minipiker.data.feed import open_feed
+from minipiker.testing import Market
+
+PATIENCE = 5.0
+"""Seconds that the venue has to carry something out."""
+
+
+class Account:
+    """
+    The account as the backend has it, with no host in between.
+    """
+
+    def __init__(self, orders: Any, market: Market) -> None:
+        self.orders = orders
+        self.market = market
+        self.mkt = market.mkt
+
+    async def place(
+        self, client_id: str, valid_for: float = PATIENCE, side: str = 'buy'
+    ) -> Any:
+        price = self.market.price(0.7 if side == 'buy' else 1.3)
+        return await self.orders.place(
+            self.mkt, side, self.market.size(1), price, client_id, valid_for
+        )
+
+    async def open(self, client_id: str) -> list[Any]:
+        return [
+            it for it in await self.orders.open_orders() if it.client_id == client_id
+        ]
+
+    async def cancel_all(self, client_id: str) -> None:
+        for order in await self.open(client_id):
+            await self.orders.cancel(order)
+
+
+@acm
+async def open_account(
+    open_orders: OpenOrders, market: Market, client_id: str
+) -> AsyncIterator[Account]:
+    async with open_orders() as orders:
+        account = Account(orders, market)
+        try:
+            yield account
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(30):
+                await account.cancel_all(client_id)
+
+
+@pytest.fixture
+def client_id() -> str:
+    return str(uuid4())
+
+
+@pytest.mark.case('TRAIT-EDIT')
+async def test_a_change_keeps_the_id_as_it_says(
+    open_orders: OpenOrders, market: Market, client_id: str
+) -> None:
+    async with open_account(open_orders, market, client_id) as account:
+        placed = (await account.place(client_id)).order
+        price = market.price(0.71)
+        await account.orders.edit(placed, placed.size, price, PATIENCE)
+        (changed,) = await account.open(client_id)
+        assert changed.price == price
+        keeps = account.orders.traits.edit == 'in_place'
+        assert (changed.order_id == placed.order_id) == keeps
+
+
+@pytest.mark.case('TRAIT-CLIENT-IDS')
+async def test_client_ids_are_as_unique_as_it_says(
+    open_orders: OpenOrders, market: Market, client_id: str
+) -> None:
+    async with open_account(open_orders, market, client_id) as account:
+
+        async def is_taken() -> bool:
+            try:
+                await account.place(client_id)
+            except BrokerError:
+                return False
+            return True
+
+        unique = account.orders.traits.client_ids
+        assert await is_taken()
+        assert await is_taken() == (unique == 'never')
+        await account.cancel_all(client_id)
+        assert await account.open(client_id) == []
+        assert await is_taken() == (unique != 'ever')
+
+
+@pytest.mark.case('TRAIT-DEADLINE')
+async def test_what_comes_too_late_is_refused_as_it_says(
+    open_orders: OpenOrders, market: Market, client_id: str
+) -> None:
+    async with open_account(open_orders, market, client_id) as account:
+        if account.orders.traits.deadline:
+            with pytest.raises(BrokerError):
+                await account.place(client_id, valid_for=-10)
+            assert await account.open(client_id) == []
+        else:
+            await account.place(client_id, valid_for=-10)
+            assert await account.open(client_id)
+
+
+@pytest.mark.case('TRAIT-FILLS', 'TRAIT-POSITIONS')
+@pytest.mark.usefixtures('may_fill')
+async def test_fills_and_positions_are_told_as_it_says(
+    open_orders: OpenOrders, market: Market, client_id: str, mod: ModuleType
+) -> None:
+    async with open_account(open_orders, market, client_id) as account:
+        orders, mkt = account.orders, market.mkt
+        fill = import_module(f'{mod.__name__}._orders').VenueFill
+        async with open_feed([market.fqme]) as feed:
+            last = feed.quotes[market.fqme]['last']
+
+        async def trade(side: str, times: float) -> Any:
+            price = float(mkt.quantize(last * times, 'price'))
+            size = market.size(1)
+            return await orders.place(mkt, side, size, price, client_id, PATIENCE)
+
+        async def position() -> float:
+            found = await orders.positions()
+            return float(sum(it.size for it in found if it.market == mkt.bs_mktid))
+
+        async def until_filled(side: str) -> None:
+            with trio.fail_after(PATIENCE):
+                async for event in orders.events:
+                    if isinstance(event, fill) and event.side == side:
+                        return
+
+        before = await position()
+        reply = await trade('buy', 1.01)
+        assert bool(reply.fills) == (orders.traits.fills == 'reply')
+        tells = orders.tells_position(mkt)
+        assert not (tells and orders.traits.positions == 'fills')
+        await until_filled('buy')
+        bought = market.size(1) if tells else 0
+        assert await position() == pytest.approx(before + bought)
+        await trade('sell', 0.99)
+        await until_filled('sell')
+        assert await position() == pytest.approx(before)
