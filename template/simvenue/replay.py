@@ -194,16 +194,18 @@ class Replay:
             return msgspec.structs.replace(call, act=_refuse(self._miss(over, request)))
         if call.operation == 'heartbeat':
             return call
-        self._used.add(found)
         self._take_names(found.event.message, request)
         match call.operation:
             case 'subscribe':
+                if found in self._used:  # it begins again
+                    self._used.clear()
                 self._since = found.time
                 session.after_reply.append(partial(self._play, session, found, request))
             case 'unsubscribe':
                 for key, player in self._players.items():
                     if key[0] is session:
                         player.channels -= {*words.channels(request)}
+        self._used.add(found)
         if not found.replies:  # the connection was lost before there was any
 
             def lose() -> Any:
@@ -306,13 +308,16 @@ class Replay:
         if player is None or player.at > exchange.at:
             if player:
                 player.channels -= {*channels}
-            player = Player(session, line, exchange.at, self._renamed)
-            self._players[session, id(line)] = player
             subscribes = {
                 it.at
                 for it in line.exchanges.values()
                 if words.subscribes(it.event.message)
             }
+            at = exchange.at
+            while at - 1 in subscribes:  # made at once, in whatever order
+                at -= 1
+            player = Player(session, line, at, self._renamed)
+            self._players[session, id(line)] = player
             session.spawn(player.play, subscribes, self._pace)
         player.add(exchange, channels)
 
