@@ -22,7 +22,7 @@ expired_token  refused, for the login has run out
 lose_request   not carried out, and the connection cut off
 lose_reply     carried out, and the connection cut off before the reply
 delay          carried out, and the reply is `seconds` late
-defer          carried out `seconds` late, or when all faults are cleared
+defer          carried out `seconds` late (default: for ever)
 
 Of the messages of a stream, by `topic` and `market`
 repeat         it comes twice
@@ -39,7 +39,7 @@ unknown_field  it has fields that nobody knows
 missing_field  it has lost its fields
 
 Each strikes `count` times, those with a duration for as long as that, or until they are
-cleared. The control port is never struck.
+cleared, when what is late comes at once. The control port is never struck.
 """
 
 from __future__ import annotations

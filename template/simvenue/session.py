@@ -263,8 +263,8 @@ class Session:
             'defer', operation=call.operation, market=call.market
         )
 
-    async def _defer(self, fault: Fault) -> None:
-        seconds = float('inf') if fault.seconds is None else fault.seconds
+    async def _defer(self, fault: Fault, usually: float = float('inf')) -> None:
+        seconds = usually if fault.seconds is None else fault.seconds
         with trio.move_on_after(seconds):
             await self.server.behaves.wait()
 
@@ -328,8 +328,8 @@ class Session:
                 self.close(1008)
             case Fault(kind='partial_frame'):
                 self._push_half(message)
-            case Fault(kind='delay', seconds=seconds):
-                self.spawn(self._push_late, seconds or 0.1, message)
+            case Fault(kind='delay'):
+                self.spawn(self._push_late, fault, message)
             case _:
                 self._push(message)
         self._done()
@@ -338,8 +338,8 @@ class Session:
         await self._defer(fault)
         self._answer(call)
 
-    async def _push_late(self, seconds: float, message: bytes) -> None:
-        await trio.sleep(seconds)
+    async def _push_late(self, fault: Fault, message: bytes) -> None:
+        await self._defer(fault, 0.1)
         self._push(message)
 
     def _push_half(self, message: bytes) -> None:
@@ -368,8 +368,8 @@ class Session:
                 await self._http.reply(429, html, kind='text/html', headers=wait)
             case Fault(kind='partial_frame'):
                 await self._http.reply(status, body, only=len(body) // 2)
-            case Fault(kind='delay', seconds=seconds):
-                await trio.sleep(seconds or 0.1)
+            case Fault(kind='delay'):
+                await self._defer(fault, 0.1)
                 await self._http.reply(status, body)
             case _:
                 await self._http.reply(status, body)

@@ -27,6 +27,7 @@ from ._orders import (
     VenueFill,
     VenueOrder,
     VenuePosition,
+    add_up,
 )
 from ._piker import MktPair, context, get_logger
 from .account import Execution, Executions, Order, UserTrade
@@ -127,6 +128,9 @@ class Orders:
             order_id = await self._client.replace(
                 order.order_id, order.market, size, price, valid_for=valid_for
             )
+            told = self._known.get(order.order_id)
+            filled = mk_order(*told).filled if told else order.filled
+            size = add_up(size, -filled)  # the new one is for what is left
             new = replace(order, order_id=order_id, filled=0.0, avg_price=0.0)
             new = replace(new, created=self._client.now(), updated=0)
         else:
