@@ -19,7 +19,13 @@ SDKS = {
 }
 
 # What is generated of the proxy, and the backend's name for it.
-PROXY = ('_asyncio.py', '_config.py.jinja', '_events.py', '_proxy.py.jinja')
+PROXY = (
+    '_asyncio.py',
+    '_config.py.jinja',
+    '_errors.py',
+    '_events.py',
+    '_proxy.py.jinja',
+)
 
 NASTY = '''
 from __future__ import annotations

@@ -13,10 +13,12 @@ from typing import Generic, TypeVar
 import trio
 from tractor.trionics import Lagged
 
+from ._errors import ConnectionLost
+
 T = TypeVar('T')
 
 
-class RelayDown(Exception):
+class RelayDown(ConnectionLost):
     """
     The asyncio side is gone: it died of `__cause__` or, if there is none, the block
     of `open_client_proxy()` was left.
