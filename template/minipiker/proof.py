@@ -163,7 +163,8 @@ class Keeper:
             self._failed[key] = self._failed.get(key, False) or report.failed
 
     def pytest_sessionfinish(self) -> None:
-        cache = self._config.cache
+        # which is not there at all with `-p no:cacheprovider`
+        cache: pytest.Cache | None = getattr(self._config, 'cache', None)
         if cache is None:
             return
         kept: dict[str, Any] = cache.get(_outcomes, {})
