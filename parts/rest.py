@@ -120,8 +120,9 @@ class Connection:
     Requests overtake each other freely, and a caller may be cancelled at any point:
     what is under way is left to tasks of the connection. Lives on asyncio.
 
-    TODO: where the vendor has an SDK, it takes the place of this class. It needs
-    coroutine methods that raise, and a callback for what comes unasked.
+    TODO: where the vendor has an SDK, that can be the connection instead: see
+    `_session.open_session()`. It needs coroutine methods that raise, and a callback for
+    what comes unasked.
     """
 #{% else %}
     """

@@ -218,7 +218,11 @@ def written(sdks: dict[str, Wrapped], tmp_path_factory: pytest.TempPathFactory) 
 def methods(sdk: Wrapped) -> dict[str, ast.AsyncFunctionDef]:
     *_, last = ast.parse(sdk.text).body
     assert isinstance(last, ast.ClassDef)
-    return {n.name: n for n in last.body if isinstance(n, ast.AsyncFunctionDef)}
+    return {
+        node.name: node
+        for node in last.body
+        if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith('_')
+    }
 
 
 def header(sdk: Wrapped, method: str) -> str:

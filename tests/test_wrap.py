@@ -61,7 +61,8 @@ def test_kraken(sdks: dict[str, Wrapped]) -> None:
     )
     assert note(sdk, 'hooks') == ['on_message']
     assert note(sdk, 'callbacks of the constructor') == ['callback']
-    assert '                await proxy.close()\n' in sdk.text
+    # it is entered, which connects it
+    assert 'events=events) as proxy, proxy:\n' in sdk.text
     # of a base class, whose annotation is of the coroutine itself
     assert header(sdk, 'request').endswith(' -> Any')
     assert note(sdk, 'Any, for want of a better type') == [

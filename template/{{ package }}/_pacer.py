@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
 from . import _calls
 from ._config import NAME, get_pace
-from ._connection import Connection
 from ._errors import Throttled
 from ._piker import Struct, get_logger
 
@@ -84,6 +83,21 @@ class Pacer:
         """
         empty = -pause * self._pool(name).refill
         self._credits[name] = min(self._refill(name), empty)
+
+
+class Connection(Protocol):
+    """
+    Whatever requests can be made on.
+    """
+
+    async def call(
+        self, method: str, result: type[T], params: Mapping[str, object]
+    ) -> T:
+        """
+        Make a request, and return its result.
+
+        Raises `ConnectionLost`, or what the venue's refusal stands for.
+        """
 
 
 class Caller:

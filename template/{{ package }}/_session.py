@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -21,9 +22,9 @@ import trio
 from . import _calls
 from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import NAME
-from ._connection import Connection, Language, open_connection
+from ._connection import Language, open_connection
 from ._errors import AuthError, ConnectionLost, NotConnected, ReplyLost, Throttled
-from ._pacer import Caller, Pacer, Pool
+from ._pacer import Caller, Connection, Pacer, Pool
 from ._piker import BrokerError, get_logger, open_nursery
 
 T = TypeVar('T')
@@ -57,7 +58,7 @@ class Venue(Language, Protocol):
 
     def on_notification(
         self,
-        connection: Connection,
+        connection: Any,
         name: str,
         content: Any,
     ) -> tuple[str, Any] | None:
@@ -70,15 +71,27 @@ class Venue(Language, Protocol):
         """The pool from which a request is paid, see `Pacer.spend()`, and how much."""
 
 
+OpenConnection = Callable[
+    [str, Any, Callable[[Any, str, Any], None]],
+    AbstractAsyncContextManager[Connection],
+]
+"""
+A connection to a URL, for a `Venue`, as long as the block is open, out of which
+`ConnectionLost` is raised. What comes unasked is handed to a callback, as
+`Venue.on_notification()` takes it.
+"""
+
+
 class Session:
     """
     A connection that is made anew whenever it is lost, and what was subscribed to on
     the one before.
     """
 
-    def __init__(self, url: str, venue: Venue) -> None:
+    def __init__(self, url: str, venue: Venue, open_connection: OpenConnection) -> None:
         self._url = url
         self._venue = venue
+        self._open_connection = open_connection
         self._limits = venue.limits
         self._pacer = Pacer(venue.pools)
         self._connection: Connection | None = None
@@ -222,7 +235,7 @@ class Session:
 
     def _on_notification(
         self,
-        connection: Connection,
+        connection: object,
         name: str,
         content: Any,
     ) -> None:
@@ -246,7 +259,7 @@ class Session:
         while True:
             since = trio.current_time()
             try:
-                async with open_connection(
+                async with self._open_connection(
                     self._url, self._venue, self._on_notification
                 ) as connection:
                     self._connection = connection
@@ -369,12 +382,16 @@ class Session:
 
 
 @acm
-async def open_session(url: str, venue: Venue) -> AsyncIterator[Session]:
+async def open_session(
+    url: str,
+    venue: Venue,
+    open_connection: OpenConnection = open_connection,
+) -> AsyncIterator[Session]:
     """
     A connected session, for as long as the block is open. Raises `BrokerError` where
-    the venue cannot be reached.
+    the venue cannot be reached. A vendor's own client can be its connection.
     """
-    session = Session(url, venue)
+    session = Session(url, venue, open_connection)
     live.append(session)
     try:
         async with open_nursery() as tn:

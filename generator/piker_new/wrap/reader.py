@@ -356,6 +356,14 @@ class Reader:
         return spelt
 
     @property
+    def is_entered(self) -> bool:
+        """Whether a client is a block of its own, which opens and closes it."""
+        return all(
+            inspect.iscoroutinefunction(getattr(self.cls, name, None))
+            for name in ('__aenter__', '__aexit__')
+        )
+
+    @property
     def close(self) -> str | None:
         """The statement that closes a client."""
         methods = {method.name for method in self.methods}

@@ -1,0 +1,98 @@
+"""A backend whose calls go through the vendor's own client trades on the simulator.
+
+What an author has to write for that is `in_project/connection.py`, and these changes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, MakeProject, outside
+
+SDK = 'typed_deribit.core.transport.ws:SocketRpcStreamClient'
+
+CHANGES = {
+    # the connection
+    'from ._connection import Connection\n': '',
+    'from .messages import (\n': (
+        'from .connection import open_connection\nfrom .messages import (\n'
+    ),
+    'open_session(get_url(URLS), client)': (
+        'open_session(get_url(URLS), client, open_connection)'
+    ),
+    # what comes over it: it answers heartbeats by itself, and has read the JSON
+    '_decode_notification = msgspec.json.Decoder(messages.Notification).decode\n': '',
+    """\
+_decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
+    kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
+}
+
+
+""": '',
+    'connection: Connection, name: str, content: msgspec.Raw': (
+        'connection: object, name: str, content: dict[str, Any]'
+    ),
+    """\
+        notification = _decode_notification(content)
+        if name == 'heartbeat':
+            if notification.type == 'test_request':
+                connection.post('public/test')
+            return None
+        kind, _, _ = notification.channel.partition('.')
+        decode = _decoders.get(kind, msgspec.json.decode)
+        return notification.channel, decode(notification.data)
+""": """\
+        kind, _, _ = content['channel'].partition('.')
+        msg = msgspec.convert(content['data'], messages.message_types[kind])
+        return content['channel'], msg
+""",
+}
+
+
+@pytest.fixture(scope='module')
+def wrapped(make_project: MakeProject) -> Path:
+    project = make_project('--client', 'asyncio', '--wrap', SDK)
+    package = project / 'piker_deribit2'
+    shutil.copy(ROOT / 'tests' / 'in_project' / 'connection.py', package)
+    api = (package / 'api.py').read_text()
+    for old, new in CHANGES.items():
+        assert api.count(old) == 1, old
+        api = api.replace(old, new)
+    (package / 'api.py').write_text(api)
+    return project
+
+
+def test_the_project_is_laid_out(wrapped: Path) -> None:
+    for command in (['check'], ['format', '--check']):
+        run(wrapped, 'ruff', *command, '-q', '.')
+
+
+def test_streams_and_trades(wrapped: Path) -> None:
+    """The generated suite, for which nobody else has a connection to the venue."""
+    (wrapped / 'piker_deribit2' / '_websocket.py').write_text(
+        'WebSocket = open_websocket = None\n'
+    )
+    tests = {
+        'test_order_dialog.py': 'test_orders_at_a_venue_that_differs[{}]',
+        'test_orders.py': 'test_a_live_session',
+        'test_feed.py': 'test_quotes_are_as_piker_wants_them',
+    }
+    names = [f'tests/{file}::{name}' for file, name in tests.items()]
+    run(wrapped, 'pytest', '-q', '-n2', *names)
+
+
+def run(project: Path, *command: str) -> None:
+    python = project / '.venv' / 'bin' / 'python'
+    done = subprocess.run(
+        [python, '-m', *command],
+        cwd=project,
+        env=outside(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
