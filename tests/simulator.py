@@ -46,11 +46,11 @@ class Venue:
     def __init__(self, url: str, controls: str) -> None:
         self.url = url
         self.rest = url.replace('ws://', 'http://').replace('/ws/', '/')
-        self._controls = controls
+        self.controls = controls
 
     def ask(self, name: str, **params: Any) -> Any:
         """What the control port says."""
-        reply = httpx.post(f'{self._controls}/{name}', json=params, trust_env=False)
+        reply = httpx.post(f'{self.controls}/{name}', json=params, trust_env=False)
         assert reply.status_code == 200, reply.text
         return reply.json()
 

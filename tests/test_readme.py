@@ -146,15 +146,23 @@ def test_every_command(
         assert tree(tmp_path / folder) == tree(rendered({'backend': 'deribit2'}))
 
 
-def test_every_command_of_a_project(project: Path, uv: str, tmp_path: Path) -> None:
-    """Of its README, in its own environment; what runs for ever is ended by Ctrl-C."""
-    readme = (project / 'README.md').read_text()
-    commands = [
+def commands_of(page: Path) -> list[str]:
+    """Without what is said of them."""
+    return [
         command
-        for block in re.findall('```console\n(.*?)```', readme, re.DOTALL)
+        for block in re.findall('```console\n(.*?)```', page.read_text(), re.DOTALL)
         for command in re.findall(r'^\$ (.+?)(?:  +#.*)?$', block, re.MULTILINE)
     ]
-    assert commands[0] == 'uv run pytest'
+
+
+def test_every_command_of_a_project(project: Path, uv: str, tmp_path: Path) -> None:
+    """
+    Of its README and of what it says to assistants, each once, in its own environment;
+    what runs for ever is ended by Ctrl-C.
+    """
+    pages = [commands_of(project / it) for it in ('README.md', 'AGENTS.md')]
+    assert {page[0] for page in pages} == {'uv run pytest'}
+    commands = dict.fromkeys(command for page in pages for command in page)
     (tmp_path / 'bin').mkdir()
     (tmp_path / 'bin' / 'uv').symlink_to(uv)
     # where piker-new is at hand

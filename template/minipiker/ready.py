@@ -231,7 +231,8 @@ def show(as_json: bool) -> None:
         say(todo)
     others = ', '.join(f'{count} {it}' for it, count in page.other_tests.items())
     say(f'{len(page.todos)} TODOs; of the other tests, on the simulator: {others}')
-    say(f'not proved: {", ".join(page.red) or "nothing"}')
+    said = len([*page.endpoints, *page.traits, *page.cases])
+    say(f'{len(page.red)} of {said} claims are not proved on the simulator')
 
 
 _styles = {'passed': 'green', 'stale': 'yellow', 'failed': 'red', 'never': 'red'}
@@ -246,8 +247,9 @@ def _mk_table(title: str, lines: list[Line]) -> Table:
         needs = f' (needs {", ".join(line.needs)})' if line.needs else ''
         name = Text.assemble(cell(line.name, 'bold'), cell(f'  {line.claim}{needs}'))
         # a case has tests, all else has cases
-        by = line.tests if line.cases == [line.name] else line.cases
-        proofs = [cell(f'  {it}', 'dim') for it in by] or [cell('  no test', 'red')]
+        by = line.tests if line.cases == [line.name] else [', '.join(line.cases)]
+        proofs = [cell(f'  {it}', 'dim') for it in by if it]
+        proofs = proofs or [cell('  no test', 'red')]
         cells = (_mk_cell(*line.on[it]) for it in proof.KINDS)
         table.add_row(Text('\n').join([name, *proofs]), *cells)
     return table

@@ -1,0 +1,225 @@
+"""A generated suite on a venue that is there already, and what is kept of its results."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeProject, outside
+from simulator import Venue, run
+
+KEY, SECRET = 'key-5d0a71', 'c2VjcmV0LTVkMGE3MQ=='
+BACKENDS = {
+    'jsonrpc': (),
+    'rest': ('--client', 'asyncio', '--protocol', 'rest'),
+}
+PRODUCTION = {
+    'jsonrpc': 'wss://www.deribit.com/ws/api/v2',
+    'rest': 'https://api.kraken.com',
+}
+
+
+class Backend:
+    """A generated project, and a simulator that nobody told it of."""
+
+    def __init__(self, protocol: str, project: Path, venue: Venue) -> None:
+        self.protocol = protocol
+        self.project = project
+        self.venue = venue
+        self._python = project / '.venv' / 'bin' / 'python'
+
+    def command(self, *args: str) -> list[str]:
+        return [str(self._python), '-m', *args]
+
+    def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*args),
+            cwd=self.project,
+            env=outside() | {'XDG_CONFIG_HOME': str(self.project.parent)} | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def pytest(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.run('pytest', '-q', f'--venue={self.venue.url}', *args, **env)
+
+    def ready(self) -> dict[str, Any]:
+        done = self.run('minipiker', 'ready', '--json')
+        assert done.returncode == 0, done.stderr
+        page = json.loads(done.stdout)
+        lines = [*page['cases'], *page['endpoints'], *page['traits']]
+        return {**page, 'on': {it['name']: it['on'] for it in lines}}
+
+    def account(self) -> Any:
+        return self.venue.ask('account', key=KEY)
+
+
+@pytest.fixture(scope='module', params=BACKENDS)
+def backend(
+    request: pytest.FixtureRequest, make_project: MakeProject
+) -> Iterator[Backend]:
+    project = make_project(*BACKENDS[request.param])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('SIMVENUE_ACCOUNTS', json.dumps({KEY: {'secret': SECRET}}))
+        with run(project) as venue:
+            yield Backend(request.param, project, venue)
+
+
+CREDENTIALS = {'DERIBIT2_API_KEY': KEY, 'DERIBIT2_API_SECRET': SECRET}
+
+
+def test_a_session_leaves_nothing(backend: Backend) -> None:
+    """It finds a market and trades there; the account is then what it was."""
+    files = ['tests/test_trading.py', 'tests/test_order_traits.py']
+    done = backend.pytest('--trade=fill', '--calls', *files, **CREDENTIALS)
+    assert done.returncode == 0, done.stdout
+    assert not re.search('skipped|failed|not run', done.stdout)
+    account = backend.account()
+    assert account['fills']
+    assert {it['state'] for it in account['orders']} == {'filled', 'cancelled'}
+    signed = [it['amount'] * (-1) ** (it['side'] == 'sell') for it in account['fills']]
+    assert sum(signed) == pytest.approx(0)
+    assert re.search(r'^ +\d+  api\.cancel: ', done.stdout, re.MULTILINE)
+    for secret in (KEY, SECRET):
+        assert secret not in done.stdout + done.stderr
+    # what is on this machine is a simulator, however it is reached
+    on = backend.ready()['on']
+    assert on['EXEC-LIMIT-BUY']['simulator'][0] == 'passed'
+    assert on['EXEC-LIMIT-BUY']['venue'][0] == 'never'
+
+
+def test_no_orders_without_being_told(backend: Backend) -> None:
+    before = len(backend.account()['orders'])
+    done = backend.pytest('tests/test_trading.py', **CREDENTIALS)
+    assert done.returncode == 0, done.stdout
+    assert ' passed' not in done.stdout
+    assert 'places orders: run with --trade' in done.stdout
+    assert 'run with --trade=fill' in done.stdout
+    assert len(backend.account()['orders']) == before
+
+
+PLANT = """
+    import json, os, pytest, urllib.request
+
+    def ask(name, **params):
+        url = f'{os.environ["CONTROLS"]}/{name}'
+        request = urllib.request.Request(url, json.dumps(params).encode())
+        return json.load(urllib.request.urlopen(request))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(item):
+        key, secret = os.environ['PLANTED'].split(' ')
+        market = ask('markets')[0]
+        amount = float(market['min_amount'])
+        order = {'account': key, 'market': market['name'], 'amount': amount}
+        ask('place', side='buy', **order)
+        price = float(f'{ask("market", market=market["name"])["last"] * 0.5:.0f}')
+        ask('place', side='buy', price=price, **order)
+        print('printed', secret)
+        raise AssertionError(f'{key} and {secret}')
+"""
+
+
+def test_what_is_left_is_told(backend: Backend, tmp_path: Path) -> None:
+    """Whoever left it there; and no report shows the credentials."""
+    (tmp_path / 'plant.py').write_text(textwrap.dedent(PLANT))
+    done = backend.pytest(
+        *('--trade', '-p', 'plant', 'tests/test_trading.py'),
+        *('-k', 'not_canceled_again'),
+        PYTHONPATH=str(tmp_path),
+        CONTROLS=backend.venue.controls,
+        PLANTED=f'{KEY} {SECRET}',
+        **CREDENTIALS,
+    )
+    assert done.returncode == 1
+    left = done.stdout.partition('= left at the venue =')[2].splitlines()
+    assert [it for it in left if it.startswith('open order: buy ')], done.stdout
+    assert [it for it in left if it.startswith('position: +')]
+    assert 'printed ***' in done.stdout
+    assert '*** and ***' in done.stdout
+    for secret in (KEY, SECRET):
+        assert secret not in done.stdout + done.stderr
+    page = backend.ready()
+    assert page['on']['EXEC-CANCEL-TWICE']['simulator'][0] == 'failed'
+    assert {'EXEC-CANCEL-TWICE', 'open_trade_dialog'} <= {*page['red']}
+
+
+def test_real_money_is_asked_for(backend: Backend) -> None:
+    for url in (
+        PRODUCTION[backend.protocol],
+        'https://nobody.knows.example',
+        'https://localhost@nobody.knows.example',
+        'https://localhost.example',
+    ):
+        done = backend.run('pytest', f'--venue={url}', '--trade', **CREDENTIALS)
+        assert done.returncode == 4
+        assert done.stderr.count('\n') <= 3
+        assert 'type --trade=for-real' in done.stderr
+
+
+def test_credentials_are_asked_for_at_a_terminal(backend: Backend) -> None:
+    selected = ['tests/test_trading.py', '-k', 'has_is_refused or not_have_is_refused']
+    url = f'--venue={backend.venue.url}'
+    command = backend.command('pytest', '-q', url, '--trade', *selected)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(backend.project)
+        os.execve(command[0], command, outside())
+    said = ''
+    for answer in (KEY, SECRET):
+        said += read_until(terminal, 'DERIBIT2_API_\\w+: ?$')
+        os.write(terminal, f'{answer}\n'.encode())
+    said += read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert status == 0, said
+    assert '2 passed' in said
+    for secret in (KEY, SECRET):
+        assert secret not in said
+
+
+def read_until(terminal: int, pattern: str) -> str:
+    said = ''
+    while not re.search(pattern, said):
+        try:
+            said += os.read(terminal, 4096).decode()
+        except OSError:  # whoever wrote to it has ended
+            raise AssertionError(said) from None
+    return said
+
+
+def test_without_anybody_to_ask(backend: Backend) -> None:
+    done = backend.pytest('--trade', 'tests/test_trading.py')
+    assert done.returncode == 4
+    assert 'set DERIBIT2_API_KEY and DERIBIT2_API_SECRET' in done.stderr
+
+
+def test_everything_that_is_claimed_has_a_test(backend: Backend) -> None:
+    done = backend.run('pytest', '--ids')
+    assert done.returncode == 0
+    assert 'needs a test' not in done.stdout
+    assert re.search(r'^EXEC-FILL-BUY +needs fill: ', done.stdout, re.MULTILINE)
+    assert re.search(r'^DATA-QUOTES +needs venue: ', done.stdout, re.MULTILINE)
+    assert re.search(r'^EXEC-AMBIGUOUS +needs simulator: ', done.stdout, re.MULTILINE)
+
+
+def test_what_passed_before_a_change_is_stale(backend: Backend) -> None:
+    test = 'tests/test_contract.py'
+    assert backend.run('pytest', '-qn0', test).returncode == 0
+    assert backend.ready()['on']['RULE-HOSTS']['simulator'][0] == 'passed'
+    (backend.project / 'piker_deribit2' / 'feed.py').touch()
+    page = backend.ready()
+    assert page['on']['RULE-HOSTS']['simulator'][0] == 'stale'
+    # of this nobody has any proof
+    assert page['on']['numbered_channels']['simulator'][0] == 'never'
+    assert 'numbered_channels' in page['red']
