@@ -107,12 +107,7 @@ def diagnose(pid: int, key: bytes) -> Diagnosis:
     ]
     return Diagnosis(
         actors,
-        [
-            f'{actor} {wrong}'
-            for rule in _rules
-            for actor in actors
-            if (wrong := rule(actor))
-        ],
+        [wrong for rule in _rules for actor in actors if (wrong := rule(actor))],
     )
 
 
@@ -233,16 +228,16 @@ def _end(host: str, port: int) -> str:
     return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
 
 
-# what is wrong, each with an actor
+# what is wrong with an actor, each as a sentence
 
 
 def _find_ended(actor: Actor) -> str:
     if actor.state in _dead:
-        return 'is dead'
+        return f'{actor} is dead'
     if actor.state == psutil.STATUS_STOPPED:
-        return f'is stopped, by a signal: type kill -CONT {actor.pid}'
+        return f'{actor} is stopped by a signal: type kill -CONT {actor.pid}'
     if actor.state == psutil.STATUS_TRACING_STOP:
-        return 'is stopped, by a debugger'
+        return f'{actor} is stopped by a debugger'
     return ''
 
 
@@ -252,46 +247,46 @@ def _find_wedged(actor: Actor) -> str:
         return ''
     if report is None:
         does = 'computes' if actor.cpu > 1 else 'waits'
-        return f'says nothing: it is starting, or {does} in code that is not Python'
-    return {
-        'turns': '',
-        'spins': f'spins at {report.place}, and does nothing else',
-        'blocked': f'is blocked at {report.place}, and does nothing else',
-        'late': f'has not come round for seconds, now at {report.place}',
-    }[report.loop]
+        return f'{actor} is starting, or {does} in code that is not Python'
+    match report.loop:
+        case 'spins':
+            return f'{actor} spins at {report.place}, and does nothing else'
+        case 'blocked':
+            return f'{actor} is blocked at {report.place}, and does nothing else'
+        case 'late':
+            return f'{actor} has done nothing else for seconds, now at {report.place}'
+    return ''
 
 
 def _find_stuck(actor: Actor) -> str:
     if actor.report and actor.report.stuck:
-        return f'has a deadlock: {actor.report.stuck}'
+        return f'{actor} has a deadlock: {actor.report.stuck}'
     return ''
 
 
 def _find_venue(actor: Actor) -> str:
-    for venue in actor.report.venues if actor.report else ():
-        if wrong := _judge_venue(venue):
-            return wrong
-    return ''
+    wrongs = (_judge_venue(it) for it in (actor.report.venues if actor.report else ()))
+    return next((f'{wrong}, says {actor}' for wrong in wrongs if wrong), '')
 
 
 def _judge_venue(venue: VenueInfo) -> str:
-    if not venue.connected and (venue.heard is None or venue.error):
-        return f'has no connection to the venue at {venue.url}: {venue.error or "yet"}'
     heard, sent = venue.heard, venue.sent
+    if not venue.connected and venue.error:
+        return f'the venue at {venue.url} cannot be reached: {venue.error}'
     if heard is None or sent is None:
-        return ''
-    silent = f'hears nothing from the venue at {venue.url}, for {heard:.1f} s now'
+        return '' if venue.connected else f'the venue at {venue.url} is yet to answer'
+    silent = f'the venue at {venue.url} has been silent for {heard:.1f} s'
     method, age = max(venue.pending, key=lambda it: it[1], default=('', 0))
-    # of which some is under way, and none has been heard of since
+    # of which some is under way, and nothing has been heard since
     if age > _overdue and sent <= age < heard:
-        return f'{silent}, where {method} waits for its reply'
+        return f'{silent}, while {method} waits for its reply'
     return silent if heard > venue.silence / 2 else ''
 
 
 def _find_deaf(actor: Actor) -> str:
     for it in actor.connections:
         if it.unread and it.peer:
-            return f'does not read what {it.peer} sends: {it.unread} bytes wait'
+            return f'{actor} does not read what {it.peer} sends: {it.unread} bytes wait'
     return ''
 
 

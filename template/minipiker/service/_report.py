@@ -166,19 +166,20 @@ class Reporter:
         came_round = threading.Event()
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(came_round.set)
-        began, began_cpu = time.monotonic(), time.process_time()
-        moved, before = began, None
-        while time.monotonic() < began + _patience:
+        began = moved = time.monotonic()
+        computed = counted = time.process_time()
+        before: tuple[FrameType | None, int] | None = None
+        while (now := time.monotonic()) < began + _patience:
             if came_round.wait(0.05):
                 return 'turns', ''
             frame = sys._current_frames().get(self._thread)
-            now = (frame, frame and frame.f_lasti)
-            # by its own time, which a busy machine does not take from it
-            if time.process_time() - began_cpu > _spins:
+            cpu, at = time.process_time(), (frame, frame.f_lasti if frame else 0)
+            # by its own time, of which a busy machine takes nothing
+            if cpu - computed > _spins:
                 return 'spins', _locate(_stack(frame))
-            if now != before:
-                moved, before = time.monotonic(), now
-            elif time.monotonic() - moved > _still:
+            if at != before or cpu - counted > _still / 30:
+                moved, before, counted = now, at, cpu
+            elif now - moved > _still:
                 return 'blocked', _locate(_stack(frame))
         return 'late', _locate(_stack(sys._current_frames().get(self._thread)))
 
