@@ -211,12 +211,6 @@ class Connection:
             call.done.set()
             self._slots.release()
 
-    def pending(self) -> list[tuple[str, float]]:
-        """
-        The requests that wait for their replies, by their methods, and since when.
-        """
-        return [(call.method, call.since) for call in list(self._calls.values())]
-
     def _handle(self, data: str | bytes) -> None:
         self.heard = time.monotonic()
         if self._tap:

@@ -17,9 +17,10 @@ SDK = 'typed_deribit.core.transport.ws:SocketRpcStreamClient'
 CHANGES = {
     # the connection
     'from ._connection import Connection\n': '',
-    'from .messages import (\n': (
-        'from .connection import open_connection\nfrom .messages import (\n'
+    'from .markets import Markets\n': (
+        'from .connection import open_connection\nfrom .markets import Markets\n'
     ),
+    'from ._errors import Unexpected\n': '',
     'open_session(get_url(URLS), client)': (
         'open_session(get_url(URLS), client, open_connection)'
     ),
@@ -36,6 +37,8 @@ _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
         'connection: object, name: str, content: dict[str, Any]'
     ),
     """\
+        if name not in ('heartbeat', 'subscription'):
+            raise Unexpected(name)
         notification = _decode_notification(content)
         if name == 'heartbeat':
             if notification.type == 'test_request':

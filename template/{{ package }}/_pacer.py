@@ -5,6 +5,7 @@ Keeping to the venue's rate limits.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
@@ -90,6 +91,14 @@ class Connection(Protocol):
     Whatever requests can be made on.
     """
 
+    @property
+    def sent(self) -> float:
+        """When the last message went out, by `time.monotonic()`."""
+
+    @property
+    def heard(self) -> float:
+        """When the last one came."""
+
     async def call(
         self, method: str, result: type[T], params: Mapping[str, object]
     ) -> T:
@@ -106,10 +115,12 @@ class Caller:
     """
 
     def __init__(self, connection: Connection, cost: Cost, pacer: Pacer) -> None:
-        self._connection = connection
+        self.connection = connection
         self._cost = cost
         self._pacer = pacer
         self.given_up = trio.Event()
+        self.pending: dict[object, tuple[str, float]] = {}
+        """The requests that wait for their replies: methods, and since when."""
 
     async def call(self, method: str, result: type[T], /, **params: object) -> T:
         """
@@ -122,10 +133,14 @@ class Caller:
         pool, cost = self._cost(method, given)
         await self._pacer.spend(pool, cost)
         given |= {name: it() for name, it in given.items() if callable(it)}
+        request = object()
+        self.pending[request] = method, time.monotonic()
         try:
-            answer = await self._connection.call(method, result, given)
+            answer = await self.connection.call(method, result, given)
         except Throttled as err:
             self._pacer.block(pool, err.pause)
             raise
+        finally:
+            del self.pending[request]
         _calls.note_call(method)
         return answer

@@ -94,7 +94,7 @@ class Session:
         self._open_connection = open_connection
         self._limits = venue.limits
         self._pacer = Pacer(venue.pools)
-        self._connection: Connection | None = None
+        self._latest: Caller | None = None
         self._caller: Caller | None = None
         """While there is a connection."""
         self.connected = trio.Event()
@@ -262,8 +262,8 @@ class Session:
                 async with self._open_connection(
                     self._url, self._venue, self._on_notification
                 ) as connection:
-                    self._connection = connection
                     caller = Caller(connection, self._venue.cost, self._pacer)
+                    self._latest = caller
                     holds = await self._venue.greet(caller)
                     await self._resubscribe(caller)
                     was_connected = True
@@ -278,7 +278,7 @@ class Session:
             except* Exception as errors:
                 error = _gravest(errors)
             finally:
-                self._connection = None
+                self._latest = None
 
             if not isinstance(error, _expected):
                 self._fail(error)
@@ -358,17 +358,17 @@ class Session:
         """
         url = urlsplit(self._url)
         place = f'{url.scheme}://{url.netloc.rpartition("@")[2]}'
-        now, connection, error = time.monotonic(), self._connection, self._last_error
+        now, latest, error = time.monotonic(), self._latest, self._last_error
         return {
             'url': place,
             'connected': self._caller is not None,
             'error': str(error or '').replace(self._url, place)[:200],
-            'heard': connection and now - connection.heard,
-            'sent': connection and now - connection.sent,
+            'heard': latest and now - latest.connection.heard,
+            'sent': latest and now - latest.connection.sent,
             'silence': self._limits.silence,
             'pending': [
                 (method, now - since)
-                for method, since in (connection.pending() if connection else ())
+                for method, since in (list(latest.pending.values()) if latest else ())
             ],
         }
 

@@ -4,6 +4,7 @@ A connection to the venue: that of typed-deribit.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager as acm
 from typing import Any, NoReturn, TypeVar
@@ -33,8 +34,10 @@ class Socket(SocketConnection):
         super().__init__(url)
         self._on_notification = on_notification
         self.lost = trio.Event()
+        self.heard = time.monotonic()
 
     def parse_msg(self, msg: str | bytes) -> Any:
+        self.heard = time.monotonic()
         parsed = super().parse_msg(msg)
         if parsed and parsed['kind'] == 'subscription':
             self._on_notification(self, 'subscription', parsed['notification'])
@@ -52,13 +55,22 @@ class Connection:
     See `_pacer.Connection`.
     """
 
-    def __init__(self, sdk: SocketRpcStreamClientMethods, language: Language) -> None:
+    def __init__(
+        self, sdk: SocketRpcStreamClientMethods, socket: Socket, language: Language
+    ) -> None:
         self._sdk = sdk
+        self._socket = socket
         self._mk_error = language.mk_error
+        self.sent = time.monotonic()
+
+    @property
+    def heard(self) -> float:
+        return self._socket.heard
 
     async def call(
         self, method: str, result: type[T], params: Mapping[str, object]
     ) -> T:
+        self.sent = time.monotonic()
         try:
             reply = await self._sdk.request(method, params=params)
         except ApiError as err:
@@ -86,7 +98,7 @@ async def open_connection(
         open_nursery() as tn,
     ):
         tn.start_soon(_watch, socket.lost)
-        yield Connection(sdk, language)
+        yield Connection(sdk, socket, language)
         tn.cancel_scope.cancel()
 
 
