@@ -1,4 +1,4 @@
-"""A generated suite on a venue that is there already, and what is kept of its results."""
+"""A generated suite on a venue that is there already, and what is kept of it."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ CHANGES = {
         'from .connection import open_connection\nfrom .markets import Markets\n'
     ),
     'from ._errors import Unexpected\n': '',
-    'open_session(get_url(URLS), client)': (
-        'open_session(get_url(URLS), client, open_connection)'
+    'async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session': (
+        'url = get_url((*URLS, *TEST_URLS))\n'
+        '    async with open_session(url, client, open_connection) as client.session'
     ),
     # what comes over it: it answers heartbeats by itself, and has read the JSON
     '_decode_notification = msgspec.json.Decoder(messages.Notification).decode\n': '',
