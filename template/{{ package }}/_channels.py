@@ -38,11 +38,29 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
     for the gaps that a `Reconnected` marks.
     """
 
-    def __init__(self, channels: tuple[str, ...], max_unread: int) -> None:
+    def __init__(
+        self,
+        channels: tuple[str, ...],
+        max_unread: int,
+        before_orders: bool = False,
+    ) -> None:
         self.channels = channels
+        self.before_orders = before_orders
+        """Whether its consumer makes up for a gap before anything is ordered."""
+        self.caught_up = trio.Event()
+        """Unless there is a gap for which it has not made up yet."""
+        self.caught_up.set()
         self._max_unread = max_unread
         self._send, self._receive = trio.open_memory_channel[M | Mark](max_unread)
         self._error: BrokerError | None = None
+
+    def mark_gap(self) -> None:
+        """
+        Push a `Reconnected`. Whoever has read it, and asks for more, has dealt with it.
+        """
+        if self.caught_up.is_set():
+            self.caught_up = trio.Event()
+        self.push(Reconnected())
 
     def push(self, msg: M | Mark) -> None:
         try:
@@ -59,12 +77,17 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
         """
         self._error = self._error or error
         self._send.close()
+        self.caught_up.set()
 
     async def receive(self) -> M | Mark:
         """
         The next message. Raises `Overrun` where it is missing, and `BrokerError` where
         there will be none.
         """
+        if not (
+            self.caught_up.is_set() or self._receive.statistics().current_buffer_used
+        ):
+            self.caught_up.set()
         try:
             return await self._receive.receive()
         except trio.EndOfChannel:
@@ -82,4 +105,5 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
         return msgs
 
     async def aclose(self) -> None:
+        self.caught_up.set()
         await self._receive.aclose()

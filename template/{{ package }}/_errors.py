@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import math
 
+import trio
+
 from ._piker import BrokerError, DataThrottle
 
 _min_pause: float = 0.05
@@ -82,3 +84,20 @@ class OrderExpired(OrderRejected):
     """
     The venue heard of an order later than it was allowed to carry it out.
     """
+
+
+EXPECTED = (BrokerError, OSError, trio.TooSlowError)
+"""What a venue or a network may cause. The rest are mistakes of ours."""
+
+
+def gravest(errors: BaseExceptionGroup[Exception]) -> Exception:
+    """
+    One of those that came at once: a mistake of ours, if there is one.
+    """
+    if unexpected := errors.split(EXPECTED)[1]:
+        errors = unexpected
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)
+    return error

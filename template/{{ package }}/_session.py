@@ -10,8 +10,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+)
+from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -20,10 +27,19 @@ from urllib.parse import urlsplit
 import trio
 
 from . import _calls
-from ._channels import ChannelStream, Disconnected, Reconnected
+from ._channels import ChannelStream, Disconnected
 from ._config import NAME
 from ._connection import Language, open_connection
-from ._errors import AuthError, ConnectionLost, NotConnected, ReplyLost, Throttled
+from ._errors import (
+    EXPECTED,
+    AuthError,
+    ConnectionLost,
+    NotConnected,
+    OrderExpired,
+    ReplyLost,
+    Throttled,
+    gravest,
+)
 from ._pacer import Caller, Connection, Pacer, Pool
 from ._piker import BrokerError, get_logger, open_nursery
 
@@ -111,6 +127,8 @@ class Session:
         self._tidy = trio.Event()
         self._heard: set[str] | None = set() if _calls.is_noted() else None
         """The channels of which that is noted."""
+        self._quiet: set[str] = set()
+        """Channels of which nothing has been heard lately."""
 
     # requests
 
@@ -119,20 +137,36 @@ class Session:
         Make a request that does no harm when it is made twice. Returns its result;
         params that are None are left out.
         """
-        return await self._repeat(partial(self.request_once, method, result, **params))
+        wait = self._wait_connected
+        return await self._repeat(partial(self._ask, wait, method, result, params))
 
     async def request_once(
         self, method: str, result: type[T], /, **params: object
     ) -> T:
         """
         Make a request that is not to be made twice: it is made again only where the
-        venue cannot have carried it out.
+        venue cannot have carried it out. On a new connection it waits for those
+        consumers of channels that are to know first what they have missed.
         """
+        return await self._ask(self._wait_caught_up, method, result, params)
+
+    async def _ask(
+        self,
+        wait: Callable[[], Awaitable[Caller]],
+        method: str,
+        result: type[T],
+        params: Mapping[str, object],
+    ) -> T:
         for is_last in (False, True):
-            caller = await self._wait_connected()
+            caller = await wait()
             try:
                 return await caller.call(method, result, **params)
             except ReplyLost:
+                raise
+            except OrderExpired:
+                # late by the venue's clock, which may not be what it was
+                with suppress(BrokerError):
+                    await self._venue.greet(caller)
                 raise
             except ConnectionLost:
                 self._disconnect(caller)
@@ -175,6 +209,15 @@ class Session:
             f'{self._last_error}'
         )
 
+    async def _wait_caught_up(self) -> Caller:
+        while True:
+            caller = await self._wait_connected()
+            for stream in self._consumers():
+                if stream.before_orders:
+                    await stream.caught_up.wait()
+            if caller is self._caller:
+                return caller
+
     def _check(self) -> None:
         if self._bug:
             raise BrokerError(f'{NAME} broke: {self._bug!r}') from self._bug
@@ -184,12 +227,18 @@ class Session:
     # channels
 
     @acm
-    async def open_channel(self, *channels: str) -> AsyncIterator[ChannelStream[Any]]:
+    async def open_channel(
+        self, *channels: str, before_orders: bool = False
+    ) -> AsyncIterator[ChannelStream[Any]]:
         """
         Subscribe to channels, any number of them in one stream, while the block is
-        open. Raises `BrokerError` for one that the venue does not have.
+        open. With `before_orders`, its consumer deals with each `Reconnected` before
+        anything is ordered. Raises `BrokerError` for a channel that the venue does not
+        have.
         """
-        stream: ChannelStream[Any] = ChannelStream(channels, self._limits.unread)
+        stream: ChannelStream[Any] = ChannelStream(
+            channels, self._limits.unread, before_orders
+        )
         for channel in channels:
             self._streams.setdefault(channel, []).append(stream)
             self._unread.discard(channel)
@@ -203,6 +252,7 @@ class Session:
                 if not streams:
                     del self._streams[channel]
                     self._unread.add(channel)
+            stream.caught_up.set()
             self._tidy.set()
 
     async def _subscribe(self, channels: list[str]) -> None:
@@ -217,21 +267,44 @@ class Session:
         if missing := set(channels) - set(accepted):
             raise BrokerError(f'the venue has no channel {", ".join(sorted(missing))}')
 
-    async def _resubscribe(self, caller: Caller) -> None:
-        self._unread.clear()
-        if not self._streams:
-            return
+    async def _resubscribe(self, caller: Caller, channels: list[str]) -> None:
+        """
+        Make `caller` the one of all requests, when it is subscribed to these channels.
+        """
         # a consumer that asks for what it missed gets its answer after we are
         # subscribed again, so that nothing falls in between
-        for stream in self._consumers():
-            stream.push(Reconnected())
-        accepted = await self._venue.subscribe(caller, [*self._streams])
-        for channel in self._streams.keys() - set(accepted):
-            for stream in self._streams[channel]:
-                stream.fail(BrokerError(f'the venue has no channel {channel} any more'))
+        for stream in self._consumers(channels):
+            stream.mark_gap()
+        if channels:
+            accepted = await self._venue.subscribe(caller, channels)
+            for channel in {*channels} - {*accepted}:
+                error = BrokerError(f'the venue has no channel {channel} any more')
+                for stream in self._consumers([channel]):
+                    stream.fail(error)
+        if not caller.given_up.is_set():
+            self._caller = caller
+            self.connected.set()
 
-    def _consumers(self) -> set[ChannelStream[Any]]:
-        return {it for streams in self._streams.values() for it in streams}
+    async def _probe_quiet(self, caller: Caller) -> NoReturn:
+        """
+        Subscribe anew to channels of which nothing is heard for long: the venue may
+        have forgotten them, and nothing else would show that.
+        """
+        while True:
+            self._quiet = {*self._streams}
+            await trio.sleep(self._limits.quiet)
+            if quiet := self._quiet & self._streams.keys():
+                self._suspend()
+                await self._resubscribe(caller, [*quiet])
+
+    def _consumers(
+        self, channels: Iterable[str] | None = None
+    ) -> set[ChannelStream[Any]]:
+        """
+        Of these channels, or of all.
+        """
+        chosen = self._streams if channels is None else channels
+        return {it for name in chosen for it in self._streams.get(name, ())}
 
     def _on_notification(
         self,
@@ -244,6 +317,7 @@ class Session:
             if self._heard is not None and channel not in self._heard:
                 self._heard.add(channel)
                 _calls.note_channel(channel)
+            self._quiet.discard(channel)
             for stream in self._streams.get(channel, ()):
                 stream.push(msg)
 
@@ -265,22 +339,21 @@ class Session:
                     caller = Caller(connection, self._venue.cost, self._pacer)
                     self._latest = caller
                     holds = await self._venue.greet(caller)
-                    await self._resubscribe(caller)
-                    was_connected = True
-                    self._last_error, self._is_out = None, False
-                    self._caller = caller
-                    self.connected.set()
+                    self._unread.clear()
                     try:
+                        await self._resubscribe(caller, [*self._streams])
+                        was_connected = True
+                        self._last_error, self._is_out = None, False
                         await self._stay(caller, holds)
                     finally:
                         # closing it may take a while, in which nobody is to use it
                         self._disconnect(caller)
             except* Exception as errors:
-                error = _gravest(errors)
+                error = gravest(errors)
             finally:
                 self._latest = None
 
-            if not isinstance(error, _expected):
+            if not isinstance(error, EXPECTED):
                 self._fail(error)
                 raise error
             if not was_connected:
@@ -310,6 +383,7 @@ class Session:
         async with open_nursery() as tn:
             tn.start_soon(self._renew, caller, holds)
             tn.start_soon(self._leave_channels, caller)
+            tn.start_soon(self._probe_quiet, caller)
             await caller.given_up.wait()
             raise ConnectionLost('giving up the connection')
 
@@ -337,10 +411,16 @@ class Session:
         if caller:
             caller.given_up.set()
         if caller is self._caller:
-            self._caller = None
-            # nobody waits for one that is set
-            if self.connected.is_set():
-                self.connected = trio.Event()
+            self._suspend()
+
+    def _suspend(self) -> None:
+        """
+        Let requests wait.
+        """
+        self._caller = None
+        # nobody waits for one that is set
+        if self.connected.is_set():
+            self.connected = trio.Event()
 
     def _fail(self, error: Exception) -> None:
         self._bug = error
@@ -419,20 +499,3 @@ async def insist(query: Callable[..., Awaitable[T]], *args: Any) -> T:
         except Throttled as err:
             log.warning('asking the venue again in %.1f s: %s', err.pause, err)
             await trio.sleep(err.pause)
-
-
-_expected = (BrokerError, OSError, trio.TooSlowError)
-"""What a venue or a network may cause. The rest are mistakes of ours."""
-
-
-def _gravest(errors: BaseExceptionGroup[Exception]) -> Exception:
-    """
-    One of those that came at once: a mistake of ours, if there is one.
-    """
-    if unexpected := errors.split(_expected)[1]:
-        errors = unexpected
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, Exception)
-    return error

@@ -50,7 +50,7 @@ async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
     """
     async with (
         get_client(credentials=credentials) as client,
-        client.open_channel(_changes) as msgs,
+        client.open_channel(_changes, before_orders=True) as msgs,
     ):
         yield Orders(client, msgs)
 

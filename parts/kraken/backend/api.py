@@ -137,10 +137,10 @@ class Client(Markets):
         return self.session.closed
 
     def open_channel(
-        self, *channels: str
+        self, *channels: str, before_orders: bool = False
     ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
-        """Subscribe to channels, all in one stream, while the block is open."""
-        return self.session.open_channel(*channels)
+        """Subscribe to channels, all in one stream: see `Session.open_channel()`."""
+        return self.session.open_channel(*channels, before_orders=before_orders)
 
 #{% if trading %}
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may

@@ -62,7 +62,7 @@ async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
     """
     async with get_client(credentials=credentials) as client:
         await client.get_mkt_pairs()  # by which orders name their markets
-        async with client.open_channel(EXECUTIONS) as msgs:
+        async with client.open_channel(EXECUTIONS, before_orders=True) as msgs:
             yield Orders(client, msgs)
 
 
