@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
 import pytest
@@ -63,6 +63,11 @@ _shared_pids: set[int] = set()
 """The roots of what the whole session shares."""
 
 (_broker,) = __brokers__
+
+T = TypeVar('T')
+
+_run: Callable[..., Any] = trio.run
+"""How the daemons run that the backend's client lives in."""
 
 OpenSimVenue = Callable[..., AbstractAsyncContextManager[SimVenue]]
 """What the fixture `open_simvenue` is."""
@@ -278,6 +283,14 @@ def fqme(session_venue: Venue) -> str:
     return full(session_venue.symbol)
 
 
+def run(main: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """
+    Run an async function that uses the backend itself, where a test is not async.
+    """
+    result: T = _run(main, *args)
+    return result
+
+
 class Market(NamedTuple):
     """
     A market, with prices and sizes that its venue takes.
@@ -324,7 +337,7 @@ def market(shared_pikerd: None, fqme: str, mod: ModuleType) -> Market:
     """
     The market `fqme`.
     """
-    return trio.run(_load_market, fqme, mod)
+    return run(_load_market, fqme, mod)
 
 
 async def _load_market(fqme: str, mod: ModuleType) -> Market:
