@@ -19,7 +19,7 @@ from tractor.to_asyncio import run_as_asyncio_guest
 from . import testing
 from ._tractor import root_kwargs
 from .service._registry import free_addr
-from .testing import _timeout
+from .testing import T, _timeout
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # the runtime says so to each actor that it spawns, but not to every root
     actor_type = getattr(tractor, 'Actor', None) or tractor._actor.Actor
     actor_type._infected_aio = True
-    testing.runner = run_as_asyncio_guest
+    testing.runner = run_as_guest
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,12 +56,22 @@ def silent(
     assert not caplog.get_records('call')
 
 
+def run_as_guest(main: Callable[[], Awaitable[T]]) -> T:
+    result: list[T] = []
+
+    async def note_result() -> None:
+        result.append(await main())
+
+    run_as_asyncio_guest(note_result)
+    return result[0]
+
+
 def as_guest(
     test: Callable[..., Awaitable[None]],
     in_actor: bool,
 ) -> Callable[..., None]:
     @wraps(test)
-    def run(**fixtures: Any) -> None:
+    def run_test(**fixtures: Any) -> None:
         async def main() -> None:
             with trio.fail_after(_timeout):
                 if not in_actor:
@@ -74,6 +84,6 @@ def as_guest(
                     await test(**fixtures)
                     assert asyncio.all_tasks() <= before
 
-        run_as_asyncio_guest(main)
+        run_as_guest(main)
 
-    return run
+    return run_test

@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
 import pytest
@@ -63,6 +63,8 @@ _shared_pids: set[int] = set()
 """The roots of what the whole session shares."""
 
 (_broker,) = __brokers__
+
+T = TypeVar('T')
 
 OpenSimVenue = Callable[..., AbstractAsyncContextManager[SimVenue]]
 """What the fixture `open_simvenue` is."""
@@ -116,11 +118,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 runner: Callable[[Callable[[], Awaitable[Any]]], Any] = trio.run
 
 
-def run_async(fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+def run_async(fn: Callable[..., Awaitable[T]], *args: Any) -> T:
     """
     Run a test, or what a fixture needs, on the loop that the backend's client is for.
     """
-    return runner(partial(fn, *args))
+    result: T = runner(partial(fn, *args))
+    return result
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -312,8 +315,7 @@ def market(shared_pikerd: None, fqme: str, mod: ModuleType) -> Market:
     """
     The market `fqme`.
     """
-    found: Market = run_async(_load_market, fqme, mod)
-    return found
+    return run_async(_load_market, fqme, mod)
 
 
 async def _load_market(fqme: str, mod: ModuleType) -> Market:

@@ -18,14 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
+from minipiker._tractor import disconnects
 from minipiker.accounting import Asset, MktPair
 from minipiker.data.feed import (
     Feed,
     LiveMkt,
     Quote,
     Subscription,
+    _FeedsBus,
     _publish,
+    allocate_persistent_feed,
     open_feed,
 )
 from minipiker.data.validate import FeedInit, tick_types, validate_quote
@@ -328,16 +332,38 @@ async def test_a_feed_outlives_its_datad_while_the_venue_is_out_of_reach(
         assert trade['price'] == market.last
 
 
+_asset = Asset('x', 'crypto', Decimal(1))
+_mkt = MktPair(_asset, Decimal(1), Decimal(1), 'x', 'broker', _asset)
+
+
 def test_who_lags_in_one_market_takes_no_other_along() -> None:
     lagging, _unread = trio.open_memory_channel[dict[str, Quote]](1)
     other, quotes = trio.open_memory_channel[dict[str, Quote]](9)
-    asset = Asset('x', 'crypto', Decimal(1))
-    mkt = MktPair(asset, Decimal(1), Decimal(1), 'x', 'broker', asset)
-    feeds = [LiveMkt(FeedInit(mkt_info=mkt), {}, {lagging, other}) for _ in range(2)]
+    feeds = [LiveMkt(FeedInit(mkt_info=_mkt), {}, {lagging, other}) for _ in range(2)]
     for feed in (*feeds, *feeds):
-        _publish(feed, {mkt.bs_fqme: {'ticks': []}})
+        _publish(feed, {_mkt.bs_fqme: {'ticks': []}})
     assert quotes.statistics().current_buffer_used == 4
     assert [feed.subs for feed in feeds] == [{other}, {other}]
+
+
+async def test_a_backend_that_breaks_is_no_subscriber_that_left(
+    mod: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stream_quotes(**kwargs: Any) -> None:
+        quote = {'last': 1.0, 'ticks': []}
+        kwargs['task_status'].started(([FeedInit(mkt_info=_mkt)], quote))
+        await wait_all_tasks_blocked()
+        raise trio.ClosedResourceError
+
+    monkeypatch.setattr(mod, 'stream_quotes', stream_quotes)
+    async with trio.open_nursery() as tn:
+        bus = _FeedsBus('x', tn)
+        await tn.start(allocate_persistent_feed, bus, mod, _mkt.bs_fqme, 'x')
+        feed = bus.feeds[_mkt.bs_fqme]
+    # it would be taken for one, and cancelled without a word
+    assert not isinstance(feed.error, disconnects)
+    assert 'ClosedResourceError' in str(feed.error)
 
 
 @pytest.mark.usefixtures('_numbered')

@@ -1,6 +1,7 @@
 """
-Random orders, edits, cancels and disasters, against what the venue has in its books:
-nothing is lost, nothing is doubled.
+Random orders, edits, cancels, faults and disasters, against what the venue has in its
+books: no order, fill or trade is lost or doubled, and nothing that is told contradicts
+what was told before.
 
 `TRADING_EXAMPLES=100 pytest tests/test_trading_model.py` looks further.
 """
@@ -15,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import tractor
@@ -26,10 +27,18 @@ from msgspec.structs import replace
 
 from minipiker.accounting._pos import open_account
 from minipiker.clearing import Order, OrderClient, TradesStream, open_ems
-from minipiker.clearing._messages import BrokerdPosition, Status
+from minipiker.clearing._messages import BrokerdPosition, Error, Status
 from minipiker.clearing.testing import Live, open_live_tree
+from minipiker.data.feed import iter_ticks, open_feed
 from minipiker.log import get_logger
 from minipiker.service import ServiceDied
+from minipiker.testing import run_async
+from simvenue.faults import CONNECTION, MESSAGE, REQUEST, STREAM
+from simvenue.process import SimVenueError
+from simvenue.reports import OrderInfo
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
 
 log = get_logger('tests')
 
@@ -39,18 +48,45 @@ prices = st.sampled_from([0.7, 0.8, 1.3, 1.4])
 off_tick = 0.0
 sizes = st.integers(1, 50)
 which = st.integers(0, 2)
-operations = st.sampled_from(['place', 'edit', 'cancel'])
-topics = st.sampled_from(['orders', 'fills'])
+operations = st.sampled_from(
+    [
+        'place',
+        'edit',
+        'cancel',
+        'subscribe',
+        'time',
+        'trades',
+        'open_orders',
+        'fills',
+    ]
+)
+topics = st.sampled_from(['orders', 'fills', 'trades', 'quote'])
+asked = st.tuples(st.tuples(st.just('operation'), operations))
+told = st.tuples(st.tuples(st.just('topic'), topics))
+counts = st.integers(1, 2)
+faults = st.one_of(
+    [
+        st.tuples(st.just('fault'), st.sampled_from(kinds), where, counts)
+        for kinds, where in (
+            (CONNECTION, st.just(())),
+            (REQUEST, asked),
+            (STREAM, told),
+            (MESSAGE, asked | told),
+        )
+    ]
+)
 steps = st.one_of(
     st.tuples(st.just('order'), sides, prices, sizes),
     st.tuples(st.just('edit'), which, prices | st.just(off_tick)),
     st.tuples(st.just('cancel'), which),
     st.tuples(st.just('trade'), prices, sizes),
-    st.tuples(st.just('drop')),
-    st.tuples(st.sampled_from(['lose_reply', 'lose_request']), operations),
-    st.tuples(st.just('skip'), topics),
-    st.tuples(st.just('kill'), st.sampled_from(['brokerd', 'emsd', 'venue'])),
+    faults,
+    st.tuples(st.just('kill'), st.sampled_from(['brokerd', 'datad', 'emsd', 'venue'])),
+    st.tuples(st.sampled_from(['list', 'delist'])),
 )
+_seconds: dict[str, float] = {'slow_reads': 0.01, 'delay': 0.5}
+"""What a fault lasts, where it is not 1."""
+_lost = (ServiceDied, ConnectionError, tractor.RemoteActorError)
 
 
 class Session:
@@ -64,67 +100,144 @@ class Session:
         self.shown: dict[str, float] = {}
         """At what price an order is open."""
         self.ended: dict[str, str] = {}
+        self.refused: set[str] = set()
+        """Of which something was, the order itself or a change of it."""
         self.fills: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self.trades: dict[int, tuple[float, float]] = {}
+        """Price and size of those that were told, by their numbers."""
+        self.newest = 0
+        """The number of the last one..."""
+        self.is_listed = True
+        self.was_delisted = False
+        self.untold: set[int] = set()
+        """... and those up to it of which it was told that they are missing."""
         self.progress = trio.Event()
         self.settled = False
 
     async def run(self, todo: list[tuple[Any, ...]]) -> None:
         """
         Do all steps, and see that each order is what it is at the venue. Then cancel
-        what is left and wait for the end of every order.
+        what is left and wait for the end of every order, and for the last trade.
         """
+        async with trio.open_nursery() as watchers:
+            await watchers.start(self.watch)
+            while todo or set(self.sent) != set(self.ended):
+                try:
+                    await self.trade(todo)
+                except* _lost as died:
+                    log.info('%s', died)  # and another one will be there
+            last = await self.live.trade_at(1)
+            while self.newest < last.seq:
+                await self.wait()
+            watchers.cancel_scope.cancel()
+
+    async def trade(self, todo: list[tuple[Any, ...]]) -> None:
         broker = self.live.market.mkt.broker
-        while todo or set(self.sent) != set(self.ended):
-            try:
-                async with (
-                    open_ems(broker, 'live') as (client, stream, *_),
-                    trio.open_nursery() as tn,
-                ):
-                    tn.start_soon(self.listen, stream)
-                    for oid in self.left():
-                        await client.send(self.sent[oid])
-                    while todo:
-                        await self.do(client, *todo.pop(0))
-                    if not self.settled:
-                        await self.settle()
-                    while left := self.left():
-                        for oid in left:
-                            await client.cancel(oid)
-                        self.progress = trio.Event()
-                        with trio.move_on_after(1):
-                            await self.progress.wait()
-                    tn.cancel_scope.cancel()
-            except* (ServiceDied, tractor.RemoteActorError) as died:
-                log.info('%s', died)  # and another one will be there
+        async with (
+            open_ems(broker, 'live') as (client, stream, *_),
+            trio.open_nursery() as tn,
+        ):
+            tn.start_soon(self.listen, stream)
+            for oid in self.left():
+                await client.send(self.sent[oid])
+            while todo:
+                await self.do(client, *todo.pop(0))
+            if not self.settled:
+                await self.live.venue.behave()
+                await self.list_market()
+                await self.settle()
+            while self.left():
+                placed = await self.placed()
+                for oid in self.left():
+                    if oid in self.refused and oid not in placed:
+                        self.ended[oid] = 'refused'
+                    else:
+                        await client.cancel(oid)
+                await self.wait()
+            tn.cancel_scope.cancel()
+
+    async def list_market(self) -> None:
+        await self.live.venue.list_market(self.live.market.name)
+        self.is_listed = True
+
+    async def wait(self) -> None:
+        self.progress = trio.Event()
+        with trio.move_on_after(1):
+            await self.progress.wait()
 
     def left(self) -> list[str]:
         return [oid for oid in self.sent if oid not in self.ended]
 
+    async def placed(self) -> dict[str, OrderInfo]:
+        """
+        What the venue ever had.
+        """
+        account = await self.live.venue.account('simkey')
+        return {order.client_id: order for order in account.orders}
+
     async def settle(self) -> None:
         while not self.settled:
-            self.progress = trio.Event()
+            placed = await self.placed()
             there = {
-                order.client_id: order.price
-                for order in (await self.live.venue.account('simkey')).orders
+                oid: order.price
+                for oid, order in placed.items()
                 if order.state == 'open'
             }
-            self.settled = there == {oid: self.shown.get(oid) for oid in self.left()}
+            here = {
+                oid: self.shown.get(oid)
+                for oid in self.left()
+                if oid in placed or oid not in self.refused
+            }
+            self.settled = there == here
             if not self.settled:
-                log.info('%s here, %s there', self.shown, there)
-                with trio.move_on_after(1):
-                    await self.progress.wait()
+                log.info('%s here, %s there', here, there)
+                await self.wait()
+
+    async def watch(self, task_status: TaskStatus[None]) -> None:
+        """
+        Follow the market's trades. A feed ends only where its market does, by an error.
+        """
+        while True:
+            try:
+                async with open_feed([self.live.market.fqme]) as feed:
+                    (first,) = feed.quotes.values()
+                    if self.newest:
+                        self.untold |= {*range(self.newest + 1, first['trade_id'] + 1)}
+                    else:
+                        task_status.started()
+                    self.newest = first['trade_id']
+                    async for quotes in feed:
+                        for tick in iter_ticks(*quotes.values()):
+                            if tick['type'] == 'trade':
+                                self.take(tick)
+            except* tractor.RemoteActorError:
+                if not self.was_delisted:
+                    raise
+                await trio.sleep(0.1)
+
+    def take(self, tick: dict[str, Any]) -> None:
+        number, missed = tick['trade_id'], tick.get('missed', 0)
+        assert number == self.newest + 1 + missed, f'{number} after {self.newest}'
+        self.untold |= {*range(self.newest + 1, number)}
+        self.trades[number] = tick['price'], tick['size']
+        self.newest = number
+        self.progress.set()
 
     async def listen(self, stream: TradesStream) -> None:
         told: set[tuple[str, str]] = set()
         async for msg in stream:
             match msg:
+                case Error(oid=oid):
+                    self.refused.add(oid)
+                case Status(resp='fill' | 'open', oid=oid) if oid in self.ended:
+                    raise AssertionError(f'{self.ended[oid]}, and then {msg}')
                 case Status(resp='fill', oid=oid, brokerd_msg=fill):
                     tid = fill['broker_details']['tid']
                     assert (oid, tid) not in told, 'doubled'
                     told.add((oid, tid))
                     self.fills[oid][tid] = fill['size']
                 case Status(resp='closed' | 'canceled' as resp, oid=oid):
-                    self.ended[oid] = resp
+                    assert self.ended.setdefault(oid, resp) == resp
                     self.progress.set()
                 case Status(resp='open', oid=oid, req=Order(price=price)):
                     self.shown[oid] = price
@@ -149,18 +262,21 @@ class Session:
             case 'cancel', index:
                 if oid := next(iter(self.left()[index:]), None):
                     await client.cancel(oid)
-            case 'trade', times, steps:
+            case 'trade', times, steps if self.is_listed:
                 await self.live.trade_at(times, steps)
-            case 'drop', *_:
-                await venue.misbehave('drop')
-            case 'skip', topic:
-                await venue.misbehave('skip', topic=topic)
-            case 'lose_reply' | 'lose_request' as kind, operation:
-                await venue.misbehave(kind, operation=operation)
+            case 'fault', kind, where, count:
+                seconds = _seconds.get(kind, 1)
+                await venue.misbehave(kind, count=count, seconds=seconds, **dict(where))
+            case 'delist', *_:
+                self.is_listed, self.was_delisted = False, True
+                with suppress(SimVenueError):  # it is already
+                    await venue.delist(market.name)
+            case 'list', *_:
+                await self.list_market()
             case 'kill', 'venue':
                 await venue.restart()
             case 'kill', name:
-                if name == 'brokerd':
+                if name in ('brokerd', 'datad'):
                     name = f'{name}.{market.mkt.broker}'
                 if service := self.live.services.service_tasks.get(name):
                     with suppress(ProcessLookupError):
@@ -173,7 +289,7 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
     with TemporaryDirectory() as folder:
         async with open_live_tree(Path(folder), mod) as live:
             session = Session(live)
-            with trio.fail_after(120):
+            with trio.fail_after(300):
                 await session.run(todo)
             books = await live.venue.account('simkey')
             position = sum(
@@ -200,7 +316,10 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
     assert len(states) == len(books.orders) <= len(session.sent)
     names = {'filled': 'closed', 'cancelled': 'canceled'}
     for oid, end in session.ended.items():
-        assert end == names[states.get(oid, 'cancelled')], session.sent[oid]
+        if end == 'refused':
+            assert oid not in states, session.sent[oid]
+        else:
+            assert end == names[states.get(oid, 'cancelled')], session.sent[oid]
 
     # as many fills, in what was told and in the ledger
     traded: defaultdict[str, Decimal] = defaultdict(Decimal)
@@ -211,6 +330,10 @@ async def check(todo: list[tuple[Any, ...]], mod: ModuleType) -> None:
         for oid, fills in session.fills.items()
     }
     assert len({*entries}) == len(entries) == len(books.fills)
+
+    for fill in books.fills:
+        if fill.trade_seq not in session.untold:
+            assert session.trades[fill.trade_seq] == (fill.price, fill.amount)
 
     # and a position that they add up to
     assert accounted == pytest.approx(position)
@@ -246,4 +369,4 @@ def test_nothing_is_lost_and_nothing_doubled(
     mod: ModuleType,
     todo: list[tuple[Any, ...]],
 ) -> None:
-    trio.run(check, list(todo), mod)
+    run_async(check, list(todo), mod)

@@ -17,6 +17,7 @@ import pytest
 
 from simvenue import process
 from simvenue.process import SimVenue
+from simvenue.reports import TradeInfo
 
 from ..service import Services
 from ..testing import Market, OpenSimVenue, find_market, open_test_pikerd
@@ -57,12 +58,12 @@ class Live(NamedTuple):
             self.account,
         )
 
-    async def trade_at(self, times: float, steps: int = 10_000) -> None:
+    async def trade_at(self, times: float, steps: int = 10_000) -> TradeInfo:
         """
         Have somebody trade, which whoever rests at that price takes part in.
         """
         market = self.market
-        await self.venue.print_trade(
+        return await self.venue.print_trade(
             market.name, market.price(times), market.size(steps)
         )
 

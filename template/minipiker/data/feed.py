@@ -19,9 +19,16 @@ import trio
 from msgspec import Struct, field
 
 from .._streaming import CreditStream, open_endpoint, take_unread
-from .._tractor import boxed_type_name, collapse, context, error_text, open_nursery
+from .._tractor import (
+    boxed_type_name,
+    collapse,
+    context,
+    disconnects,
+    error_text,
+    open_nursery,
+)
 from ..accounting import MktPair, unpack_fqme
-from ..brokers import get_brokermod
+from ..brokers import BrokerError, get_brokermod
 from ..log import get_logger
 from ..service._liveness import ServiceDied
 from ._daemon import maybe_spawn_datad
@@ -48,8 +55,6 @@ _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
 _out_of_reach = ('ConnectionLost', 'NotConnected', 'ReplyLost', 'Throttled')
 """What a backend calls it that its venue cannot be asked just now."""
-_max_pause: float = 10
-"""Between attempts to get a feed back while that is so, s."""
 _stable: float = 10
 """A feed that has lasted this long begins to count anew, s."""
 
@@ -171,6 +176,9 @@ async def allocate_persistent_feed(
         if not started:
             raise cause from cause.__cause__
         log.error('feed %s ended: %r', bs_fqme, cause)
+        if isinstance(cause, disconnects):
+            # as it is, the way to the subscriber would seem to be broken
+            cause = BrokerError(f'{bs_fqme}: {cause!r}')
         if feed:
             feed.error = cause
             for sub in feed.subs:
@@ -304,8 +312,7 @@ class Subscription:
     async def run(self, task_status: TaskStatus[Feed]) -> None:
         feed: Feed | None = None
         died: ServiceDied | None = None
-        failures = 0
-        pause = 0.1
+        failures, pause = 0, 0.1
         while True:
             since = trio.current_time()
             try:
@@ -339,13 +346,12 @@ class Subscription:
                 died = err
                 await trio.sleep(0.1 * (2 ** (failures - 1) - 1))
             except tractor.RemoteActorError as err:
-                # the new one has yet to reach the venue, which the old one would have
-                # waited for
+                # the old one would have waited until its venue is there
                 if not died or boxed_type_name(err) not in _out_of_reach:
                     raise
                 log.warning('%s; trying again', error_text(err))
                 await trio.sleep(pause * random.uniform(0.5, 1))
-                pause = min(2 * pause, _max_pause)
+                pause = min(2 * pause, 10)
             except ConnectionError:
                 if died:  # with pikerd, and there will be no other
                     raise died from None
