@@ -52,6 +52,7 @@ from .messages import (
 #{% else %}
 from .messages import Bars, Message, Pair, Ticker, Trade
 #{% endif %}
+from .schema import SECRETS
 
 URLS = ('wss://www.deribit.com/ws/api/v2', 'wss://test.deribit.com/ws/api/v2')
 
@@ -116,7 +117,7 @@ class Client:
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
-        self.secrets = messages.SECRETS
+        self.secrets = SECRETS
         self.session: Session
 #{% if trading %}
         self.credentials: Credentials | None = None
