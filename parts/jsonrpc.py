@@ -28,6 +28,8 @@ from ._websocket import WebSocket, open_websocket
 
 T = TypeVar('T')
 
+PROTOCOL: str = 'jsonrpc'
+
 log = get_logger(f'{NAME}.connection')
 
 
@@ -108,7 +110,7 @@ class Connection:
         self._secrets = language.secrets
         self._tap: Tap | None = None
         self._on_notification = on_notification
-        self._mk_error = language.mk_error
+        self._language = language
         self._ids = count(1)
         self._calls: dict[int, _Call] = {}
         self._websocket: WebSocket | None = None
@@ -131,7 +133,7 @@ class Connection:
             async with open_websocket(
                 self._url, self._limits.message, self._limits.silence
             ) as websocket:
-                self._tap = open_tap(self._url, 'jsonrpc', 'ws', self._secrets, 'id')
+                self._tap = open_tap(self._url, PROTOCOL, 'ws', self._secrets, 'id')
                 self._websocket = websocket
                 self._opened.set()
                 while True:
@@ -194,16 +196,13 @@ class Connection:
             self._settle(call_id, None)
         # from here on the slot is the reply's, whether or not the caller stays
         await call.done.wait()
-        match call.reply:
-            case None:
-                raise ConnectionLost(f'{method}: connection lost before the reply')
-            case _Message(error=_Error(code, message, data)):
-                raise self._mk_error(method, code, message, data)
-            case reply:
-                try:
-                    return msgspec.json.decode(reply.result, type=result)
-                except _nonsense as err:
-                    raise BrokerError(f'{method}: no such reply: {err}') from err
+        if call.reply is None:
+            raise ConnectionLost(f'{method}: connection lost before the reply')
+        content = _read_reply(self._language, method, call.reply)
+        try:
+            return msgspec.json.decode(content, type=result)
+        except _nonsense as err:
+            raise BrokerError(f'{method}: no such reply: {err}') from err
 
     def _settle(self, call_id: int, reply: _Message | None) -> None:
         if call := self._calls.pop(call_id, None):
@@ -231,6 +230,29 @@ class Connection:
                     f'{call.method}: no reply for {self._limits.reply:g} s'
                 )
             break  # the others are younger
+
+
+def read_reply(
+    language: Language, method: str, data: bytes, over: str = 'ws'
+) -> msgspec.Raw:
+    """
+    The result in a reply. Raises what a refusal stands for.
+    """
+    return _read_reply(language, method, _decode_message(data))
+
+
+def _read_reply(language: Language, method: str, reply: _Message) -> msgspec.Raw:
+    if error := reply.error:
+        raise language.mk_error(method, error.code, error.message, error.data)
+    return reply.result
+
+
+def read_news(language: Language, data: bytes) -> tuple[str, msgspec.Raw]:
+    """
+    The name and the content of what came unasked.
+    """
+    message = _decode_message(data)
+    return message.method, message.params
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode

@@ -34,6 +34,8 @@ from ._websocket import WebSocket, open_websocket
 
 T = TypeVar('T')
 
+PROTOCOL: str = 'rest'
+
 HTTP = 'http'
 """The way of a request by HTTP, whatever else is under way..."""
 IN_TURN = 'in turn'
@@ -245,7 +247,7 @@ class Connection:
 
     def _open_tap(self, url: str, over: str) -> Tap | None:
         language = self._language
-        return open_tap(url, 'rest', over, language.secrets, language.id_field)
+        return open_tap(url, PROTOCOL, over, language.secrets, language.id_field)
 
     async def _probe(self, websocket: WebSocket, tap: Tap | None) -> NoReturn:
         while True:
@@ -422,6 +424,22 @@ def read_pause(retry_after: str | None) -> float | None:
         return parsedate_to_datetime(retry_after).timestamp() - time.time()
     except ValueError:
         return None
+
+
+def read_reply(language: Language, method: str, data: bytes, over: str) -> msgspec.Raw:
+    """
+    The result in a reply. Raises what a refusal stands for.
+    """
+    content = data if over == HTTP else language.read_message(data)[2]
+    return language.read_reply(method, content)
+
+
+def read_news(language: Language, data: bytes) -> tuple[str, Any]:
+    """
+    The name and the content of what came unasked.
+    """
+    _, name, content = language.read_message(data)
+    return name, content
 
 
 @lru_cache

@@ -45,6 +45,7 @@ from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
 from .data.feed import open_feed
 from .log import get_logger
+from .recordings.venue import venue_command
 from .service import Services, _liveness, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
@@ -229,12 +230,12 @@ class Venue(NamedTuple):
     url: str
     symbol: str
     """A market that trades often."""
+    controls_url: str = ''
 
 
 @cm
 def open_session_venue(config: pytest.Config) -> Iterator[Venue]:
-    url: str | None = config.getoption('--venue')
-    symbol: str | None = config.getoption('--symbol')
+    url, symbol = map(config.getoption, ('--venue', '--symbol'))
     if url:
         if not symbol:
             raise pytest.UsageError(
@@ -243,11 +244,11 @@ def open_session_venue(config: pytest.Config) -> Iterator[Venue]:
             )
         yield Venue(url, symbol)
         return
-    with open_process('simvenue', '--until-eof') as (process, url):
+    with open_process(*venue_command(config.getoption('replay'))) as (process, url):
         _shared_pids.add(process.pid)
         assert process.stdout
-        controls_url = process.stdout.readline().strip()
-        yield Venue(url, symbol or trio.run(_get_first_market, controls_url))
+        controls = process.stdout.readline().strip()
+        yield Venue(url, symbol or trio.run(_get_first_market, controls), controls)
 
 
 async def _get_first_market(controls_url: str) -> str:

@@ -28,8 +28,6 @@ class Header(Struct, kw_only=True):
     venue: str = ''
     """Its host."""
     date: str = ''
-    symbol: str = ''
-    """A market that traded often, if anybody knew."""
 
 
 class Event(Struct, kw_only=True, omit_defaults=True):
@@ -41,11 +39,14 @@ class Event(Struct, kw_only=True, omit_defaults=True):
     time: float
     """Epoch s."""
     actor: str
-    conn: str
-    over: str
+    conn: str = ''
+    over: str = ''
     """ws or http."""
     way: str
-    """sent, received, opened, closed, or test for one that begins."""
+    """
+    sent, received, opened or closed; or, in that of a suite, `test` for one that begins
+    and `market` for the one that it runs on.
+    """
     method: str = ''
     """As the backend calls what it asks for."""
     took: float = 0
@@ -55,6 +56,7 @@ class Event(Struct, kw_only=True, omit_defaults=True):
     status: int = 0
     headers: dict[str, str] = {}
     path: str = ''
+    """Of what is opened; of a test or a market, its name."""
     message: Any = UNSET
 
     @property
@@ -108,6 +110,16 @@ class Recording:
     def write(self, path: Path) -> None:
         lines = map(msgspec.json.encode, [self.header, *self.events])
         path.write_bytes(b''.join(line + b'\n' for line in lines))
+
+    def named(self, way: str) -> dict[str, float]:
+        """
+        When what was called so came first: `test`s, or `market`s.
+        """
+        found: dict[str, float] = {}
+        for event in self.events:
+            if event.way == way:
+                found.setdefault(event.path, event.time)
+        return found
 
     @property
     def start(self) -> float:

@@ -5,6 +5,7 @@ History, as piker wants it.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,7 @@ async def test_frames_meet_and_ascend(
     mod: ModuleType,
     fqme: str,
     timeframe: int,
+    venue_time: Callable[[], float],
 ) -> None:
     async with shared_tree():
         mkt, _ = await mod.get_mkt_info(fqme)
@@ -53,7 +55,7 @@ async def test_frames_meet_and_ascend(
                 raise
             validate_frame(frame, start, end, timeframe)
             assert frame.dtype.names == tuple(name for name, _ in def_iohlcv_fields)
-            assert (pendulum.now('UTC') - end).total_seconds() < 120 + timeframe
+            assert venue_time() - end.timestamp() < 120 + timeframe
 
             # the frame before ends where this one starts, without gap or overlap
             earlier, first, last = await get_hist(timeframe, end_dt=start)

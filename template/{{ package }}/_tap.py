@@ -239,12 +239,16 @@ class Recorder:
             if os.write(self._file, line) != len(line):
                 raise OSError('the disk is full')
         except OSError as err:
-            os.close(self._file)
+            self.close()
             self._fail(err)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def _fail(self, err: OSError) -> None:
         # what is recorded matters less than what goes on
-        self._file = None
         log.error('%s is not written any more: %s', self._path, err.strerror or err)
 
 

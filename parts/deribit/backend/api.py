@@ -42,6 +42,7 @@ from .messages import Message, Order, OrderReply, Position, UserTrade
 #{% else %}
 from .messages import Message
 #{% endif %}
+from .schema import SECRETS
 
 URLS = ('wss://www.deribit.com/ws/api/v2',)
 TEST_URLS = ('wss://test.deribit.com/ws/api/v2',)
@@ -105,7 +106,7 @@ class Client(Markets):
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
-        self.secrets = messages.SECRETS
+        self.secrets = SECRETS
 #{% if trading %}
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""

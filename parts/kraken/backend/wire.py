@@ -26,6 +26,7 @@ from ._errors import AuthError
 from ._connection import HTTP, Request
 #{% endif %}
 from .messages import SocketMessage
+from .schema import SECRETS
 
 _known = {
     'https://api.kraken.com': {
@@ -45,7 +46,7 @@ class Wire:
     """
 
     probe = '{"method":"ping"}'
-    secrets = messages.SECRETS
+    secrets = SECRETS
     id_field = 'req_id'
 
     def __init__(self) -> None:

@@ -37,3 +37,7 @@ def channels(message: Any) -> list[str]:
         case {'params': {'channel': str(found)}}:
             return [found]
     return []
+
+
+def refuses(message: Any) -> bool:
+    return isinstance(message, dict) and 'error' in message

@@ -39,3 +39,7 @@ def channels(message: Any) -> list[str]:
         case _:
             return []
     return [name] if name in _WHOLE else [f'{name} {symbol}' for symbol in symbols]
+
+
+def refuses(message: Any) -> bool:
+    return isinstance(message, dict) and bool(message.get('error'))
