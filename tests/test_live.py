@@ -9,6 +9,7 @@ import re
 import subprocess
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,23 @@ class Backend:
 def backend(
     request: pytest.FixtureRequest, make_project: MakeProject
 ) -> Iterator[Backend]:
-    project = make_project(*BACKENDS[request.param])
+    with open_backend(request.param, make_project) as it:
+        yield it
+
+
+@pytest.fixture(scope='module')
+def one_backend(make_project: MakeProject) -> Iterator[Backend]:
+    with open_backend('jsonrpc', make_project) as it:
+        yield it
+
+
+@contextmanager
+def open_backend(protocol: str, make_project: MakeProject) -> Iterator[Backend]:
+    project = make_project(*BACKENDS[protocol])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('SIMVENUE_ACCOUNTS', json.dumps({KEY: {'secret': SECRET}}))
         with run(project) as venue:
-            yield Backend(request.param, project, venue)
+            yield Backend(protocol, project, venue)
 
 
 CREDENTIALS = {'DERIBIT2_API_KEY': KEY, 'DERIBIT2_API_SECRET': SECRET}
@@ -98,14 +111,14 @@ def test_a_session_leaves_nothing(backend: Backend) -> None:
     assert on['EXEC-LIMIT-BUY']['venue'][0] == 'never'
 
 
-def test_no_orders_without_being_told(backend: Backend) -> None:
-    before = len(backend.account()['orders'])
+def test_no_orders_without_being_told(one_backend: Backend) -> None:
+    backend = one_backend
     done = backend.pytest('tests/test_trading.py', **CREDENTIALS)
     assert done.returncode == 0, done.stdout
     assert ' passed' not in done.stdout
     assert 'places orders: run with --trade' in done.stdout
     assert 'run with --trade=fill' in done.stdout
-    assert len(backend.account()['orders']) == before
+    assert not backend.account()['orders']
 
 
 PLANT = """
@@ -155,29 +168,51 @@ def test_what_is_left_is_told(backend: Backend, tmp_path: Path) -> None:
 
 
 def test_real_money_is_asked_for(backend: Backend) -> None:
-    for url in (
-        PRODUCTION[backend.protocol],
-        'https://nobody.knows.example',
-        'https://localhost@nobody.knows.example',
-        'https://localhost.example',
-    ):
-        done = backend.run('pytest', f'--venue={url}', '--trade', **CREDENTIALS)
-        assert done.returncode == 4
-        assert done.stderr.count('\n') <= 3
-        assert 'type --trade=for-real' in done.stderr
+    url = PRODUCTION[backend.protocol]
+    done = backend.run('pytest', f'--venue={url}', '--trade=fill', **CREDENTIALS)
+    assert done.returncode == 4
+    assert done.stderr.count('\n') <= 3
+    assert 'type --trade=for-real' in done.stderr
 
 
-def test_credentials_are_asked_for_at_a_terminal(backend: Backend) -> None:
-    selected = ['tests/test_trading.py', '-k', 'has_is_refused or not_have_is_refused']
+def test_what_is_production(one_backend: Backend) -> None:
+    urls = {
+        PRODUCTION['jsonrpc']: True,
+        'https://nobody.knows.example': True,
+        'https://localhost@nobody.knows.example': True,
+        'https://localhost.example': True,
+        'wss://test.deribit.com@www.deribit.com': True,
+        'wss://test.deribit.com/ws/api/v2': False,
+        'ws://localhost:1/ws': False,
+        'http://127.0.0.2:1': False,
+        'http://[::1]:1': False,
+    }
+    code = 'import sys; from minipiker.clearing.live import is_production\n'
+    code += 'print(*map(is_production, sys.argv[1:]))'
+    python, *_ = one_backend.command()
+    said = subprocess.run(
+        [python, '-c', code, *urls],
+        cwd=one_backend.project,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.split() == [*map(str, urls.values())]
+
+
+def test_credentials_are_asked_for_at_a_terminal(one_backend: Backend) -> None:
+    backend = one_backend
+    selected = ['tests/test_trading.py', '-k', 'does_not_have_is_refused']
     url = f'--venue={backend.venue.url}'
-    command = backend.command('pytest', '-q', url, '--trade', *selected)
+    command = backend.command('pytest', '-q', url, '--trade=orders', *selected)
     pid, terminal = pty.fork()
     if not pid:
         os.chdir(backend.project)
         os.execve(command[0], command, outside())
     said = ''
     for answer in (KEY, SECRET):
-        said += read_until(terminal, 'DERIBIT2_API_\\w+: ?$')
+        # with the blank that comes once nothing is echoed any more
+        said += read_until(terminal, r'DERIBIT2_API_\w+: $')
         os.write(terminal, f'{answer}\n'.encode())
     said += read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
     _, status = os.waitpid(pid, 0)
@@ -198,14 +233,14 @@ def read_until(terminal: int, pattern: str) -> str:
     return said
 
 
-def test_without_anybody_to_ask(backend: Backend) -> None:
-    done = backend.pytest('--trade', 'tests/test_trading.py')
+def test_without_anybody_to_ask(one_backend: Backend) -> None:
+    done = one_backend.pytest('tests/test_trading.py', '--trade')
     assert done.returncode == 4
     assert 'set DERIBIT2_API_KEY and DERIBIT2_API_SECRET' in done.stderr
 
 
-def test_everything_that_is_claimed_has_a_test(backend: Backend) -> None:
-    done = backend.run('pytest', '--ids')
+def test_everything_that_is_claimed_has_a_test(one_backend: Backend) -> None:
+    done = one_backend.run('pytest', '--ids')
     assert done.returncode == 0
     assert 'needs a test' not in done.stdout
     assert re.search(r'^EXEC-FILL-BUY +needs fill: ', done.stdout, re.MULTILINE)
@@ -213,9 +248,10 @@ def test_everything_that_is_claimed_has_a_test(backend: Backend) -> None:
     assert re.search(r'^EXEC-AMBIGUOUS +needs simulator: ', done.stdout, re.MULTILINE)
 
 
-def test_what_passed_before_a_change_is_stale(backend: Backend) -> None:
+def test_what_passed_before_a_change_is_stale(one_backend: Backend) -> None:
+    backend = one_backend
     test = 'tests/test_contract.py'
-    assert backend.run('pytest', '-qn0', test).returncode == 0
+    assert backend.run('pytest', '-q', '-n0', test).returncode == 0
     assert backend.ready()['on']['RULE-HOSTS']['simulator'][0] == 'passed'
     (backend.project / 'piker_deribit2' / 'feed.py').touch()
     page = backend.ready()

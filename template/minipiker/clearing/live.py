@@ -90,8 +90,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     modes = modes_of(config)
     if unknown := modes - _modes:
         raise pytest.UsageError(
-            f'--trade={unknown.pop()}: there are {", ".join(sorted(_modes))}, '
-            'with commas between them'
+            f'--trade={unknown.pop()}: there are {", ".join(sorted(_modes))}, with '
+            'commas between them; before the name of a file, type --trade=orders'
         )
     url: str | None = config.getoption('--venue')
     if modes and not url:
