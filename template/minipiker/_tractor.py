@@ -33,6 +33,11 @@ _farewell: float = 1.0
 _raised: re.Pattern[str] = re.compile(r'^\W*(?:\w+\.)*([A-Z]\w*: .+)$', re.MULTILINE)
 """The line of a traceback that says what was raised."""
 
+_named: re.Pattern[str] = re.compile(
+    r"^\w+\[(?P<title>.+)@\d+\]|_child .*--uid \('(?P<uid>[^']+)"
+)
+"""The command line of an actor's process."""
+
 Addr = tuple[str, int]
 F = TypeVar('F', bound=Callable[..., Any])
 
@@ -127,6 +132,15 @@ def actor_uid(portal: tractor.Portal) -> tuple[str, str]:
     """
     name, uuid = portal.channel.aid.uid if _is_main else portal.channel.uid
     return name, uuid
+
+
+def actor_name(command: list[str]) -> str | None:
+    """
+    The name of the actor whose process has that command line, of which main makes a
+    title; None if it is no child of another actor.
+    """
+    found = _named.search(' '.join(command))
+    return found and (found['title'] or found['uid'])
 
 
 async def unregister_actor(uid: tuple[str, str]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import sys
-from ast import literal_eval
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,9 +17,10 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from .._tractor import actor_name
 from ._report import _PEERCRED, Report, VenueInfo, check_peer, mk_name
 
-_patience: float = 6
+_patience: float = 8
 """Seconds that an actor has for its report."""
 _overdue: float = 1.5
 """Seconds for which a request may wait while nothing at all is heard."""
@@ -115,9 +115,8 @@ def _iter_actors(root: psutil.Process) -> Iterator[tuple[psutil.Process, str]]:
     yield root, 'pikerd'
     for process in root.children(recursive=True):
         with suppress(psutil.Error):
-            command = process.cmdline()
-            if 'minipiker._child' in command:
-                yield process, literal_eval(command[command.index('--uid') + 1])[0]
+            if name := actor_name(process.cmdline()):
+                yield process, name
 
 
 def _state(process: psutil.Process) -> str:

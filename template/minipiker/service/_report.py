@@ -40,11 +40,14 @@ from ..log import get_logger
 
 log = get_logger('report')
 
-_spins: float = 0.3
-"""Seconds of computing, after which a loop that did not come round is said to spin."""
+_spins: float = 0.8
+"""
+Seconds of computing, after which a loop that did not come round is said to spin. An
+import takes half of that.
+"""
 _still: float = 0.6
 """Seconds of standing still, after which something is said to be stuck."""
-_patience: float = 3
+_patience: float = 4
 """Seconds that a busy machine may take for either."""
 
 _PEERCRED: int | None = getattr(socket, 'SO_PEERCRED', None)
@@ -181,7 +184,8 @@ class Reporter:
                 moved, before, counted = now, at, cpu
             elif now - moved > _still:
                 return 'blocked', _locate(_stack(frame))
-        return 'late', _locate(_stack(sys._current_frames().get(self._thread)))
+        spins = time.process_time() - computed > _spins / 10
+        return 'spins' if spins else 'late', _locate(_stack(frame))
 
     # trio's tasks
 
