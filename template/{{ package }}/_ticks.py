@@ -16,6 +16,9 @@ from ._channels import ChannelStream, Disconnected, Reconnected
 from ._piker import MktPair
 from ._trades import PublicTrade, Run, Tape
 
+_max_behind: float = 10
+"""A quote that is older than the one before by more s is none: the clock was set."""
+
 
 async def stream_ticks(
     tape: Tape[Any],
@@ -27,8 +30,10 @@ async def stream_ticks(
     which `mk_quote_ticks` makes ticks. What has come together is in one list, trades
     apart from quotes.
 
-    Trades that the stream left out, whatever happened to the connection, are fetched.
+    Trades that the stream left out, whatever happened to the connection, are fetched,
+    and a quote that comes after a newer one is left out.
     """
+    newest = 0.0
     while True:
         unread: list[Any] = await stream.receive_all()
         for kind, msgs in groupby(unread, type):
@@ -38,10 +43,16 @@ async def stream_ticks(
             elif kind is Reconnected:
                 async for run in tape.resume():
                     yield mk_trade_ticks(run)
-            elif kind is not Disconnected and (
-                ticks := [tick for msg in msgs for tick in mk_quote_ticks(msg)]
-            ):
-                yield ticks
+            elif kind is not Disconnected:
+                ticks: list[dict[str, Any]] = []
+                for msg in msgs:
+                    if quote := mk_quote_ticks(msg):
+                        behind = newest - quote[0]['time']
+                        if not 0 < behind < _max_behind:
+                            newest -= behind
+                            ticks += quote
+                if ticks:
+                    yield ticks
 
 
 def mk_trade_ticks(run: Run[PublicTrade]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from msgspec.structs import asdict, replace
 from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import NAME, Credentials
 from ._dialog import control_orders
-from ._errors import OrderRejected
+from ._errors import ConnectionLost, OrderRejected
 from ._orders import (
     Event,
     OrderState,
@@ -27,7 +27,6 @@ from ._orders import (
     VenueFill,
     VenueOrder,
     VenuePosition,
-    add_up,
 )
 from ._piker import MktPair, context, get_logger
 from .account import Execution, Executions, Order, UserTrade
@@ -41,8 +40,8 @@ _order_id = re.compile(r'O[A-Z\d]{5}-[A-Z\d]{5}-[A-Z\d]{6}')
 
 _margin_us: int = 5000
 """By how much what is asked for may be older than the question, by the two clocks."""
-_end: float = 1
-"""How long a canceled order may take to say so, s."""
+_news: float = 1
+"""How long news of an order may take, after the reply, s."""
 _max_known: int = 4096
 """Orders of which there is word."""
 
@@ -81,7 +80,7 @@ class Orders:
         What was told of each order, by its id, since news has only what is new; and
         when it was placed, or 0.
         """
-        self._ended = trio.Condition()
+        self._told = trio.Condition()
         self.events = self._read_events()
 
     async def place(
@@ -128,29 +127,34 @@ class Orders:
             order_id = await self._client.replace(
                 order.order_id, order.market, size, price, valid_for=valid_for
             )
-            told = self._known.get(order.order_id)
-            filled = mk_order(*told).filled if told else order.filled
-            size = add_up(size, -filled)  # the new one is for what is left
-            new = replace(order, order_id=order_id, filled=0.0, avg_price=0.0)
-            new = replace(new, created=self._client.now(), updated=0)
-        else:
-            await self._client.amend(order.order_id, size, price, valid_for=valid_for)
-            # what is told from now on is newer
-            new = replace(order, updated=order.updated + 1)
-        return Reply(replace(new, size=size, price=price), [])
+            # which is for what is left by now
+            new = await self._news_of(order_id) or await self.find_order(order_id)
+            if new is None:
+                raise ConnectionLost(f'{order_id}: nothing is heard of it')
+            return Reply(new, [])
+        await self._client.amend(order.order_id, size, price, valid_for=valid_for)
+        # what is told from now on is newer
+        updated = order.updated + 1
+        return Reply(replace(order, updated=updated, size=size, price=price), [])
 
     async def cancel(self, order: VenueOrder) -> VenueOrder | None:
         self._note(order)
         await self._client.cancel(order.order_id)
-        # how much of it was filled is told by its end, if nothing gets lost
-        with trio.move_on_after(_end):
-            async with self._ended:
+        # how much of it was filled is told by its end
+        return await self._news_of(order.order_id, ended=True)
+
+    async def _news_of(self, order_id: str, ended: bool = False) -> VenueOrder | None:
+        """
+        What is told of an order, or of its end, if nothing gets lost.
+        """
+        with trio.move_on_after(_news):
+            async with self._told:
                 while True:
-                    if told := self._known.get(order.order_id):
+                    if told := self._known.get(order_id):
                         known = mk_order(*told)
-                        if known.state != 'open':
+                        if known.state != 'open' or not ended:
                             return known
-                    await self._ended.wait()
+                    await self._told.wait()
         return None
 
     def _note(self, order: VenueOrder) -> None:
@@ -244,9 +248,8 @@ class Orders:
                     for row in msg.rows:
                         for event in self._read(row):
                             yield event
-                        if mk_state(row.order_status) != 'open':
-                            async with self._ended:
-                                self._ended.notify_all()
+                        async with self._told:
+                            self._told.notify_all()
 
     def _read(self, row: Execution) -> Iterator[Event]:
         known, placed = self._known.pop(row.order_id, (None, 0.0))
