@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from ._config import NAME, Limits
-from ._errors import ConnectionLost, Unexpected
+from ._errors import ConnectionLost, ReplyLost, Unexpected
 from ._piker import BrokerError, Struct, get_logger, open_nursery
 #{% if client == 'asyncio' %}
 from ._proxy import open_client_proxy
@@ -202,7 +202,7 @@ class Connection:
         try:
             return msgspec.json.decode(content, type=result)
         except _nonsense as err:
-            raise BrokerError(f'{method}: no such reply: {err}') from err
+            raise ReplyLost(f'{method}: no such reply: {err}') from err
 
     def _settle(self, call_id: int, reply: _Message | None) -> None:
         if call := self._calls.pop(call_id, None):

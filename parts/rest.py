@@ -306,7 +306,7 @@ class Connection:
         try:
             return msgspec.json.decode(content, type=result)
         except _nonsense as err:
-            raise BrokerError(f'{method}: no such reply: {err}') from err
+            raise ReplyLost(f'{method}: no such reply: {err}') from err
 
     def _settle(self, call_id: int, reply: Any = None) -> None:
         if call := self._calls.pop(call_id, None):

@@ -8,11 +8,12 @@ import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from . import messages
+from ._errors import ReplyLost
 from ._piker import Asset, SymbolNotFound
 from ._session import Session
 from ._symbology import Symbology
@@ -25,9 +26,7 @@ _symbols: dict[str, str] = {}
 """Of the pairs that are listed, by all their names."""
 
 #{% endif %}
-_decode_bars = msgspec.json.Decoder(list[messages.BarRow]).decode
-_decode_ticker = msgspec.json.Decoder(messages.TickerInfo).decode
-_decode_trades = msgspec.json.Decoder(list[messages.TradeRow]).decode
+T = TypeVar('T')
 
 
 class Markets(Wire):
@@ -109,24 +108,27 @@ class Markets(Wire):
     # market data
 
     async def _get_one(
-        self, method: str, instrument_name: str, **params: object
-    ) -> tuple[msgspec.Raw, msgspec.Raw]:
+        self, method: str, result: type[T], instrument_name: str, **params: object
+    ) -> tuple[T, Any]:
         """
         What a reply says of one market, whatever that is called there, and its `last`.
         """
-        found = await self.session.request(
+        found: dict[str, Any] = await self.session.request(
             method,
-            dict[str, msgspec.Raw],
+            dict[str, result | int | str],  # type: ignore[valid-type]
             pair=messages.mk_wsname(instrument_name),
             **params,
         )
-        last = found.pop('last', msgspec.Raw())
-        (raw,) = found.values()
-        return raw, last
+        last = found.pop('last', 0)
+        match [*found.values()]:
+            case [told] if not isinstance(told, int | str):
+                return told, last
+        raise ReplyLost(f'{method}: no such reply: it is of {[*found]}')
 
     async def get_ticker(self, instrument_name: str) -> Quote:
-        raw, _ = await self._get_one('public/Ticker', instrument_name)
-        ticker = _decode_ticker(raw)
+        ticker, _ = await self._get_one(
+            'public/Ticker', messages.TickerInfo, instrument_name
+        )
         (bid, *_, bid_size), (ask, *_, ask_size) = ticker.b, ticker.a
         return Quote(
             instrument_name,
@@ -146,10 +148,12 @@ class Markets(Wire):
         [`start_ms`, `end_ms`], as far as they are among the newest
         `TRAITS.bars_back`. The last one of them is not over yet.
         """
-        raw, _ = await self._get_one(
-            'public/OHLC', instrument_name, interval=seconds // 60
+        rows, _ = await self._get_one(
+            'public/OHLC',
+            list[messages.BarRow],
+            instrument_name,
+            interval=seconds // 60,
         )
-        rows = _decode_bars(raw)
         return messages.mk_bars(
             row for row in rows if start_ms <= 1000 * row[0] <= end_ms
         )
@@ -188,9 +192,12 @@ class Markets(Wire):
     async def _get_trades(
         self, instrument_name: str, after: int | None, count: int
     ) -> tuple[list[Trade], int]:
-        raw, last = await self._get_one(
-            'public/Trades', instrument_name, since=after, count=count
+        rows, last = await self._get_one(
+            'public/Trades',
+            list[messages.TradeRow],
+            instrument_name,
+            since=after,
+            count=count,
         )
-        rows = _decode_trades(raw)
         trades = [messages.mk_trade(instrument_name, row) for row in rows]
-        return trades, int(msgspec.json.decode(last, type=str))
+        return trades, int(last)
