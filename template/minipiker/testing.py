@@ -45,7 +45,7 @@ from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
 from .data.feed import open_feed
 from .log import get_logger
-from .recordings.venue import venue_command
+from .recordings.venue import tree_scope, venue_command
 from .service import Services, _liveness, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
 
@@ -311,7 +311,7 @@ async def find_market(venue: SimVenue, mod: ModuleType, kind: str = '') -> Marke
     return Market(name, mkt, info.last, Decimal(info.min_amount))
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope=tree_scope)
 def market(shared_pikerd: None, fqme: str, mod: ModuleType) -> Market:
     """
     The market `fqme`.
@@ -404,7 +404,7 @@ def open_process(*args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
                 sys.stderr.write(complaints())
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope=tree_scope)
 def shared_pikerd(session_venue: Venue, _isolation: Path) -> Iterator[None]:
     """
     The root of the session's tree, in a process of its own. It outlives this one by

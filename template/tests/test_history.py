@@ -28,7 +28,7 @@ def traits_of(mod: ModuleType) -> Any:
     return import_module(f'{mod.__name__}.api').TRAITS
 
 
-@pytest.mark.parametrize('timeframe', [60, 1])
+@pytest.mark.parametrize('timeframe', [60, pytest.param(1, marks=pytest.mark.present)])
 @pytest.mark.case('DATA-BARS')
 async def test_frames_meet_and_ascend(
     shared_tree: Tree,

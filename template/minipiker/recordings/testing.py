@@ -53,6 +53,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        'markers', 'present: a test that no recording carries, for it asks for now'
+    )
     if not (path := config.getoption('replay')):
         return
     try:
@@ -77,6 +80,8 @@ def _in_recording(request: pytest.FixtureRequest) -> None:
     if 'session_venue' not in request.fixturenames:
         return
     if recording := config.stash.get(_recording, None):
+        if request.node.get_closest_marker('present'):
+            pytest.skip('is about the moment at which it runs')
         if (since := recording.named('test').get(name)) is None:
             pytest.skip('is not in the recording')
         venue = request.getfixturevalue('session_venue')

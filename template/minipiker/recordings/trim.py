@@ -93,7 +93,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield value
 
 
-def _shorten(value: Any, asked: set[str], shape: Shape) -> Any:
+def _shorten(value: Any, asked: set[str], shape: Shape, in_list: bool = False) -> Any:
     match value:
         case dict() if len(value) > _first + 1 and all(
             not key[:1].islower() for key in value
@@ -105,22 +105,22 @@ def _shorten(value: Any, asked: set[str], shape: Shape) -> Any:
             }
         case dict():
             return {key: _shorten(it, asked, shape) for key, it in value.items()}
-        case list():
-            return [_shorten(it, asked, shape) for it in _ends(value, asked, shape)]
-    return value
+        case list() if any(isinstance(it, dict | list) for it in value) or not in_list:
+            kept = _ends(value, asked, shape)
+            return [_shorten(it, asked, shape, in_list=True) for it in kept]
+    return value  # or a row, which is whole
 
 
 def _ends(rows: list[Any], asked: set[str], shape: Shape) -> list[Any]:
     last = len(rows) - 1
-    return [
-        row
-        for at, row in enumerate(rows)
-        if at < _first
-        or at == last
-        or (isinstance(row, dict | list) and _is_wanted(row, asked, shape))
-    ]
-
-
-def _is_wanted(row: Any, asked: set[str], shape: Shape) -> bool:
-    is_new = shape.add(row[-1] if isinstance(row, list) and len(row) == 2 else row)
-    return is_new or not asked.isdisjoint(_texts(row))
+    unnamed = set(asked)
+    kept: list[Any] = []
+    for at, row in enumerate(rows):
+        is_new = isinstance(row, dict | list) and shape.add(
+            row[-1] if isinstance(row, list) and len(row) == 2 else row
+        )
+        named = unnamed.intersection(_texts(row))
+        if at < _first or at == last or is_new or named:
+            unnamed -= named  # the first one of a name will do
+            kept.append(row)
+    return kept
