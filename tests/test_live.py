@@ -102,7 +102,8 @@ def test_a_session_leaves_nothing(backend: Backend) -> None:
     assert {it['state'] for it in account['orders']} == {'filled', 'cancelled'}
     signed = [it['amount'] * (-1) ** (it['side'] == 'sell') for it in account['fills']]
     assert sum(signed) == pytest.approx(0)
-    assert re.search(r'^ +\d+  api\.cancel: ', done.stdout, re.MULTILINE)
+    for name in ('cancel', '_?get_user_trades'):
+        assert re.search(rf'^ +\d+  api\.{name}: ', done.stdout, re.MULTILINE), name
     for secret in (KEY, SECRET):
         assert secret not in done.stdout + done.stderr
     # what is on this machine is a simulator, however it is reached
@@ -205,22 +206,30 @@ def test_credentials_are_asked_for_at_a_terminal(one_backend: Backend) -> None:
     selected = ['tests/test_trading.py', '-k', 'does_not_have_is_refused']
     url = f'--venue={backend.venue.url}'
     command = backend.command('pytest', '-q', url, '--trade=orders', *selected)
-    pid, terminal = pty.fork()
-    if not pid:
-        os.chdir(backend.project)
-        os.execve(command[0], command, outside())
     said = ''
-    for answer in (KEY, SECRET):
-        # with the blank that comes once nothing is echoed any more
-        said += read_until(terminal, r'DERIBIT2_API_\w+: $')
-        os.write(terminal, f'{answer}\n'.encode())
-    said += read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-    assert status == 0, said
+    with at_terminal(command, backend.project) as terminal:
+        for answer in (KEY, SECRET):
+            # with the blank that comes once nothing is echoed any more
+            said += read_until(terminal, r'DERIBIT2_API_\w+: $')
+            os.write(terminal, f'{answer}\n'.encode())
+        said += read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
     assert '2 passed' in said
     for secret in (KEY, SECRET):
         assert secret not in said
+
+
+@contextmanager
+def at_terminal(command: list[str], cwd: Path) -> Iterator[int]:
+    """Type a command into a terminal of its own."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(cwd)
+        os.execve(command[0], command, outside())
+    try:
+        yield terminal
+    finally:
+        os.close(terminal)  # it hangs up
+        os.waitpid(pid, 0)
 
 
 def read_until(terminal: int, pattern: str) -> str:

@@ -40,7 +40,8 @@ def _note(*words: str) -> None:
 def _find_author() -> str:
     frame = sys._getframe()
     while frame := frame.f_back:  # type: ignore[assignment]
-        file = Path(frame.f_code.co_filename)
-        if file.parent == _package and not file.name.startswith('_'):
-            return f'{file.stem}.{frame.f_code.co_name}'
+        file, name = Path(frame.f_code.co_filename), frame.f_code.co_name
+        # a comprehension is a part of its function
+        if file.parent == _package and file.name[0] != '_' and name[0] != '<':
+            return f'{file.stem}.{name}'
     return '?'
