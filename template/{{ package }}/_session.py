@@ -9,6 +9,7 @@ for the author's `api.py` to say, which is a `Venue`.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager as acm
@@ -339,11 +340,12 @@ class Session:
         """
         url = urlsplit(self._url)
         place = f'{url.scheme}://{url.netloc.rpartition("@")[2]}'
-        now, connection, error = time.monotonic(), self._connection, self._last_error
+        error = str(self._last_error or '').replace(self._url, place)
+        now, connection = time.monotonic(), self._connection
         return {
             'url': place,
             'connected': self._caller is not None,
-            'error': str(error or '').replace(self._url, place)[:200],
+            'error': re.sub(r'//[^/\s]*@', '//', error)[:200],
             'heard': connection and now - connection.heard,
             'sent': connection and now - connection.sent,
             'silence': self._limits.silence,
