@@ -9,6 +9,7 @@ for the author's `api.py` to say, which is a `Venue`.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import (
     AsyncIterator,
@@ -438,11 +439,12 @@ class Session:
         """
         url = urlsplit(self._url)
         place = f'{url.scheme}://{url.netloc.rpartition("@")[2]}'
-        now, latest, error = time.monotonic(), self._latest, self._last_error
+        error = str(self._last_error or '').replace(self._url, place)
+        now, latest = time.monotonic(), self._latest
         return {
             'url': place,
             'connected': self._caller is not None,
-            'error': str(error or '').replace(self._url, place)[:200],
+            'error': re.sub(r'//[^/\s]*@', '//', error)[:200],
             'heard': latest and now - latest.connection.heard,
             'sent': latest and now - latest.connection.sent,
             'silence': self._limits.silence,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from contextlib import contextmanager as cm
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -86,8 +88,10 @@ def diagnose(pid: int, key: bytes) -> Diagnosis:
     names = dict(_iter_actors(psutil.Process(pid)))
     cpu = {it: _cpu(it) for it in names}
     before = _read_queues()
-    with ThreadPoolExecutor(len(names)) as pool:
-        reports = [*pool.map(lambda it: _get_report(it, key), names)]
+    with ExitStack() as stack:
+        # they work on it at the same time
+        asked = [stack.enter_context(_ask(it, key)) for it in names]
+        reports = [receive() for receive in asked]
     queues = _both(before, _read_queues())
     peers = {
         local: name
@@ -107,7 +111,7 @@ def diagnose(pid: int, key: bytes) -> Diagnosis:
     ]
     return Diagnosis(
         actors,
-        [wrong for rule in _rules for actor in actors if (wrong := rule(actor))],
+        _judge(actors),
     )
 
 
@@ -132,24 +136,36 @@ def _cpu(process: psutil.Process) -> float:
     return 0
 
 
-def _get_report(process: psutil.Process, key: bytes) -> Report | None:
+@cm
+def _ask(process: psutil.Process, key: bytes) -> Iterator[Callable[[], Report | None]]:
     """
-    What a process says of itself; None if it says nothing.
+    Ask a process for its report. What is yielded waits for it; None if there is none.
     """
     if _PEERCRED is None or _state(process) in (*_stopped, *_dead):
-        return None
-    data = b''
+        yield lambda: None
+        return
+    deadline = time.monotonic() + _patience
     with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(_patience)
-        try:
+        peer.settimeout(1)
+        connected = False
+        with suppress(OSError):
             peer.connect(mk_name(process.pid, key))
-            if not check_peer(peer, process.pid):
-                return None
-            while more := peer.recv(2**16):
-                data += more
-            return msgspec.json.decode(data, type=Report)
-        except (OSError, msgspec.DecodeError):
+            connected = check_peer(peer, process.pid)
+
+        def receive() -> Report | None:
+            data = b''
+            with suppress(OSError, msgspec.DecodeError):
+                while connected:
+                    peer.settimeout(max(0.01, deadline - time.monotonic()))
+                    if not (more := peer.recv(2**16)):
+                        return _decode_report(data)
+                    data += more
             return None
+
+        yield receive
+
+
+_decode_report = msgspec.json.Decoder(Report).decode
 
 
 # sockets
@@ -290,4 +306,15 @@ def _find_deaf(actor: Actor) -> str:
 
 
 _rules = (_find_ended, _find_wedged, _find_stuck, _find_venue, _find_deaf)
-"""The gravest first: it may be the cause of the others."""
+
+
+def _judge(actors: list[Actor]) -> list[str]:
+    """
+    What is wrong with each, the gravest first: it may be the cause of what ails the
+    others, as it is of whatever else ails the same one.
+    """
+    found: list[tuple[int, str]] = []
+    for actor in actors:
+        wrongs = enumerate(rule(actor) for rule in _rules)
+        found += islice((it for it in wrongs if it[1]), 1)
+    return [wrong for _, wrong in sorted(found, key=lambda it: it[0])]

@@ -238,7 +238,7 @@ class Reporter:
 
 def _venues() -> list[VenueInfo]:
     return [
-        msgspec.convert(session.report(), VenueInfo)
+        VenueInfo(**session.report())
         for name in __brokers__
         # as a backend of ours has it; what is not imported here is not in use
         for session in list(
