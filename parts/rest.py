@@ -63,8 +63,8 @@ class Language(Protocol):
     def sockets(self, url: str) -> dict[str, str]:
         """Where they are, by their names."""
 
-    probe: str
-    """A message that the venue answers, for sockets on which it says nothing."""
+    def probe(self, name: str) -> str:
+        """A message that the venue answers, while it says nothing on that socket."""
 
     def way(self, method: str, params: Mapping[str, object]) -> str:
         """How a request is made: `HTTP`, `IN_TURN`, or on the socket of that name."""
@@ -85,8 +85,8 @@ class Language(Protocol):
 
     def read_reply(self, method: str, content: Any) -> msgspec.Raw:
         """
-        The result in a socket's reply, or in the body of one by HTTP. Raises what a
-        refusal stands for.
+        The result in a socket's reply, or in the body of one by HTTP, whatever its
+        status is. Raises what a refusal stands for.
         """
 
 
@@ -209,9 +209,9 @@ class Connection:
                 url, self._limits.message, self._limits.silence
             ) as websocket:
 #{% if client == 'asyncio' %}
-                self._tasks.create_task(self._probe(websocket))
+                self._tasks.create_task(self._probe(name, websocket))
 #{% else %}
-                self._tasks.start_soon(self._probe, websocket)
+                self._tasks.start_soon(self._probe, name, websocket)
 #{% endif %}
                 self._sockets[name] = websocket
                 if len(self._sockets) == how_many:
@@ -226,14 +226,14 @@ class Connection:
         finally:
             self._end()
 
-    async def _probe(self, websocket: WebSocket) -> NoReturn:
+    async def _probe(self, name: str, websocket: WebSocket) -> NoReturn:
         while True:
 #{% if client == 'asyncio' %}
             await asyncio.sleep(self._limits.silence / 4)
 #{% else %}
             await trio.sleep(self._limits.silence / 4)
 #{% endif %}
-            websocket.post(self._language.probe)
+            websocket.post(self._language.probe(name))
 
     async def wait_open(self) -> None:
         await self._opened.wait()
@@ -269,14 +269,19 @@ class Connection:
             raise call.error
         if call.reply is None:
             raise ConnectionLost(f'{method}: connection lost before the reply')
+        return self._read(method, result, call.reply)
+
+    def _read(self, method: str, result: type[T], reply: Any) -> T:
         try:
-            content = self._language.read_reply(method, call.reply)
+            content = self._language.read_reply(method, reply)
         except _nonsense as err:
             raise ReplyLost(f'{method}: the reply is nonsense: {err}') from err
         try:
             return msgspec.json.decode(content, type=result)
-        except _nonsense as err:
+        except msgspec.ValidationError as err:
             raise BrokerError(f'{method}: no such reply: {err}') from err
+        except _nonsense as err:
+            raise ReplyLost(f'{method}: the reply is nonsense: {err}') from err
 
     def _settle(self, call_id: int, reply: Any = None) -> None:
         if call := self._calls.pop(call_id, None):
@@ -351,20 +356,33 @@ class Connection:
             raise ConnectionLost(f'{method}: {err or repr(err)}') from err
         except httpx.HTTPError as err:
             raise ReplyLost(f'{method}: no reply: {err!r}') from err
+        if reply.status_code == 200:
+            return bytes(body)
+        raise self._mk_error(method, reply, bytes(body))
+
+    def _mk_error(self, method: str, reply: httpx.Response, body: bytes) -> BrokerError:
+        """
+        What a reply with another status stands for: by the venue's own words or, where
+        it has none that the language knows, by the status alone.
+        """
         said = f'{method}: HTTP status {reply.status_code}'
+        pause = read_pause(reply.headers.get('retry-after'))
+        if pause is not None:
+            return Throttled(said, pause)
+        try:
+            self._language.read_reply(method, body)
+        except BrokerError as err:
+            return err
+        except _nonsense:
+            pass  # whoever is in front of the venue has said it
         match reply.status_code:
-            case 200:
-                return bytes(body)
-            case 429 | 503 as status:
-                pause = read_pause(reply.headers.get('retry-after'))
-                if pause is None and status == 503:
-                    raise ReplyLost(said)
-                raise Throttled(said, pause)
+            case 429:
+                return Throttled(said)
             case 401 | 403:
-                raise AuthError(said)
+                return AuthError(said)
             case status if status >= 500:
-                raise ReplyLost(said)
-        raise BrokerError(said)
+                return ReplyLost(said)
+        return BrokerError(said)
 
 
 def read_pause(retry_after: str | None) -> float | None:

@@ -44,8 +44,6 @@ class Wire:
     Takes requests apart, and puts them together.
     """
 
-    probe = '{"method":"ping"}'
-
     def __init__(self) -> None:
 #{% if trading %}
         self.credentials: Credentials | None = None
@@ -73,6 +71,9 @@ class Wire:
 #{% else %}
         return {'public': found['public']}
 #{% endif %}
+
+    def probe(self, name: str) -> str:
+        return '{"method":"ping"}'
 
     def way(self, method: str, params: Mapping[str, object]) -> str:
 #{% if trading %}
