@@ -70,8 +70,8 @@ class Language(Protocol):
     def sockets(self, url: str) -> dict[str, str]:
         """Where they are, by their names."""
 
-    probe: str
-    """A message that the venue answers, for sockets on which it says nothing."""
+    def probe(self, name: str) -> str:
+        """A message that the venue answers, while it says nothing on that socket."""
 
     def way(self, method: str, params: Mapping[str, object]) -> str:
         """How a request is made: `HTTP`, `IN_TURN`, or on the socket of that name."""
@@ -92,8 +92,8 @@ class Language(Protocol):
 
     def read_reply(self, method: str, content: Any) -> msgspec.Raw:
         """
-        The result in a socket's reply, or in the body of one by HTTP. Raises what a
-        refusal stands for.
+        The result in a socket's reply, or in the body of one by HTTP, whatever its
+        status is. Raises what a refusal stands for.
         """
 
 
@@ -226,9 +226,9 @@ class Connection:
             ) as websocket:
                 tap = self._open_tap(url, 'ws')
 #{% if client == 'asyncio' %}
-                self._tasks.create_task(self._probe(websocket, tap))
+                self._tasks.create_task(self._probe(name, websocket, tap))
 #{% else %}
-                self._tasks.start_soon(self._probe, websocket, tap)
+                self._tasks.start_soon(self._probe, name, websocket, tap)
 #{% endif %}
                 self._sockets[name] = websocket, tap
                 if len(self._sockets) == how_many:
@@ -249,17 +249,20 @@ class Connection:
         language = self._language
         return open_tap(url, PROTOCOL, over, language.secrets, language.id_field)
 
-    async def _probe(self, websocket: WebSocket, tap: Tap | None) -> NoReturn:
+    async def _probe(
+        self, name: str, websocket: WebSocket, tap: Tap | None
+    ) -> NoReturn:
         while True:
 #{% if client == 'asyncio' %}
             await asyncio.sleep(self._limits.silence / 4)
 #{% else %}
             await trio.sleep(self._limits.silence / 4)
 #{% endif %}
+            message = self._language.probe(name)
             self.sent = time.monotonic()
-            websocket.post(self._language.probe)
+            websocket.post(message)
             if tap:
-                tap.sent(self._language.probe)
+                tap.sent(message)
 
     async def wait_open(self) -> None:
         await self._opened.wait()
@@ -299,8 +302,11 @@ class Connection:
             raise call.error
         if call.reply is None:
             raise ConnectionLost(f'{method}: connection lost before the reply')
+        return self._read(method, result, call.reply)
+
+    def _read(self, method: str, result: type[T], reply: Any) -> T:
         try:
-            content = self._language.read_reply(method, call.reply)
+            content = self._language.read_reply(method, reply)
         except _nonsense as err:
             raise ReplyLost(f'{method}: the reply is nonsense: {err}') from err
         try:
@@ -394,20 +400,33 @@ class Connection:
             raise ReplyLost(f'{method}: no reply: {err!r}') from err
         if tap:
             tap.replied(number, reply.status_code, reply.headers, bytes(body))
+        if reply.status_code == 200:
+            return bytes(body)
+        raise self._mk_error(method, reply, bytes(body))
+
+    def _mk_error(self, method: str, reply: httpx.Response, body: bytes) -> BrokerError:
+        """
+        What a reply with another status stands for: by the venue's own words or, where
+        it has none that the language knows, by the status alone.
+        """
         said = f'{method}: HTTP status {reply.status_code}'
+        pause = read_pause(reply.headers.get('retry-after'))
+        if pause is not None:
+            return Throttled(said, pause)
+        try:
+            self._language.read_reply(method, body)
+        except BrokerError as err:
+            return err
+        except _nonsense:
+            pass  # whoever is in front of the venue has said it
         match reply.status_code:
-            case 200:
-                return bytes(body)
-            case 429 | 503 as status:
-                pause = read_pause(reply.headers.get('retry-after'))
-                if pause is None and status == 503:
-                    raise ReplyLost(said)
-                raise Throttled(said, pause)
+            case 429:
+                return Throttled(said)
             case 401 | 403:
-                raise AuthError(said)
+                return AuthError(said)
             case status if status >= 500:
-                raise ReplyLost(said)
-        raise BrokerError(said)
+                return ReplyLost(said)
+        return BrokerError(said)
 
 
 def read_pause(retry_after: str | None) -> float | None:

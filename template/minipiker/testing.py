@@ -41,6 +41,7 @@ from simvenue.client import Controls
 from simvenue.process import SimVenue
 
 from ._session import full
+from ._sizes import smallest_size
 from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
 from .data.feed import open_feed
@@ -307,8 +308,8 @@ async def find_market(venue: SimVenue, mod: ModuleType, kind: str = '') -> Marke
     name = next(it.name for it in await venue.markets() if kind in ('', it.kind))
     info = await venue.market(name)
     assert info.last
-    mkt, _ = await mod.get_mkt_info(name)
-    return Market(name, mkt, info.last, Decimal(info.min_amount))
+    mkt, pair = await mod.get_mkt_info(name)
+    return Market(name, mkt, info.last, smallest_size(pair, info.last))
 
 
 @pytest.fixture(scope=tree_scope)
@@ -324,7 +325,7 @@ async def _load_market(fqme: str, mod: ModuleType) -> Market:
         ((full_fqme, mkt),) = feed.mkts.items()
         last = feed.quotes[full_fqme]['last']
         _, pair = await mod.get_mkt_info(fqme)
-        return Market(mkt.bs_mktid, mkt, last, pair.min_size)
+        return Market(mkt.bs_mktid, mkt, last, smallest_size(pair, last))
 
 
 def write_brokers_toml(conf_dir: Path, **section: Any) -> None:

@@ -91,6 +91,7 @@ class Exchange:
         time_in_force: TimeInForce = 'gtc',
         reduce_only: bool = False,
         cancel_on_disconnect: bool = False,
+        replaces: bool = False,
     ) -> tuple[Order, list[Fill]]:
         """
         A new order, and its fills so far; at the market where it has no price. One
@@ -101,7 +102,8 @@ class Exchange:
         if not self._engine.is_active(market.instrument):
             raise Refusal('market_closed', name)
         steps, ticks = market.check_order(amount, price)
-        account.check_client_id(client_id, self._engine.traits['client_ids'])
+        unique = 'never' if replaces else self._engine.traits['client_ids']
+        account.check_client_id(client_id, unique)
         now = self._engine.clock.now()
         order_type: OrderType = 'market' if price is None else 'limit'
         order = Order(
@@ -185,6 +187,7 @@ class Exchange:
             group=order.group,
             reduce_only=order.reduce_only,
             cancel_on_disconnect=order.cancel_on_disconnect,
+            replaces=True,
         )
 
     def cancel(self, order: Order, reason: str = 'user_request') -> None:

@@ -325,7 +325,7 @@ TRAITS: list[dict[str, Any]] = [
     {},
     {'client_ids': 'open', 'fills': 'stream'},
     {'client_ids': 'ever', 'positions': 'fills'},
-    {'edit': 'replace'},
+    {'client_ids': 'ever', 'edit': 'replace'},
     {'edit': 'replace', 'fills': 'stream', 'positions': 'fills'},
 ]
 

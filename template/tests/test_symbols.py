@@ -9,12 +9,13 @@ import time
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import msgspec
 import pytest
 from msgspec.structs import asdict
 
+from minipiker._sizes import smallest_size
 from minipiker.accounting import Asset, MktPair, unpack_fqme
 from minipiker.brokers import SymbolNotFound, open_cached_client
 from minipiker.data.search import open_search
@@ -77,6 +78,15 @@ async def test_a_market_is_described_in_full(
     module, _, name = pair.ns_path.partition(':')
     assert getattr(import_module(module), name) is type(pair)
     assert None not in asdict(pair).values(), 'TOML has no null'
+
+
+def test_the_smallest_size_is_worth_enough() -> None:
+    step = Decimal('0.00001')
+    rules = SimpleNamespace(size_step=step, min_size=step, min_cost=Decimal(5))
+    # at a tenth of the price
+    assert smallest_size(rules, 30_000.0) == Decimal('0.00167')
+    rules.min_cost = Decimal(0)
+    assert smallest_size(rules, 30_000.0) == step
 
 
 @pytest.mark.case('DATA-MARKETS')

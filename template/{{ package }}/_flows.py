@@ -218,6 +218,7 @@ class Flows:
                 self._reqids[order.order_id] = reqid
                 self._tell_past_fills(reqid, flow, order)
                 await self.on_order(order)
+                self._settle(reqid, flow)  # it may have lacked but a fill
         return True
 
     def _tell_past_fills(self, reqid: str, flow: Flow, order: VenueOrder) -> None:

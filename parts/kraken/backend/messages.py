@@ -146,6 +146,13 @@ class Pair(Struct, frozen=True):
         return Decimal(self.ordermin or self.size_step)
 
     @property
+    def min_cost(self) -> Decimal:
+        """
+        What an order must be worth.
+        """
+        return Decimal(self.costmin or 0)
+
+    @property
     def names(self) -> set[str]:
         """
         All that it goes by.

@@ -45,7 +45,6 @@ class Wire:
     Takes requests apart, and puts them together.
     """
 
-    probe = '{"method":"ping"}'
     secrets = SECRETS
     id_field = 'req_id'
 
@@ -76,6 +75,9 @@ class Wire:
 #{% else %}
         return {'public': found['public']}
 #{% endif %}
+
+    def probe(self, name: str) -> str:
+        return '{"method":"ping"}'
 
     def way(self, method: str, params: Mapping[str, object]) -> str:
 #{% if trading %}

@@ -4,6 +4,7 @@ The simulated venue's faults on the wire.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
@@ -82,13 +83,19 @@ async def test_faults_strike_http() -> None:
             reply = await get('throttle', seconds=seconds)
             assert (reply.status_code, reply.headers.get('retry-after')) == (429, wait)
         assert (await get('stale_nonce')).json() == {'error': ['EAPI:Invalid nonce']}
-        for seconds, error in [
+        pause: float | None
+        for pause, error in [
             (None, 'EAPI:Rate limit exceeded'),
             (3, 'EService: Throttled: '),
+            (3.5, 'EService: Throttled: '),
         ]:
-            reply = await get('rate_limit', seconds=seconds)
+            began = time.time()
+            reply = await get('rate_limit', seconds=pause)
             assert reply.status_code == 200
-            assert reply.json()['error'][0].startswith(error)
+            said = reply.json()['error'][0]
+            assert said.startswith(error)
+            # in whole seconds, and not sooner than it is so
+            assert pause is None or int(said.split()[-1]) >= began + pause
         for kind in ('lose_request', 'lose_reply', 'partial_frame'):
             with pytest.raises(httpx.RemoteProtocolError):
                 await get(kind)

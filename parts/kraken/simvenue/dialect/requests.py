@@ -5,6 +5,7 @@ How requests are taken apart, and replies put together: REST at /0/public/<Name>
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -246,7 +247,7 @@ class Requests(Methods):
                 return f'{ERRORS["bad_params"]}:{next(said, param)}'
             case 'too_many' if refusal.wait is not None:
                 until = self.engine.clock.now() / 1000 + refusal.wait
-                return f'EService: Throttled: {until:.0f}'
+                return f'EService: Throttled: {math.ceil(until)}'
             case 'too_many' if operation in ORDERS:
                 return 'EOrder:Rate limit exceeded'
             case 'unknown_market' if operation == 'subscribe':

@@ -1,0 +1,100 @@
+"""
+What is made of an order's story, in whichever order it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from minipiker.accounting import Asset, MktPair
+from minipiker.clearing._messages import BrokerdFill, BrokerdStatus
+
+BTC, USDT = (Asset(it, 'crypto', Decimal('0.01')) for it in ('btc', 'usdt'))
+MKT = MktPair(BTC, Decimal('0.5'), Decimal('0.1'), 'BTC-USDT', 'x', USDT, 'spot')
+
+
+class Books:
+    """
+    A ledger in memory.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, Any] = {}
+        self.ledger = self
+
+    def iter_newest(self) -> Iterator[tuple[str, Any]]:
+        return reversed(self.records.items())
+
+    def add(self, tid: str, record: Any) -> None:
+        self.records[tid] = record
+
+    def holdings(self) -> dict[str, tuple[float, float]]:
+        return {MKT.fqme: (0.5, 60_000.0)}
+
+
+class Venue:
+    """
+    An account with one order and its fill. The history says of a fill which order it
+    is of, and not what its client calls that.
+    """
+
+    traits = SimpleNamespace(edit='in_place')
+
+    def __init__(self, order: Any, fill: Any) -> None:
+        self.order, self.fill = order, fill
+
+    async def find_order(self, order_id: str) -> Any:
+        return self.order
+
+    async def fills_since(self, since: float) -> AsyncIterator[list[Any]]:
+        yield [self.fill]
+
+    async def open_orders(self) -> list[Any]:
+        return []
+
+    async def positions(self) -> list[Any]:
+        return []
+
+    def tells_position(self, mkt: MktPair) -> bool:
+        return False
+
+    def read_record(self, record: Any) -> Any:
+        return self.fill
+
+    async def market(self, name: str) -> MktPair:
+        return MKT
+
+
+async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) -> None:
+    orders = import_module(f'{mod.__name__}._orders')
+    flows = import_module(f'{mod.__name__}._flows')
+    terms = {'order_id': '7', 'market': 'BTC-USDT', 'side': 'buy', 'price': 60_000.0}
+    order = orders.VenueOrder(
+        **terms,
+        client_id='oid',
+        state='filled',
+        size=0.5,
+        filled=0.5,
+        avg_price=60_000.0,
+        created=1000.0,
+        updated=1,
+    )
+    fill = orders.VenueFill(
+        **terms, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
+    )
+    told: list[Any] = []
+    it = flows.Flows('x.main', Venue(order, fill), Books(), told.append)
+    it.begin('oid')
+    # while its reply is under way
+    await it.reconcile()
+    assert not [msg for msg in told if isinstance(msg, BrokerdFill)]
+    await it.on_reply(orders.Reply(order, [fill]))
+    await it.reconcile()
+    *_, last = (msg for msg in told if isinstance(msg, BrokerdStatus))
+    assert (last.reqid, last.status, last.filled) == ('oid', 'closed', 0.5)
+    assert [msg.size for msg in told if isinstance(msg, BrokerdFill)] == [0.5]
+    assert it.get('oid') is None
