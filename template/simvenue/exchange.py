@@ -441,11 +441,10 @@ class Exchange:
         markets: list[str],
     ) -> None:
         traded = [self._engine.instrument(name) for name in markets]
-        currencies = [
+        currencies = dict.fromkeys(
             name
             for it in traded
             for name in ([it.base, it.quote] if it.kind == 'spot' else [it.settlement])
-        ]
+        )
         held = [it.name for it in traded if it.has_positions]
-        changed = list(dict.fromkeys(currencies))
-        self._engine.tell(AccountNews(account, fills, orders, held, changed))
+        self._engine.tell(AccountNews(account, fills, orders, held, [*currencies]))

@@ -3,7 +3,7 @@ A session with the venue: it stays connected, and makes up for what happens to i
 connections.
 
 Back-off, retries, subscriptions and rate limits are here; what the venue calls them is
-for the author's `api.py` to say, which is a `Venue`.
+for the author's `api.py` to say, see `_venue.py`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,11 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Iterable,
-    Mapping,
-)
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager as acm
+from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import trio
@@ -30,7 +23,7 @@ import trio
 from . import _calls
 from ._channels import ChannelStream, Disconnected
 from ._config import NAME
-from ._connection import Language, open_connection
+from ._connection import open_connection
 from ._errors import (
     EXPECTED,
     AuthError,
@@ -41,8 +34,9 @@ from ._errors import (
     Throttled,
     gravest,
 )
-from ._pacer import Caller, Connection, Pacer, Pool
+from ._pacer import Caller, Pacer
 from ._piker import BrokerError, get_logger, open_nursery
+from ._venue import OpenConnection, Venue
 
 T = TypeVar('T')
 
@@ -50,53 +44,6 @@ log = get_logger(f'{NAME}.session')
 
 live: list[Session] = []
 """This process's, for a host that wants to know how they are."""
-
-
-class Venue(Language, Protocol):
-    """
-    What a session asks of the author's `Client`, beside what a connection does.
-    """
-
-    pools: dict[str, Pool]
-    """From which requests are paid, by their name."""
-
-    async def greet(self, caller: Caller) -> float:
-        """
-        Say what every connection has to begin with: heartbeats, a login. Returns for
-        how many seconds that holds; it is said again before.
-        """
-
-    async def subscribe(self, caller: Caller, channels: list[str]) -> Collection[str]:
-        """
-        Returns the channels that the venue has accepted.
-        """
-
-    async def unsubscribe(self, caller: Caller, channels: list[str]) -> object: ...
-
-    def on_notification(
-        self,
-        connection: Any,
-        name: str,
-        content: Any,
-    ) -> tuple[str, Any] | None:
-        """
-        The channel and the message of what came unasked, as the connection has read
-        it; None for what is no message, as a heartbeat, which is answered here.
-        """
-
-    def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
-        """The pool from which a request is paid, see `Pacer.spend()`, and how much."""
-
-
-OpenConnection = Callable[
-    [str, Any, Callable[[Any, str, Any], None]],
-    AbstractAsyncContextManager[Connection],
-]
-"""
-A connection to a URL, for a `Venue`, as long as the block is open, out of which
-`ConnectionLost` is raised. What comes unasked is handed to a callback, as
-`Venue.on_notification()` takes it.
-"""
 
 
 class Session:

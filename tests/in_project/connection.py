@@ -90,7 +90,7 @@ async def open_connection(
     on_notification: Callable[[Any, str, Any], None],
 ) -> AsyncIterator[Connection]:
     """
-    See `_session.OpenConnection`. It connects with its first request.
+    See `_venue.OpenConnection`. It connects with its first request.
     """
     socket = Socket(url, on_notification)
     async with (

@@ -261,7 +261,7 @@ class Client(Markets):
         )
 
 #{% endif %}
-    # What the session asks of it: see `_session.Venue`.
+    # What the session asks of it: see `_venue.Venue`.
 
     async def greet(self, caller: Caller) -> float:
         await caller.call('public/set_heartbeat', str, interval=HEARTBEAT)

@@ -310,7 +310,7 @@ class Client(Markets):
         return await self.session.request('private/BalanceEx', dict[str, Balance])
 
 #{% endif %}
-    # What the session asks of it: see `_session.Venue`.
+    # What the session asks of it: see `_venue.Venue`.
 
     async def greet(self, caller: Caller) -> float:
         await caller.call('public/Time', messages.ServerTime)

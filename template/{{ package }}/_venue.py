@@ -1,0 +1,59 @@
+"""
+What a session asks of others: of the author's `Client`, and of a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from ._connection import Language
+from ._pacer import Caller, Connection, Pool
+
+
+class Venue(Language, Protocol):
+    """
+    What a session asks of the author's `Client`, beside what a connection does.
+    """
+
+    pools: dict[str, Pool]
+    """From which requests are paid, by their name."""
+
+    async def greet(self, caller: Caller) -> float:
+        """
+        Say what every connection has to begin with: heartbeats, a login. Returns for
+        how many seconds that holds; it is said again before.
+        """
+
+    async def subscribe(self, caller: Caller, channels: list[str]) -> Collection[str]:
+        """
+        Returns the channels that the venue has accepted.
+        """
+
+    async def unsubscribe(self, caller: Caller, channels: list[str]) -> object: ...
+
+    def on_notification(
+        self,
+        connection: Any,
+        name: str,
+        content: Any,
+    ) -> tuple[str, Any] | None:
+        """
+        The channel and the message of what came unasked, as the connection has read
+        it; None for what is no message, as a heartbeat, which is answered here.
+        """
+
+    def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
+        """The pool from which a request is paid, see `Pacer.spend()`, and how much."""
+
+
+OpenConnection = Callable[
+    [str, Any, Callable[[Any, str, Any], None]],
+    AbstractAsyncContextManager[Connection],
+]
+"""
+A connection to a URL, for a `Venue`, as long as the block is open, out of which
+`ConnectionLost` is raised. What comes unasked is handed to a callback, as
+`Venue.on_notification()` takes it.
+"""
