@@ -25,13 +25,13 @@ from .project import open_project
 
 HERE = Path(__file__).parent
 PLAN = {
-    'seconds': (1800, 'how long'),
-    'rate': (5000, 'trades a second, of all markets together'),
+    'seconds': (1800.0, 'how long'),
+    'rate': (5000.0, 'trades a second, of all markets together'),
     'markets': (20, 'how many'),
-    'fault_every': (10, 'seconds between faults'),
-    'kill_every': (60, 'seconds between the deaths of daemons'),
-    'restart_every': (180, 'seconds between restarts of the venue'),
-    'sample_every': (5, 'seconds between looks at memory and descriptors'),
+    'fault_every': (10.0, 'seconds between faults'),
+    'kill_every': (60.0, 'seconds between the deaths of daemons'),
+    'restart_every': (180.0, 'seconds between restarts of the venue'),
+    'sample_every': (5.0, 'seconds between looks at memory and descriptors'),
 }
 """What there is to choose, its default, and what it means."""
 
@@ -48,7 +48,7 @@ def parse_options() -> Namespace:
             f'--{name.replace("_", "-")}',
             type=type(default),
             default=default,
-            help=f'{meaning} ({default})',
+            help=f'{meaning} ({default:g})',
         )
     return parser.parse_args()
 

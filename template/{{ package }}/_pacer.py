@@ -13,8 +13,8 @@ import trio
 
 from . import _calls
 from ._config import NAME, get_pace
-from ._errors import Throttled
-from ._piker import Struct, get_logger
+from ._errors import ConnectionLost, Throttled
+from ._piker import BrokerError, Struct, get_logger
 
 log = get_logger(f'{NAME}.pacer')
 
@@ -140,6 +140,13 @@ class Caller:
         except Throttled as err:
             self._pacer.block(pool, err.pause)
             raise
+        except BrokerError:
+            raise
+        except Exception as err:
+            # one that is closed has no more to say than that
+            if not self.given_up.is_set():
+                raise
+            raise ConnectionLost(f'{method}: the connection was given up') from err
         finally:
             del self.pending[request]
         _calls.note_call(method)
