@@ -5,6 +5,8 @@ A recorded session, replayed.
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -161,3 +163,30 @@ def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
     torn = Recording.read(path)
     assert torn.torn
     assert torn.events == [event]
+
+
+def run_suite(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *args],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_the_suite_on_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / 'suite.jsonl'
+    feed = 'tests/test_feed.py::test_'
+    carried = f'{feed}the_backend_streams_as_a_host_calls_it'
+    recorded = run_suite(f'--record={path}', carried)
+    assert '1 passed' in recorded.stdout, recorded.stdout
+    assert list(Recording.read(path).named('test')) == [carried]
+
+    tests = ('an_unknown_market_is_refused', 'several_markets_in_one_feed')
+    others = (f'{feed}{it}' for it in tests)
+    replayed = run_suite(f'--replay={path}', carried, *others)
+    assert '1 passed, 2 skipped' in replayed.stdout, replayed.stdout
+    assert 'is not in the recording' in replayed.stdout
+    assert 'needs a venue that can be disturbed' in replayed.stdout

@@ -96,11 +96,8 @@ def _compare(old: Shape, new: Shape, path: str) -> Iterator[tuple[str, str]]:
         if parent in old.seen:
             yield 'new', ' or '.join(sorted(new.types[path]))
         return
-    if is_field and parent in new.keys:
-        if path not in new.seen:
-            yield 'missing', 'everywhere'
-        elif old.is_always(path) and not new.is_always(path):
-            yield 'missing', 'somewhere'
+    if is_field and old.is_always(path) and not new.is_always(path):
+        yield 'missing', 'somewhere' if path in new.seen else 'everywhere'
     types = new.types.get(path, set()) - old.types[path]
     if 'null' in types:
         yield 'null', f'and not {" or ".join(sorted(old.types[path]))}'

@@ -33,7 +33,7 @@ def channels(message: Any) -> list[str]:
         case {'params': {'channel': str(name), 'symbol': list(symbols)}}:
             pass
         case {'channel': str(name), 'data': list(rows)}:
-            symbols = [row.get('symbol') for row in rows]
+            symbols = [it.get('symbol') if isinstance(it, dict) else '' for it in rows]
         case {'channel': str(name)} | {'params': {'channel': str(name)}}:
             symbols = []
         case _:
