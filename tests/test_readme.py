@@ -172,8 +172,10 @@ def test_every_command_of_a_project(project: Path, uv: str, tmp_path: Path) -> N
         'XDG_CONFIG_HOME': str(tmp_path),
     }
     for command in commands:
-        if ' quotes ' in command:
+        if ' quotes ' in command or ' simvenue ' in command:
             watched(command, project, environ)
         # what a reader fills in has tests of its own, in a piker and a tree of it
-        elif command not in SUITES and not re.search(r'\b(PYTHON|PATH|URL)\b', command):
+        elif command not in SUITES and not re.search(
+            r'\b(PYTHON|PATH|URL|FILE)\b', command
+        ):
             typed(command, project, environ)
