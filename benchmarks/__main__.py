@@ -7,6 +7,7 @@ All benchmarks, each as a ratio to its yardstick in the same run.
 from __future__ import annotations
 
 import subprocess
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,17 +23,27 @@ def main() -> None:
     table.add_column('times', justify='right')
     rows = command.rows()
     with TemporaryDirectory() as tmp:
-        project = Path(tmp) / 'trio'
-        python = open_project(project, ['pytest'], trading=True)
-        rows += trading.rows(project, python)
         ccxt = Path(tmp) / 'ccxt'
-        subprocess.run([UV, 'venv', '-q', '-p', python, ccxt], check=True)
+        subprocess.run([UV, 'venv', '-q', '-p', '3.11', ccxt], check=True)
         install(ccxt_python := str(ccxt / 'bin' / 'python'), 'ccxt')
-        rows += trades.rows(project, python, ccxt_python)
-        rows += feed.rows(project, python)
-        project = Path(tmp) / 'asyncio'
-        python = open_project(project, ['trio-asyncio', 'anyio'], client='asyncio')
-        rows += proxy.rows(project, python)
+        for protocol, client in product(('jsonrpc', 'rest'), ('trio', 'asyncio')):
+            project = Path(tmp) / f'{protocol}-{client}'
+            python = open_project(
+                project,
+                ['pytest', 'trio-websocket', 'trio-asyncio', 'anyio'],
+                trading=True,
+                protocol=protocol,
+                client=client,
+            )
+            found = trading.rows(project, python, protocol)
+            is_deribit = protocol == 'jsonrpc'  # which ccxt has
+            other = [ccxt_python] if is_deribit and client == 'trio' else []
+            found += trades.rows(project, python, protocol, *other)
+            if is_deribit and client == 'trio':
+                found += feed.rows(project, python)
+            if is_deribit and client == 'asyncio':
+                found += proxy.rows(project, python)
+            rows += [(f'{protocol}, {client}: {it[0]}', *it[1:]) for it in found]
     for what, yardstick, ratio in rows:
         table.add_row(what, yardstick, f'{ratio:.2f}')
     Console().print(table)

@@ -3,7 +3,7 @@ Orders through a generated backend, against a bare round trip of the actor runti
 one over a bare socket to the venue; and against the same order through bare actors, as
 many as the topology calls for.
 
-    python benchmarks/trading.py PROJECT PYTHON [HISTORY]
+    python benchmarks/trading.py PROJECT PYTHON PROTOCOL [HISTORY]
 
 With `HISTORY`, such as 100000, also the memory that each daemon takes after so many
 orders, as a multiple of that after a tenth of them.
@@ -24,11 +24,12 @@ Row = tuple[str, str, float]
 """What was measured, its yardstick, and how many times that it took."""
 
 
-def rows(project: Path, python: str, history: int = 0) -> list[Row]:
+def rows(project: Path, python: str, protocol: str, history: int = 0) -> list[Row]:
     """
     Measure in the generated `project`, with an interpreter that has its dependencies.
     """
-    shutil.copy(HERE / 'in_project' / 'trading.py', project / 'bench_trading.py')
+    for source, name in (('trading', 'trading'), (f'wire_{protocol}', 'wire')):
+        shutil.copy(HERE / 'in_project' / f'{source}.py', project / f'bench_{name}.py')
     done = subprocess.run(
         # not as a script: each actor would import that, too
         [python, '-c', f'import bench_trading; bench_trading.main(200, {history})'],
@@ -37,18 +38,20 @@ def rows(project: Path, python: str, history: int = 0) -> list[Row]:
         check=True,
     )
     measured: dict[str, Any] = json.loads(done.stdout)
-    # medians: a percentile is that of whatever else the machine does
-    round_trips = measured['actor'] + measured['socket']
-    table: list[Row] = [
-        (f'order to {name}, {in_flight} in flight, per order', yardstick, took / bare)
-        for in_flight in (1, 100)
-        for name in ('ack', 'fill')
-        for took in [measured[f'{name}_{in_flight}']]
-        for yardstick, bare in (
-            ('a bare actor and a bare socket round trip', round_trips * in_flight),
-            ('the same through bare actors', measured[f'bare_{name}_{in_flight}']),
-        )
-    ]
+    both = 'a bare actor and a bare socket round trip'
+    through = 'the same through bare actors'
+    table: list[Row] = []
+    for in_flight in (1, 100):
+        for name in ('ack', 'fill'):
+            what, key = f'order to {name}, {in_flight} in flight', f'{name}_{in_flight}'
+            round_trips = in_flight * measured['round_trips_median']
+            table.append((f'{what}, per order', both, measured[key] / round_trips))
+            if bare := measured.get(f'bare_{key}'):
+                table.append((f'{what}, per order', through, measured[key] / bare))
+            if in_flight == 1:
+                # of what else the machine does, on a busy one
+                slow = measured[f'{key}_p99'] / measured['round_trips_p99']
+                table.append((f'{what}, 99th percentile', both, slow))
     for daemon, growth in measured.get('growth', {}).items():
         what = f'memory of {daemon} after {history} orders'
         table.append((what, f'after {history // 10}', growth))
@@ -56,6 +59,6 @@ def rows(project: Path, python: str, history: int = 0) -> list[Row]:
 
 
 if __name__ == '__main__':
-    project, python, *history = sys.argv[1:]
-    for row in rows(Path(project), python, *map(int, history)):
+    project, python, protocol, *history = sys.argv[1:]
+    for row in rows(Path(project), python, protocol, *map(int, history)):
         print('{:<50} {:<45} {:8.2f}'.format(*row))

@@ -12,9 +12,13 @@ import json
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from queue import Queue
+from typing import Any
 from urllib.parse import urlsplit
+
+import bench_wire as wire
 
 _chunk: int = 2**16
 _writing = threading.Lock()
@@ -30,33 +34,21 @@ def mk_frame(message: bytes) -> bytes:
     return head + message
 
 
-def mk_trades(market: str, trade: dict[str, object], count: int, each: int) -> bytes:
+def mk_trades(market: str, trade: dict[str, Any], count: int, each: int) -> bytes:
     """
     The `count` trades that come after `trade`, `each` of them a message.
     """
-    seq, trade_id = int(str(trade['seq'])), int(str(trade['id']))
-    rows = [
-        {
-            'trade_seq': seq + number,
-            'trade_id': str(trade_id + number),
-            'timestamp': trade['timestamp'],
-            'tick_direction': 0,
-            'price': trade['price'],
-            'mark_price': trade['price'],
-            'instrument_name': market,
-            'index_price': trade['price'],
-            'direction': 'buy',
-            'contracts': trade['amount'],
-            'amount': trade['amount'],
-        }
-        for number in range(1, count + 1)
-    ]
-    frames: list[bytes] = []
-    for at in range(0, count, each):
-        params = {'channel': f'trades.{market}.100ms', 'data': rows[at : at + each]}
-        message = {'jsonrpc': '2.0', 'method': 'subscription', 'params': params}
-        frames.append(mk_frame(json.dumps(message, separators=(',', ':')).encode()))
-    return b''.join(frames)
+    # numbers, as venues write them
+    trade |= {name: float(trade[name]) for name in ('price', 'amount')}
+    trade |= {name: int(trade[name]) for name in ('seq', 'id', 'timestamp')}
+    return b''.join(
+        mk_frame(
+            json.dumps(
+                wire.mk_message(market, trade, at, each), separators=(',', ':')
+            ).encode()
+        )
+        for at in range(1, count + 1, each)
+    )
 
 
 def relay(
@@ -68,12 +60,10 @@ def relay(
     """
     Pass on what the venue says, and note who has subscribed.
     """
-    mark = f'["trades.{market}.100ms"'.encode()
-    other = f'"trades.{market}.100ms"]'.encode()
     while said := venue.recv(_chunk):
         with _writing:
             client.sendall(said)
-        if b'"result"' in said and (mark in said or other in said):
+        if wire.has_subscribed(said, market):
             subscribers.put(client)
 
 
@@ -98,6 +88,7 @@ def main(url: str, market: str, trade: str, count: str, each: str) -> None:
     assert venue_at.hostname
     assert venue_at.port
     flood = mk_trades(market, json.loads(trade), int(count), int(each))
+    first = mk_trades(market, json.loads(trade), int(each), int(each))
     subscribers: Queue[socket.socket] = Queue()
 
     def serve() -> None:
@@ -115,11 +106,14 @@ def main(url: str, market: str, trade: str, count: str, each: str) -> None:
     with socket.create_server(('127.0.0.1', 0)) as server:
         threading.Thread(target=serve, daemon=True).start()
         host, port = server.getsockname()
-        print(f'ws://{host}:{port}{venue_at.path}', flush=True)
+        print(f'{venue_at.scheme}://{host}:{port}{venue_at.path}', flush=True)
         for _ in sys.stdin:
             subscriber = subscribers.get()
             with suppress(OSError), _writing:
-                subscriber.sendall(flood)
+                # so that what comes of the others is not over before it is measured
+                subscriber.sendall(flood[: len(first)])
+                time.sleep(0.1)
+                subscriber.sendall(flood[len(first) :])
 
 
 if __name__ == '__main__':

@@ -21,9 +21,11 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import bench_wire as wire
 import msgspec
+import tractor
 import trio
-from bench_bare import mk_subscribe
+from bench_bare import root_kwargs
 from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.data.feed import open_feed
 from minipiker.testing import open_test_pikerd
@@ -68,11 +70,15 @@ Start = Callable[[], Awaitable[None]]
 
 class Rate:
     """
-    Trades a second, from the first ones that come to the `last`.
+    Trades a second, from the first one that comes to the `last`: of processor time,
+    where one process does it all, so that nothing else on the machine matters.
     """
 
-    def __init__(self, last: int) -> None:
+    def __init__(
+        self, last: int, clock: Callable[[], float] = time.process_time
+    ) -> None:
         self._last = last
+        self._clock = clock
         self._first = 0
         self._begin = 0.0
 
@@ -80,22 +86,12 @@ class Rate:
         """
         The rate, if the trade of that number, which has just come, is the last.
         """
-        now = time.perf_counter()
-        if not self._begin:
+        if not self._first:
             assert number != self._last
-            self._begin, self._first = now, number
+            self._begin, self._first = self._clock(), number
         if number != self._last:
             return None
-        return (number - self._first) / (now - self._begin)
-
-
-class Params(msgspec.Struct):
-    channel: str
-    data: msgspec.Raw
-
-
-class Notification(msgspec.Struct):
-    params: Params | None = None
+        return (number - self._first) / (self._clock() - self._begin)
 
 
 async def bare(start: Start, url: str, market: str, last: int) -> float:
@@ -103,40 +99,58 @@ async def bare(start: Start, url: str, market: str, last: int) -> float:
     trio-websocket and msgspec alone, with the backend's own type of a trade.
     """
     messages = import_module(f'{get_brokermod(broker).__name__}.messages')
-    decode = msgspec.json.Decoder(Notification).decode
-    decode_trades = msgspec.json.Decoder(list[messages.Trade]).decode
+    read = wire.mk_read(messages.Trade)
     rate = Rate(last)
-    async with open_websocket_url(url) as websocket:
-        await websocket.send_message(mk_subscribe(f'trades.{market}.100ms'))
+    async with open_websocket_url(wire.socket_of(url)) as websocket:
+        await websocket.send_message(wire.subscribe(market))
         await start()
         while True:
-            params = decode(await websocket.get_message()).params
-            if params and (it := rate.at(decode_trades(params.data)[-1].trade_seq)):
+            number = read(await websocket.get_message())
+            if number and (it := rate.at(number)):
                 return it
 
 
 async def decode(start: Start, url: str, market: str, last: int) -> float:
     """
-    The backend's client.
+    The backend's client, in an actor such as its `datad`.
     """
+    await start()  # as soon as it has subscribed
+    spawn_kwargs = getattr(get_brokermod(broker), '_spawn_kwargs', {})
+    async with tractor.open_nursery(**root_kwargs(), loglevel='critical') as nursery:
+        portal = await nursery.start_actor(
+            'decode', enable_modules=[__name__], **spawn_kwargs
+        )
+        async with portal.open_context(
+            decode_here, url=url, market=market, last=last
+        ) as (_, measured):
+            pass
+        await portal.cancel_actor()
+    return float(measured)
+
+
+@tractor.context
+async def decode_here(ctx: tractor.Context, url: str, market: str, last: int) -> None:
+    mod = get_brokermod(broker)
+    feed = import_module(f'{mod.__name__}.feed')
     os.environ[f'{broker.upper()}_URL'] = url
     rate = Rate(last)
     async with (
-        get_brokermod(broker).get_client() as client,
-        client.open_channel(f'trades.{market}.100ms') as msgs,
+        mod.get_client() as client,
+        client.open_channel(feed.mk_channels(market)[0]) as msgs,
     ):
-        await start()
-        async for msg in msgs:
-            if it := rate.at(msg[-1].trade_seq):
-                return it
-    raise AssertionError('the stream ended')
+        while True:
+            # as the feed does
+            for msg in await msgs.receive_all():
+                if it := rate.at(msg[-1].number):
+                    await ctx.started(it)
+                    return
 
 
 async def feed(start: Start, url: str, market: str, last: int) -> float:
     """
     To a client of `datad`.
     """
-    rate = Rate(last)
+    rate = Rate(last, time.perf_counter)
     with TemporaryDirectory() as conf_dir:
         async with (
             open_test_pikerd(Path(conf_dir), url=url),
@@ -163,7 +177,10 @@ async def other(
     return float(done.stdout)
 
 
-async def measure(each: int, python: str, script: str) -> dict[str, float]:
+async def measure(each: int, python: str = '', script: str = '') -> dict[str, float]:
+    """
+    The other client, too, where there is its `python`.
+    """
     ways: dict[str, Callable[..., Awaitable[float]]] = {
         'bare': bare,
         'decode': decode,
@@ -174,16 +191,15 @@ async def measure(each: int, python: str, script: str) -> dict[str, float]:
         for _ in range(rounds):
             for name, way in ways.items():
                 rates.setdefault(name, []).append(await way(*flood))
-            rate = await other(python, script, *flood)
-            rates.setdefault('other', []).append(rate)
+            if python:
+                rate = await other(python, script, *flood)
+                rates.setdefault('other', []).append(rate)
     return {name: median(it) for name, it in rates.items()}
 
 
-async def _main(python: str, script: str) -> None:
-    json.dump(
-        {each: await measure(each, python, script) for each in (1, 10)}, sys.stdout
-    )
+async def _main(*other: str) -> None:
+    json.dump({each: await measure(each, *other) for each in (1, 10)}, sys.stdout)
 
 
-def main(python: str, script: str) -> None:
-    trio.run(_main, python, script)
+def main(*other: str) -> None:
+    trio.run(_main, *other)

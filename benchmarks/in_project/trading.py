@@ -11,10 +11,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import bench_wire as wire
 import msgspec
 import psutil
 import tractor
@@ -40,7 +41,11 @@ async def echo(ctx: tractor.Context) -> None:
             await stream.send(msg)
 
 
-async def bare_actor(nursery: Any, count: int) -> float:
+def p99(times: list[float]) -> float:
+    return quantiles(times, n=100)[-1]
+
+
+async def bare_actor(nursery: Any, count: int) -> list[float]:
     """
     A round trip over a context's stream.
     """
@@ -54,22 +59,23 @@ async def bare_actor(nursery: Any, count: int) -> float:
             times.append(time.perf_counter() - begin)
         await ctx.cancel()
     await portal.cancel_actor()
-    return median(times)
+    return times
 
 
-async def bare_socket(url: str, count: int) -> float:
+async def bare_socket(url: str, count: int) -> list[float]:
     """
     A request to the venue and its reply.
     """
     times: list[float] = []
-    request = {'jsonrpc': '2.0', 'id': 1, 'method': 'public/test', 'params': {}}
-    async with open_websocket_url(url) as websocket:
+    async with open_websocket_url(wire.socket_of(url)) as websocket:
+        with trio.move_on_after(0.5):
+            await websocket.get_message()  # a greeting
         for _ in range(count):
             begin = time.perf_counter()
-            await websocket.send_message(msgspec.json.encode(request).decode())
+            await websocket.send_message(wire.PING)
             await websocket.get_message()
             times.append(time.perf_counter() - begin)
-    return median(times)
+    return times
 
 
 @tractor.context
@@ -246,16 +252,22 @@ async def measure(count: int, history: int) -> dict[str, Any]:
             ) as services:
                 market = await find_market(venue, get_brokermod(broker))
                 await trade(market, 50, 1)
-                measured['actor'] = await bare_actor(services.actor_n, count)
-                measured['socket'] = await bare_socket(venue.url, count)
+                actor = await bare_actor(services.actor_n, count)
+                socket = await bare_socket(venue.url, count)
+                for name, of in {'median': median, 'p99': p99}.items():
+                    measured[f'round_trips_{name}'] = of(actor) + of(socket)
                 for in_flight in (1, 100):
                     times = await trade(market, count, in_flight)
+                    for name, values in times.items():
+                        measured[f'{name}_{in_flight}'] = median(values)
+                        measured[f'{name}_{in_flight}_p99'] = p99(values)
+                    if not wire.HAS_BARE_ORDERS:
+                        continue
                     bare = await bare_trade(
                         services.actor_n, venue.url, market, count, in_flight
                     )
-                    for name, values in times.items():
-                        measured[f'{name}_{in_flight}'] = median(values)
-                        measured[f'bare_{name}_{in_flight}'] = median(bare[name])
+                    for name, values in bare.items():
+                        measured[f'bare_{name}_{in_flight}'] = median(values)
                 if history:
                     await trade(market, history // 10, 100)
                     before = memory()
