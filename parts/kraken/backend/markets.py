@@ -13,7 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from . import messages
-from ._piker import Asset, SymbolNotFound
+from ._piker import Asset, BrokerError, SymbolNotFound
 from ._session import Session
 from ._symbology import Symbology
 from .messages import Bars, Pair, Quote, Trade
@@ -126,7 +126,10 @@ class Markets(Wire):
 
     async def get_ticker(self, instrument_name: str) -> Quote:
         raw, _ = await self._get_one('public/Ticker', instrument_name)
-        ticker = _decode_ticker(raw)
+        try:
+            ticker = _decode_ticker(raw)
+        except msgspec.DecodeError as err:
+            raise BrokerError(f'{instrument_name}: no such ticker: {err}') from err
         (bid, *_, bid_size), (ask, *_, ask_size) = ticker.b, ticker.a
         return Quote(
             instrument_name,
