@@ -5,10 +5,11 @@ The venue's markets, as anybody may ask for them: what is listed, quotes, bars, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ from .messages import Bars, Pair, Quote, Trade
 from .trades import TradeList
 from .wire import Wire
 
+T = TypeVar('T')
+
 #{% if trading %}
 _symbols: dict[str, str] = {}
 """Of the pairs that are listed, by all their names."""
@@ -28,6 +31,13 @@ _symbols: dict[str, str] = {}
 _decode_bars = msgspec.json.Decoder(list[messages.BarRow]).decode
 _decode_ticker = msgspec.json.Decoder(messages.TickerInfo).decode
 _decode_trades = msgspec.json.Decoder(list[messages.TradeRow]).decode
+
+
+def _read(decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw) -> T:
+    try:
+        return decode(raw)
+    except msgspec.MsgspecError as err:
+        raise BrokerError(f'no such reply: {err}') from err
 
 
 class Markets(Wire):
@@ -126,10 +136,7 @@ class Markets(Wire):
 
     async def get_ticker(self, instrument_name: str) -> Quote:
         raw, _ = await self._get_one('public/Ticker', instrument_name)
-        try:
-            ticker = _decode_ticker(raw)
-        except msgspec.DecodeError as err:
-            raise BrokerError(f'{instrument_name}: no such ticker: {err}') from err
+        ticker = _read(_decode_ticker, raw)
         (bid, *_, bid_size), (ask, *_, ask_size) = ticker.b, ticker.a
         return Quote(
             instrument_name,
@@ -152,7 +159,7 @@ class Markets(Wire):
         raw, _ = await self._get_one(
             'public/OHLC', instrument_name, interval=seconds // 60
         )
-        rows = _decode_bars(raw)
+        rows = _read(_decode_bars, raw)
         return messages.mk_bars(
             row for row in rows if start_ms <= 1000 * row[0] <= end_ms
         )
@@ -194,6 +201,6 @@ class Markets(Wire):
         raw, last = await self._get_one(
             'public/Trades', instrument_name, since=after, count=count
         )
-        rows = _decode_trades(raw)
+        rows = _read(_decode_trades, raw)
         trades = [messages.mk_trade(instrument_name, row) for row in rows]
         return trades, int(msgspec.json.decode(last, type=str))
