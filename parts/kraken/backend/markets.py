@@ -5,6 +5,7 @@ The venue's markets, as anybody may ask for them: what is listed, quotes, bars, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -20,6 +21,8 @@ from ._symbology import Symbology
 from .messages import Bars, Pair, Quote, Trade
 from .trades import TradeList
 from .wire import Wire
+
+T = TypeVar('T')
 
 #{% if trading %}
 _symbols: dict[str, str] = {}
