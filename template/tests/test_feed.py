@@ -395,8 +395,26 @@ def test_what_could_not_be_fetched_is_told() -> None:
     subscription = Subscription('x', [], None)
     for trade_id, missed in ((5, 0), (6, 0), (9, 2)):
         tick = {'type': 'trade', 'trade_id': trade_id}
-        subscription._note('x.y', {'trade_id': trade_id, 'ticks': [tick]})
+        quote = {'trade_id': trade_id, 'ticks': [tick]}
+        subscription._mark('x.y', quote)
+        subscription._note({'x.y': quote})
         assert tick.get('missed', 0) == missed
+
+
+async def test_what_was_not_delivered_comes_again() -> None:
+    async def receive() -> AsyncIterator[list[dict[str, Quote]]]:
+        for trade_id in (5, 6):
+            tick = {'type': 'trade', 'trade_id': trade_id}
+            yield [{'x.y': {'trade_id': trade_id, 'ticks': [tick]}}]
+
+    subscription = Subscription('x', [], None)
+    stream: Any = receive()
+    async with trio.open_nursery() as tn:
+        tn.start_soon(subscription._receive, stream)
+        await wait_all_tasks_blocked()
+        # its datad dies while the second one waits for the consumer
+        tn.cancel_scope.cancel()
+    assert subscription._last_ids == {'x.y': 5}
 
 
 @pytest.mark.case('DATA-UNKNOWN')

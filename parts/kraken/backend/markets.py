@@ -5,7 +5,6 @@ The venue's markets, as anybody may ask for them: what is listed, quotes, bars, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -29,8 +28,6 @@ _symbols: dict[str, str] = {}
 """Of the pairs that are listed, by all their names."""
 
 #{% endif %}
-T = TypeVar('T')
-
 
 class Markets(Wire):
     """

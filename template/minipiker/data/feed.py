@@ -327,7 +327,7 @@ class Subscription:
                     if feed is None:
                         feed = Feed(inits, self._unread)
                         for mkt in feed.mkts.values():
-                            self._note(mkt.bs_fqme, feed.quotes[mkt.fqme])
+                            self._note({mkt.bs_fqme: feed.quotes[mkt.fqme]})
                         task_status.started(feed)
                     if died:
                         log.warning('%s; going on with another one', died)
@@ -361,21 +361,21 @@ class Subscription:
         async for msgs in stream:
             for msg in msgs:
                 for key, quote in msg.items():
-                    self._note(key, quote)
+                    self._mark(key, quote)
                 await self._send.send(msg)
+                # not before: what is cut off there has to come again
+                self._note(msg)
         raise ConnectionError(f'datad.{self._brokername} ended the feed')
 
-    def _note(self, key: str, quote: Quote) -> None:
-        """
-        Take note of how far a market has got, and let its next trade tell of those
-        that could not be fetched.
-        """
-        if (trade_id := quote.get('trade_id')) is None:
-            return
-        last_id = self._last_ids.get(key, inf)
-        self._last_ids[key] = trade_id
-        for tick in quote['ticks'][:1]:
-            missed = tick.get('trade_id', 0) - last_id - 1
+    def _note(self, quotes: dict[str, Quote]) -> None:
+        for key, quote in quotes.items():
+            if (trade_id := quote.get('trade_id')) is not None:
+                self._last_ids[key] = trade_id
+
+    def _mark(self, key: str, quote: Quote) -> None:
+        """Let a market's next trade tell of those that could not be fetched."""
+        for tick in quote['ticks'][: 'trade_id' in quote]:
+            missed = tick.get('trade_id', 0) - self._last_ids.get(key, inf) - 1
             if missed > 0:
                 tick.setdefault('missed', missed)
                 log.warning('%s: %d trades could not be fetched', key, missed)
