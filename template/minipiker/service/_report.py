@@ -294,10 +294,13 @@ def _owner(task: Any) -> Any:
 def _waits_for_ever(task: Any) -> bool:
     if not (frames := _await_frames(task.coro)):  # it has ended
         return True
-    files = [frame.f_code.co_filename for frame, _ in reversed(frames)]
-    inner = [*takewhile(lambda file: not _is_own(file), files)]
+    codes = [frame.f_code for frame, _ in reversed(frames)]
+    inner = [*takewhile(lambda code: not _is_own(code.co_filename), codes)]
     return task._cancel_status.effective_deadline() == inf and not any(
-        '/tractor/' in file or '/_io_' in file for file in inner
+        '/tractor/' in code.co_filename
+        or '/_io_' in code.co_filename
+        or code.co_name == '_nested_child_finished'  # for its children, who may work
+        for code in inner
     )
 
 
