@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager as acm
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import count
@@ -435,14 +436,11 @@ def read_pause(retry_after: str | None) -> float | None:
     """
     if retry_after is None:
         return None
-    try:
+    with suppress(ValueError):
         return float(retry_after)
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError):
         return parsedate_to_datetime(retry_after).timestamp() - time.time()
-    except ValueError:
-        return None
+    return None
 
 
 def read_reply(language: Language, method: str, data: bytes, over: str) -> msgspec.Raw:

@@ -174,6 +174,7 @@ async def test_no_slots_at_all_are_refused(slots: int) -> None:
 
 
 @pytest.mark.in_actor
+@pytest.mark.case('RULE-MID')
 async def test_cancelled_calls_never_skew_a_later_reply() -> None:
     async with open_client_proxy(Venue()) as proxy:
         got = await cancel_every_other(lambda i: proxy.echo(i, 3600 * (i % 2)))
@@ -357,6 +358,7 @@ async def test_a_call_that_the_client_cancels_raises_an_ordinary_error() -> None
 
 
 @pytest.mark.in_actor
+@pytest.mark.case('RULE-RELAY')
 async def test_errors_keep_type_message_attributes_and_cause() -> None:
     async with open_client_proxy(Venue()) as proxy:
         for delay in (None, 0.001):

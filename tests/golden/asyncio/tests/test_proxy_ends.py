@@ -186,6 +186,7 @@ def kill_relay(before: set[asyncio.Task[Any]]) -> None:
 
 
 @pytest.mark.in_actor
+@pytest.mark.case('RULE-RELAY')
 async def test_a_dead_relay_fails_every_caller_at_once() -> None:
     before = asyncio.all_tasks()
     venue = Venue()

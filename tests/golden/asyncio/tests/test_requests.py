@@ -4,6 +4,7 @@ Requests, and what a client does about all that may go wrong with them.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from minipiker.data.testing import OpenVenue, SetLimits, UseVenue, get_names
 from piker_deribit2 import api
 from piker_deribit2._errors import NotConnected, Throttled
 from piker_deribit2._pacer import Pool
+from piker_deribit2._session import insist
 from piker_deribit2.api import get_client
 from piker_deribit2.feed import mk_channels
 from simvenue.process import open_simvenue
@@ -32,6 +34,7 @@ async def test_a_closed_client_fails_at_once(open_venue: OpenVenue) -> None:
             await client.get_ticker(market)
 
 
+@pytest.mark.case('RULE-MID')
 async def test_replies_overtake_each_other(open_venue: OpenVenue) -> None:
     async with open_venue() as venue, get_client() as client:
         (market, *_) = await get_names(venue)
@@ -50,6 +53,7 @@ async def test_replies_overtake_each_other(open_venue: OpenVenue) -> None:
         assert done == ['trades', 'ticker']
 
 
+@pytest.mark.case('RULE-MID')
 async def test_a_cancelled_caller_disturbs_nobody(
     open_venue: OpenVenue, set_limits: SetLimits
 ) -> None:
@@ -119,6 +123,17 @@ async def test_the_pace_is_kept_before_the_venue_says_so(
     assert any('the venue takes the next requests in' in it for it in warnings)
 
 
+@pytest.mark.parametrize('kind', ['missing_field', 'wrong_type'])
+async def test_a_reply_that_makes_no_sense_is_none(
+    open_venue: OpenVenue, kind: str
+) -> None:
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        await venue.misbehave(kind, operation='trades')
+        trades, _ = await insist(partial(client.get_trades, market, count=1))
+        assert trades
+
+
 async def test_a_lost_connection_costs_one_attempt(
     open_venue: OpenVenue, set_limits: SetLimits
 ) -> None:
@@ -128,6 +143,18 @@ async def test_a_lost_connection_costs_one_attempt(
         async with trio.open_nursery() as tn:
             for name in (await get_names(venue))[:3]:
                 tn.start_soon(client.get_ticker, name)
+
+
+async def test_who_waits_for_credits_has_the_next_connection(
+    open_venue: OpenVenue,
+) -> None:
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        client.session._pacer.block('requests', 0.5)
+        async with trio.open_nursery() as tn:
+            tn.start_soon(client.get_ticker, market)
+            await wait_all_tasks_blocked()
+            await venue.misbehave('drop')
 
 
 async def test_who_waits_for_long_is_told_why(

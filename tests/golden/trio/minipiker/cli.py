@@ -18,9 +18,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from ._diagnosis import to_json, to_tables, to_tree
 from ._session import LoglevelOption, VenueOption, full, run
-from ._terminal import cell, console, draw, fail, plain, say
+from ._terminal import cell, console, draw, fail, natural_width, plain, say
 from ._tractor import open_nursery, registry_addr
+from .accounting import MktPair
 from .brokers import __brokers__
 from .clearing import cli as clearing_cli
 from .data._daemon import maybe_spawn_datad
@@ -28,9 +30,12 @@ from .data._sampling import maybe_spawn_samplerd, open_sample_stream
 from .data.feed import Feed, open_feed
 from .data.search import open_search
 from .data.tsp import load_history
+from .recordings import cli as recordings_cli
 from .service import find_service, maybe_open_pikerd
 from .service._daemon import list_services
+from .service._diagnose import diagnose as look_at
 from .service._liveness import ActorInfo, actor_info
+from .service._registry import find_pikerd
 
 app = typer.Typer(
     help='Run deribit2 on a small piker, against a simulated venue.',
@@ -40,7 +45,22 @@ app = typer.Typer(
 )
 app.add_typer(clearing_cli.app)
 
+app.add_typer(recordings_cli.app)
+
 (_broker,) = __brokers__
+
+_SPARE = (('trades',), ('size',), ('bid size', 'ask size'), ('age',))
+"""Columns of quotes that a narrow terminal does without, the first one first."""
+
+
+@app.callback()
+def options(
+    wire: Annotated[
+        bool, typer.Option('--wire', help='Show each message from and to the venue.')
+    ] = False,
+) -> None:
+    if wire:
+        recordings_cli.listen('WIRE', '1')
 
 
 @app.command()
@@ -103,9 +123,9 @@ async def _quotes(fqmes: list[str], count: int) -> None:
         async def redraw() -> None:
             async with open_sample_stream(0.25) as steps:
                 async for _ in steps:
-                    live.update(_quotes_table(feed, rows, seen), refresh=True)
+                    live.update(_quotes_table(feed.mkts, rows, seen), refresh=True)
 
-        table = _quotes_table(feed, rows, 0)
+        table = _quotes_table(feed.mkts, rows, 0)
         with Live(table, console=console, auto_refresh=False) as live:
             async with open_nursery() as tn:
                 tn.start_soon(redraw)
@@ -146,28 +166,39 @@ def _update_row(row: dict[str, Any], quote: dict[str, Any]) -> None:
     row['broker_ts'] = quote['broker_ts']
 
 
-def _quotes_table(feed: Feed, rows: dict[str, dict[str, Any]], seen: int) -> Table:
-    table = Table(caption=f'{seen} quotes · Ctrl-C to end')
-    table.add_column('market')
-    for column in ('last', 'size', 'bid size', 'bid', 'ask', 'ask size'):
-        table.add_column(column, justify='right')
-    table.add_column('trades', justify='right')
-    table.add_column('age', justify='right')
-    for fqme, row in rows.items():
-        mkt = feed.mkts[fqme]
-        prices, sizes = mkt.price_tick_digits, mkt.size_tick_digits
-        table.add_row(
-            cell(fqme),
-            _number(row.get('last'), prices, 'bold'),
-            _number(row.get('size'), sizes),
-            _number(row.get('bsize'), sizes),
-            _number(row.get('bid'), prices, 'green'),
-            _number(row.get('ask'), prices, 'red'),
-            _number(row.get('asize'), sizes),
-            cell(row.get('trades', 0)),
-            cell(f'{max(0.0, time.time() - row["broker_ts"]):.1f} s'),
-        )
+def _quotes_table(
+    mkts: dict[str, MktPair], rows: dict[str, dict[str, Any]], seen: int
+) -> Table:
+    cells = [_quote_cells(mkts[fqme], row) for fqme, row in rows.items()]
+    columns = list(cells[0])
+    for spare in (*_SPARE, ()):
+        table = Table(caption=f'{seen} quotes · Ctrl-C to end')
+        for name in columns:
+            table.add_column(name, justify='left' if name == 'market' else 'right')
+        for row in cells:
+            table.add_row(*(row[name] for name in columns))
+        if natural_width(table) <= console.width:
+            break
+        columns = [name for name in columns if name not in spare]
     return table
+
+
+def _quote_cells(mkt: MktPair, row: dict[str, Any]) -> dict[str, Text]:
+    """
+    By the names of their columns.
+    """
+    prices, sizes = mkt.price_tick_digits, mkt.size_tick_digits
+    return {
+        'market': cell(mkt.fqme),
+        'last': _number(row.get('last'), prices, 'bold'),
+        'size': _number(row.get('size'), sizes),
+        'bid size': _number(row.get('bsize'), sizes),
+        'bid': _number(row.get('bid'), prices, 'green'),
+        'ask': _number(row.get('ask'), prices, 'red'),
+        'ask size': _number(row.get('asize'), sizes),
+        'trades': cell(row.get('trades', 0)),
+        'age': cell(f'{max(0.0, time.time() - row["broker_ts"]):.1f} s'),
+    }
 
 
 def _number(value: float | None, digits: int, style: str = '') -> Text:
@@ -213,8 +244,10 @@ async def _history(fqme: str, timeframe: int, count: int) -> None:
     import plotext  # takes a while, and nothing else needs it
 
     bars = await load_history(fqme, timeframe, count)
-    plotext.date_form('d/m/Y H:M:S')
+    plotext.date_form('Y-m-d H:M:S')
     plotext.plotsize(console.width, min(24, console.height))
+    for part in (plotext.canvas_color, plotext.axes_color, plotext.ticks_color):
+        part('default')  # of the terminal, which may be dark
     plotext.candlestick(
         plotext.datetimes_to_string([_utc(epoch) for epoch in bars['time']]),
         {
@@ -255,6 +288,43 @@ def _describe(info: ActorInfo) -> Text:
     lines = [Text.assemble(cell(info['name'], 'bold'), cell(f' pid {info["pid"]}'))]
     lines += [cell(name, 'dim') for name in info['enable_modules']]
     return Text('\n').join(lines)
+
+
+@app.command()
+def diagnose(
+    tasks: Annotated[
+        bool, typer.Option('--tasks', help='Show the tasks of each actor, too.')
+    ] = False,
+    as_json: Annotated[bool, typer.Option('--json', help='For programs.')] = False,
+) -> None:
+    """
+    Say what is wrong with the tree that runs, and hangs. Exit status 1 if anything is.
+    """
+    if (root := find_pikerd()) is None:
+        fail('no pikerd is running')
+    diagnosis = look_at(*root)
+    if as_json:
+        say(to_json(diagnosis))
+    else:
+        for table in to_tables(diagnosis):
+            draw(table)
+        for actor in diagnosis.actors if tasks else ():
+            draw(to_tree(actor))
+        for finding in diagnosis.findings or ['nothing wrong is seen']:
+            say(finding)
+    raise SystemExit(1 if diagnosis.findings else 0)
+
+
+@app.command()
+def ready(
+    as_json: Annotated[bool, typer.Option('--json', help='For programs.')] = False,
+) -> None:
+    """
+    Show how far the backend is: what the tests have proved, where and when.
+    """
+    from .ready import show  # takes a while, and nothing else needs it
+
+    show(as_json)
 
 
 def main() -> None:

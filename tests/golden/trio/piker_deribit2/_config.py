@@ -57,6 +57,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     silence: float
     """Without a word from the venue for this long, a connection is lost..."""
+    quiet: float = 60
+    """A channel on which nothing comes for this long is subscribed to anew."""
     reply: float = 30
     """... and so it is when a request waits for its reply for this long."""
     in_flight: int = 64
@@ -127,6 +129,49 @@ def get_pace() -> float:
     if not 0 < pace < math.inf:
         raise BrokerError(f'the pace of {NAME} is {said!r}, and not a positive number')
     return pace
+
+
+def get_recording() -> str:
+    """
+    The file in which all that goes over the connections is to be recorded, by what the
+    environment says; none if it is empty.
+    """
+    return os.environ.get(f'{NAME.upper()}_RECORD', '')
+
+
+def wants_wire() -> bool:
+    """
+    Whether it is to be shown in the log, by what the environment says; at the level
+    `debug` it is so anyway.
+    """
+    return bool(os.environ.get(f'{NAME.upper()}_WIRE'))
+
+
+def get_secrets() -> dict[str, str]:
+    """
+    What is configured and is for nobody's eyes, by its value, and what each is: keys,
+    secrets and what else the sections of accounts hold, and the names of the accounts.
+    """
+    conf, _ = config.load('brokers')
+    section = conf.get(NAME, {})
+    accounts = section.get('accounts', {})
+    found = {
+        str(value): str(what)
+        for name, entry in section.items()
+        if isinstance(entry, dict) and name not in ('accounts', 'limits', 'traits')
+        for what, value in entry.items()
+    }
+    env = f'{NAME.upper()}_API_'
+    found |= {
+        value: name.removeprefix(f'{NAME.upper()}_').lower()
+        for name, value in os.environ.items()
+        if name.startswith(env)
+    }
+    # `main` is what everybody calls one
+    found |= {
+        str(it): 'account' for pair in accounts.items() for it in pair if it != 'main'
+    }
+    return {value: what for value, what in found.items() if value}
 
 
 def wants_deep_history() -> bool:

@@ -15,11 +15,14 @@ import msgspec
 import trio
 
 from ._config import NAME, Limits
-from ._errors import ConnectionLost
+from ._errors import ConnectionLost, ReplyLost, Unexpected
 from ._piker import BrokerError, Struct, get_logger, open_nursery
+from ._tap import Tap, get_redactor, open_tap, read_json, shorten
 from ._websocket import WebSocket, open_websocket
 
 T = TypeVar('T')
+
+PROTOCOL: str = 'jsonrpc'
 
 log = get_logger(f'{NAME}.connection')
 
@@ -30,6 +33,8 @@ class Language(Protocol):
     """
 
     limits: Limits
+    secrets: frozenset[str]
+    """Fields whose values are for nobody's eyes."""
 
     @property
     def mk_error(self) -> Callable[[str, int, str, Any], BrokerError]:
@@ -81,11 +86,15 @@ class Connection:
     ) -> None:
         self._url = url
         self._limits = language.limits
+        self._secrets = language.secrets
+        self._tap: Tap | None = None
         self._on_notification = on_notification
-        self._mk_error = language.mk_error
+        self._language = language
         self._ids = count(1)
         self._calls: dict[int, _Call] = {}
         self._websocket: WebSocket | None = None
+        self.sent = self.heard = time.monotonic()
+        """When the last message went out, and when one came."""
         self._slots = trio.Semaphore(self._limits.in_flight)
         self._opened = trio.Event()
 
@@ -98,6 +107,7 @@ class Connection:
             async with open_websocket(
                 self._url, self._limits.message, self._limits.silence
             ) as websocket:
+                self._tap = open_tap(self._url, PROTOCOL, 'ws', self._secrets, 'id')
                 self._websocket = websocket
                 self._opened.set()
                 while True:
@@ -109,6 +119,8 @@ class Connection:
                 raise ConnectionLost(f'the venue sent nonsense: {err}') from err
             raise BrokerError(f'{self._url!r} is no WebSocket URL: {err}') from err
         finally:
+            if self._tap:
+                self._tap.closed()
             self._websocket = None
             for call_id in list(self._calls):
                 self._settle(call_id, None)
@@ -126,13 +138,17 @@ class Connection:
         Send a request, but wait for nothing: nobody's `call_id` is 0.
         """
         assert self._websocket
+        self.sent = time.monotonic()
         request = {
             'jsonrpc': '2.0',
             'id': call_id,
             'method': method,
             'params': params or {},
         }
-        self._websocket.post(msgspec.json.encode(request).decode())
+        message = msgspec.json.encode(request).decode()
+        self._websocket.post(message)
+        if self._tap:
+            self._tap.sent(message, method)
 
     async def call(
         self,
@@ -154,16 +170,13 @@ class Connection:
             self._settle(call_id, None)
         # from here on the slot is the reply's, whether or not the caller stays
         await call.done.wait()
-        match call.reply:
-            case None:
-                raise ConnectionLost(f'{method}: connection lost before the reply')
-            case _Message(error=_Error(code, message, data)):
-                raise self._mk_error(method, code, message, data)
-            case reply:
-                try:
-                    return msgspec.json.decode(reply.result, type=result)
-                except _nonsense as err:
-                    raise BrokerError(f'{method}: no such reply: {err}') from err
+        if call.reply is None:
+            raise ConnectionLost(f'{method}: connection lost before the reply')
+        content = _read_reply(self._language, method, call.reply)
+        try:
+            return msgspec.json.decode(content, type=result)
+        except _nonsense as err:
+            raise ReplyLost(f'{method}: no such reply: {err}') from err
 
     def _settle(self, call_id: int, reply: _Message | None) -> None:
         if call := self._calls.pop(call_id, None):
@@ -172,13 +185,18 @@ class Connection:
             self._slots.release()
 
     def _handle(self, data: str | bytes) -> None:
+        self.heard = time.monotonic()
+        if self._tap:
+            self._tap.received(data)
         message = _decode_message(data)
         if message.id is not None:
             self._settle(message.id, message)
-        elif message.method:
-            self._on_notification(self, message.method, message.params)
         else:
-            log.warning('unexpected message from the venue: %.200r', data)
+            try:
+                self._on_notification(self, message.method, message.params)
+            except Unexpected:
+                said = get_redactor(self._secrets).clean(read_json(data))
+                log.warning('unexpected message from the venue: %s', shorten(said))
         # the venue is there, but a reply that is overdue got lost
         for call in self._calls.values():
             if time.monotonic() - call.since > self._limits.reply:
@@ -186,6 +204,29 @@ class Connection:
                     f'{call.method}: no reply for {self._limits.reply:g} s'
                 )
             break  # the others are younger
+
+
+def read_reply(
+    language: Language, method: str, data: bytes, over: str = 'ws'
+) -> msgspec.Raw:
+    """
+    The result in a reply. Raises what a refusal stands for.
+    """
+    return _read_reply(language, method, _decode_message(data))
+
+
+def _read_reply(language: Language, method: str, reply: _Message) -> msgspec.Raw:
+    if error := reply.error:
+        raise language.mk_error(method, error.code, error.message, error.data)
+    return reply.result
+
+
+def read_news(language: Language, data: bytes) -> tuple[str, msgspec.Raw]:
+    """
+    The name and the content of what came unasked.
+    """
+    message = _decode_message(data)
+    return message.method, message.params
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode

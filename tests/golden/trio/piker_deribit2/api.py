@@ -11,11 +11,10 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
-from decimal import Decimal
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -23,24 +22,17 @@ from . import messages
 from ._channels import ChannelStream
 from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
 from ._connection import Connection
+from ._errors import Unexpected
 from ._pacer import Caller, Pool, get_pools
-from ._piker import Asset, SymbolNotFound
-from ._session import Session, open_session
-from ._symbology import Symbology
+from ._session import open_session
 from ._trades import merge_pages
-from .messages import (
-    Bars,
-    Message,
-    Order,
-    OrderReply,
-    Pair,
-    Position,
-    Ticker,
-    Trade,
-    UserTrade,
-)
+from .markets import Markets
+from .messages import Message, Order, OrderReply, Position, UserTrade
+from .schema import SECRETS
 
-URLS = ('wss://www.deribit.com/ws/api/v2', 'wss://test.deribit.com/ws/api/v2')
+URLS = ('wss://www.deribit.com/ws/api/v2',)
+TEST_URLS = ('wss://test.deribit.com/ws/api/v2',)
+"""Where no money is at stake."""
 
 TRAITS = Traits(
     trade_numbers='contiguous',  # `trade_seq`
@@ -84,7 +76,7 @@ _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
 }
 
 
-class Client:
+class Client(Markets):
     """
     The venue, by its methods.
 
@@ -93,15 +85,12 @@ class Client:
     limit waited for.
     """
 
-    listed: ClassVar = Symbology[Pair]()
-    """For the actor's life."""
-
     def __init__(self) -> None:
         self.traits = get_traits(TRAITS)
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
-        self.session: Session
+        self.secrets = SECRETS
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""
         self._clock_offset: float = 0
@@ -119,133 +108,11 @@ class Client:
         """
         return int(time.time() * 1000 + self._clock_offset)
 
-    # instruments
-
-    async def get_assets(self, reload: bool = False) -> dict[str, Asset]:
-        """
-        All currencies, by their name in lower case; with `reload` also those that the
-        venue has added since.
-        """
-        if reload or not self.listed.assets:
-            currencies = await self.session.request(
-                'public/get_currencies', list[messages.Currency]
-            )
-            self.listed.add_assets(
-                Asset(it.currency.lower(), 'crypto', Decimal(1).scaleb(-it.decimals))
-                for it in currencies
-            )
-            # in some of them prices are said, but nobody can have any there
-            self.listed.add_assets(
-                Asset(pair.quote_currency.lower(), 'fiat', Decimal('0.01'))
-                for pair in (await self.get_mkt_pairs(reload)).values()
-            )
-        return self.listed.assets
-
-    async def get_mkt_pairs(self, reload: bool = False) -> dict[str, Pair]:
-        """
-        All pairs, by `bs_fqme`; with `reload` also those that the venue has listed
-        since. Each is one and the same object at every call.
-        """
-        if reload or not self.listed.pairs:
-            self.listed.add_pairs(
-                await self.session.request(
-                    'public/get_instruments', list[Pair], currency='any'
-                )
-            )
-        return self.listed.pairs
-
-    async def find_expired(self, name: str) -> Pair:
-        """
-        The pair of that `bs_fqme` or name, which is not listed any more. Raises
-        `SymbolNotFound`.
-        """
-        for instrument_name in messages.mk_expired_names(name, self.listed.pairs):
-            with suppress(SymbolNotFound):
-                return await self.get_pair(instrument_name)
-        raise SymbolNotFound(name)
-
-    async def get_pair(self, instrument_name: str) -> Pair:
-        """
-        One pair, be it expired or listed only now.
-        """
-        pair = await self.session.request(
-            'public/get_instrument', Pair, instrument_name=instrument_name
-        )
-        self.listed.add_pairs([pair])
-        return self.listed.pairs[pair.bs_fqme]
-
-    def known_pair(self, bs_fqme: str) -> Pair:
-        """
-        A pair that was asked for before.
-        """
-        return self.listed.pairs[bs_fqme]
-
-    async def search_symbols(self, pattern: str, limit: int = 30) -> dict[str, Pair]:
-        """
-        The pairs that `pattern` finds, by `bs_fqme`; see `_symbology.rank()`.
-        """
-        await self.get_mkt_pairs()
-        return self.listed.search(pattern, limit)
-
-    # market data
-
-    async def get_ticker(self, instrument_name: str) -> Ticker:
-        return await self.session.request(
-            'public/ticker', Ticker, instrument_name=instrument_name
-        )
-
-    async def get_bars(
-        self, instrument_name: str, seconds: int, start_ms: int, end_ms: int
-    ) -> Bars:
-        """
-        The bars of a length in `TRAITS.bar_seconds` that open in
-        [`start_ms`, `end_ms`], of which there may be `TRAITS.bars_per_call`.
-        """
-        return await self.session.request(
-            'public/get_tradingview_chart_data',
-            Bars,
-            instrument_name=instrument_name,
-            start_timestamp=start_ms,
-            end_timestamp=end_ms,
-            resolution='1D' if seconds == 86_400 else str(seconds // 60),
-        )
-
-    async def get_trades(
-        self,
-        instrument_name: str,
-        *,
-        first_number: int | None = None,
-        last_number: int | None = None,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-        count: int = 1000,
-        newest_first: bool = False,
-    ) -> tuple[list[Trade], bool]:
-        """
-        At most `count` (up to 1000) trades of a market in a range of numbers or of
-        time, ends included, and whether there are more: the first ones, ascending, or
-        with `newest_first` the last ones, descending.
-        """
-        by_number = first_number is not None or last_number is not None
-        by_time = not by_number and (start_ms is not None or end_ms is not None)
-        page = await self.session.request(
-            f'public/get_last_trades_by_instrument{"_and_time" if by_time else ""}',
-            messages.TradesPage,
-            instrument_name=instrument_name,
-            start_seq=first_number,
-            end_seq=last_number,
-            start_timestamp=start_ms if by_time else None,
-            end_timestamp=end_ms if by_time else None,
-            count=count,
-            sorting='desc' if newest_first else 'asc',
-        )
-        return page.trades, page.has_more
-
     def open_channel(
-        self, *channels: str
+        self, *channels: str, before_orders: bool = False
     ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
-        """Subscribe to channels, all in one stream, while the block is open."""
-        return self.session.open_channel(*channels)
+        """Subscribe to channels, all in one stream: see `Session.open_channel()`."""
+        return self.session.open_channel(*channels, before_orders=before_orders)
 
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
     # not have carried them out; after any other error it has not.
@@ -374,7 +241,7 @@ class Client:
             'private/get_positions', list[Position], currency='any'
         )
 
-    # What the session asks of it: see `_session.Venue`.
+    # What the session asks of it: see `_venue.Venue`.
 
     async def greet(self, caller: Caller) -> float:
         await caller.call('public/set_heartbeat', str, interval=HEARTBEAT)
@@ -423,6 +290,8 @@ class Client:
     def on_notification(
         self, connection: Connection, name: str, content: msgspec.Raw
     ) -> tuple[str, Message] | None:
+        if name not in ('heartbeat', 'subscription'):
+            raise Unexpected(name)
         notification = _decode_notification(content)
         if name == 'heartbeat':
             if notification.type == 'test_request':
@@ -455,5 +324,5 @@ async def get_client(
     """
     client = Client()
     client.credentials = credentials
-    async with open_session(get_url(URLS), client) as client.session:
+    async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session:
         yield client

@@ -114,6 +114,13 @@ class Pair(Struct, frozen=True):
         return self.size_step
 
     @property
+    def min_cost(self) -> Decimal:
+        """
+        What an order must be worth.
+        """
+        return Decimal(0)
+
+    @property
     def atype(self) -> str:
         match self.venue:
             case 'spot':

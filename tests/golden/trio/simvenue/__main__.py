@@ -26,7 +26,9 @@ from .instruments import LISTED
 from .journal import Journal
 from .lifetime import wait_for_eof
 from .recording import Recording, RecordingError
+from .replay import Replay
 from .server import Server
+from .tradefile import TradeFile, TradeFileError
 
 
 def _number(text: str, *, above: float = 0, type: type[int | float] = float) -> float:
@@ -63,10 +65,22 @@ def parse_options(argv: list[str] | None = None) -> Namespace:
         help='list N instruments at least: more strikes of options, or currencies',
     )
     add(
-        '--replay',
+        '--trades',
         type=Path,
         metavar='CSV',
-        help='recorded trades: timestamp, instrument, price, amount, side',
+        help='the trades of markets: timestamp, instrument, price, amount, side',
+    )
+    add(
+        '--replay',
+        type=Path,
+        metavar='FILE',
+        help='say what another venue said, which `minipiker record` has recorded',
+    )
+    add(
+        '--pace',
+        choices=('recorded', 'full'),
+        default='recorded',
+        help='of what is replayed; full: as fast as clients can read',
     )
     add(
         '--state',
@@ -87,7 +101,8 @@ def parse_options(argv: list[str] | None = None) -> Namespace:
 
 def open_venue(options: Namespace) -> Server:
     """
-    The venue as the options want it. Raises `RecordingError`, `ValueError`.
+    The venue as the options want it. Raises `RecordingError`,
+    `TradeFileError`, `ValueError`.
     """
     journal = Journal(options.state)
     if clocks := journal.take('clock', tuple[int, float, float]):
@@ -95,9 +110,12 @@ def open_venue(options: Namespace) -> Server:
         clock = Clock(epoch, speed, since)
     else:
         clock = Clock(options.epoch, options.speed)
-    recording = Recording(options.replay, options.seed) if options.replay else None
-    if recording and options.epoch is None and not clocks:
-        clock.set(recording.start, options.speed)
+    trades = TradeFile(options.trades, options.seed) if options.trades else None
+    if trades and options.epoch is None and not clocks:
+        clock.set(trades.start, options.speed)
+    replayed = Recording.read(options.replay) if options.replay else None
+    if replayed:
+        clock.set(int(1000 * replayed.start), options.speed)
     engine = Engine(
         clock,
         journal,
@@ -107,7 +125,7 @@ def open_venue(options: Namespace) -> Server:
         seed=options.seed,
         rate=options.rate,
         markets=options.markets,
-        recording=recording,
+        trades=trades,
         credentials=_credentials(),
     )
     if not clocks:
@@ -115,6 +133,9 @@ def open_venue(options: Namespace) -> Server:
     limits = {name: getattr(options, name) for name in dialect.LIMITS}
     server = Server(engine, limits)
     server.dialect = dialect.Dialect(server)
+    if replayed:
+        pace = 0 if options.pace == 'full' else options.speed
+        server.dialect = Replay(server.dialect, replayed, pace)
     return server
 
 
@@ -128,7 +149,7 @@ def _credentials() -> dict[str, Credentials]:
         raise ValueError(f'SIMVENUE_ACCOUNTS: {err}') from None
 
 
-async def run(options: Namespace) -> None:
+async def run(options: Namespace) -> int:
     server = open_venue(options)
     async with trio.open_nursery() as nursery:
 
@@ -162,13 +183,17 @@ async def run(options: Namespace) -> None:
             nursery.cancel_scope.cancel()
         nursery.start_soon(ControlPort(server).serve, controls)
         await server.serve(venue)
+    return int(isinstance(server.dialect, Replay) and server.dialect.missed > 0)
 
 
 def main() -> None:
+    """
+    The exit status is 1 if a replay was asked for what was not recorded.
+    """
     options = parse_options()
     try:
-        trio.run(run, options)
-    except* (RecordingError, OSError, ValueError) as errors:
+        sys.exit(trio.run(run, options))
+    except* (RecordingError, TradeFileError, OSError, ValueError) as errors:
         error: BaseException = errors
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]

@@ -130,6 +130,12 @@ class Controls:
         """
         await self._tell('behave')
 
+    async def seek(self, time: float) -> None:
+        """
+        Of a replay: begin anew at that time of the recording (epoch s).
+        """
+        await self._tell('seek', time=time)
+
     async def state(self) -> StateInfo:
         return await self._ask(StateInfo, 'state')
 

@@ -26,6 +26,7 @@ from .market import Market, Trade
 from .matching import Order
 from .methods import Method
 from .refusals import Refusal
+from .replay import Replay
 from .reports import (
     AccountInfo,
     BalanceInfo,
@@ -147,6 +148,8 @@ class Controls:
             raise ValueError(f'{operation!r} is none of {", ".join(sorted(known))}')
         if market is not None:
             self._engine.instrument(market)
+        if kind == 'stale_nonce' and not self._engine.traits['nonces']:
+            raise ValueError(f'{kind}: requests to this venue have no nonces')
         self._server.misbehave(Fault(kind, count, seconds, operation, topic, market))
 
     def behave(self, session: object) -> None:
@@ -154,6 +157,17 @@ class Controls:
         No more of that.
         """
         self._server.behave()
+
+    def seek(self, session: object, time: float) -> None:
+        """
+        Of a replay: begin anew at that time of the recording (epoch s).
+        """
+        if not isinstance(self._server.dialect, Replay):
+            raise ValueError('it replays nothing')
+        self._server.dialect.seek(time)
+        self._engine.clock.set(int(1000 * time), self._engine.clock.speed)
+        # who was connected before thinks that it is another time
+        self._server.misbehave(Fault('drop'))
 
     def state(self, session: object) -> StateInfo:
         sockets = sum(it.is_socket for it in self._server.sessions)
@@ -167,6 +181,7 @@ class Controls:
                 for it in self._server.faults.armed
             ],
             requests=dict(self._server.requests),
+            recent=list(self._server.recent),
             traits=self._engine.traits,
         )
 

@@ -27,9 +27,9 @@ from .instruments import (
 from .journal import Journal
 from .market import Market, Trade
 from .matching import Levels
-from .recording import Recording, RecordingError
 from .refusals import Refusal
 from .source import Source, Synthetic
+from .tradefile import TradeFile, TradeFileError
 
 
 class Naming(Protocol):
@@ -66,7 +66,7 @@ class Engine:
         seed: int = 0,
         rate: float = 8,
         markets: int = 0,
-        recording: Recording | None = None,
+        trades: TradeFile | None = None,
         credentials: dict[str, Credentials] | None = None,
     ) -> None:
         self.clock = clock
@@ -80,7 +80,7 @@ class Engine:
         self.woken = trio.Event()
         """Set when something may be due earlier than it was."""
         self._rate = rate
-        self._recording = recording
+        self._trades = trades
         self._indexes: dict[str, Synthetic] = {}
         self._strikes = _STRIKES
         fewest = sum(1 for _ in self._list(clock.now()))
@@ -106,9 +106,9 @@ class Engine:
         for instrument in journal.take('listed', Instrument):
             self._own[instrument.name] = instrument
         self.relist()
-        if recording and (unknown := recording.names - self.instruments.keys()):
+        if trades and (unknown := trades.names - self.instruments.keys()):
             names = ', '.join(sorted(unknown))
-            raise RecordingError(f'{recording.path}: {names} is not listed')
+            raise TradeFileError(f'{trades.path}: {names} is not listed')
         self.credentials = credentials or {}
         self.exchange = Exchange(
             self,
@@ -140,8 +140,8 @@ class Engine:
             self._strikes,
             lambda product, second: self._index(product).index(second),
         ):
-            recording = self._recording
-            yield recording.adapt(instrument) if recording else instrument
+            trades = self._trades
+            yield trades.adapt(instrument) if trades else instrument
 
     def _index(self, product: Product) -> Synthetic:
         if product.index not in self._indexes:
@@ -223,7 +223,7 @@ class Engine:
         return instrument.name in self.instruments
 
     def _source(self, instrument: Instrument) -> Source:
-        recorded = self._recording and self._recording.source(instrument)
+        recorded = self._trades and self._trades.source(instrument)
         return recorded or Synthetic(instrument, self.seed, self._rate)
 
     def seen(self, name: str) -> Market | None:

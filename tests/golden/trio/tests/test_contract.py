@@ -19,6 +19,7 @@ from minipiker.data.validate import _eps, get_eps
 
 
 @pytest.mark.parametrize('kind', _eps)
+@pytest.mark.case('RULE-HOSTS')
 def test_endpoints_of_a_kind_are_complete(mod: ModuleType, kind: str) -> None:
     assert list(get_eps(mod, kind)) == _eps[kind]
 
@@ -39,12 +40,14 @@ def test_endpoints_are_exported(mod: ModuleType) -> None:
     assert {*endpoints, 'get_cost', 'replay_trades'} == set(mod.__all__)
 
 
+@pytest.mark.case('RULE-MODS')
 def test_enabled_modules_are_the_union_of_both_kinds(mod: ModuleType) -> None:
     assert mod.__enable_modules__ == mod._datad_mods + mod._brokerd_mods
     assert not set(mod._datad_mods) & set(mod._brokerd_mods)
 
 
 @pytest.mark.parametrize('kind', ['datad', 'brokerd'])
+@pytest.mark.case('RULE-MODS')
 def test_a_kind_enables_just_the_modules_that_define_its_contexts(
     mod: ModuleType,
     kind: str,
@@ -58,6 +61,7 @@ def test_a_kind_enables_just_the_modules_that_define_its_contexts(
 
 
 @pytest.mark.parametrize('kind', ['datad', 'brokerd'])
+@pytest.mark.case('RULE-LIFECYCLE')
 def test_every_kind_of_daemon_has_its_lifecycle(
     mod: ModuleType,
     broker: str,

@@ -29,6 +29,7 @@ def actor_names(services: type[Services]) -> set[str]:
     return set(services.service_tasks)
 
 
+@pytest.mark.case('RULE-RUNTIME-VARS')
 async def test_daemons_are_spawned_by_need_and_end_with_the_root(
     session_venue: Venue,
     tmp_path: Path,
@@ -111,6 +112,7 @@ if __name__ == '__main__':
     assert len(set(pids)) == 1
 
 
+@pytest.mark.case('RULE-NO-BROKERD')
 async def test_watching_charts_runs_no_brokerd(
     session_venue: Venue,
     tmp_path: Path,
@@ -152,6 +154,7 @@ def test_a_daemon_imports_no_more_than_it_must(mod: ModuleType) -> None:
     assert not needless & {*done.stdout.split()}
 
 
+@pytest.mark.case('RULE-EXPOSED')
 async def test_datad_exposes_no_more_than_it_must(
     shared_tree: Tree,
     mod: ModuleType,
@@ -179,6 +182,7 @@ async def test_datad_exposes_no_more_than_it_must(
         '_piker:get_logger',
     ],
 )
+@pytest.mark.case('RULE-EXPOSED')
 async def test_datad_refuses_functions_of_other_modules(
     shared_tree: Tree,
     mod: ModuleType,
@@ -205,6 +209,7 @@ async def test_only_pikerd_spawns(shared_tree: Tree, broker: str) -> None:
         assert boxed_type_name(refusal.value) == 'ModuleNotExposed'
 
 
+@pytest.mark.case('RULE-ADDRESSES')
 async def test_addresses_in_any_form(shared_tree: Tree) -> None:
     async with shared_tree() as pikerd:
         for addr in (

@@ -264,8 +264,15 @@ async def test_a_new_connection_is_marked(use_venue: UseVenue) -> None:
 async def test_a_login_that_is_lost_is_made_again(open_venue: OpenVenue) -> None:
     credentials = Credentials('simkey', 'simsecretkey')
     async with open_venue() as venue, get_client(credentials=credentials) as client:
-        await venue.misbehave('unauthorized', operation='open_orders')
-        await client.get_open_orders()
+        # who waits for a reply on that connection asks again on the next
+        (market, *_) = await get_names(venue)
+        await venue.misbehave('delay', operation='ticker', seconds=3600)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as tn:
+                tn.start_soon(client.get_ticker, market)
+                await wait_all_tasks_blocked()
+                await venue.misbehave('unauthorized', operation='open_orders')
+                await client.get_open_orders()
 
 
 async def test_a_login_is_renewed_before_it_runs_out(

@@ -6,7 +6,7 @@ parent was; calls to a dead actor hang for ever. Both ends are watched here: thr
 the kernel's pidfds (Linux 5.3 or later), elsewhere by looking again and again.
 
 Every daemon RPC-enables this module, which also has the effect that a child actor
-imports it as it boots and from then on ends with its parent.
+imports it as it boots, and from then on ends with its parent and reports on itself.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from .._tractor import (
     open_nursery,
     unregister_actor,
 )
+from ._report import start_reporting
 
 _grace: float = 3.0
 """Seconds that an orphan has to unwind before it is ended by force."""
@@ -165,6 +166,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name='end-with-parent').start()
+    start_reporting()
 
 
 _end_with_parent()

@@ -23,6 +23,7 @@ from ..log import get_console_log
 from ._liveness import watch_actor
 from ._mngr import Services
 from ._registry import find_key, free_addr, publish_registry
+from ._report import reporting
 
 _root_dname: str = 'pikerd'
 
@@ -106,7 +107,7 @@ async def open_pikerd(
         ),
         Services.manage(),
     ):
-        with publish_registry(addr):
+        with reporting(), publish_registry(addr):
             yield Services
 
 
