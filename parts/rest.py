@@ -455,8 +455,7 @@ def read_news(language: Language, data: bytes) -> tuple[str, Any]:
     """
     The name and the content of what came unasked.
     """
-    _, name, content = language.read_message(data)
-    return name, content
+    return language.read_message(data)[1:]
 
 
 @lru_cache

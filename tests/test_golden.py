@@ -21,7 +21,9 @@ MANIFEST = 'manifest.txt'
 def plain_files(package: str) -> dict[str, bytes]:
     """What is copied as it is, or included so, for a set of answers of `SETS`."""
     copied = {
-        path.replace('{{ package }}', package): content
+        path.replace('{{ package }}', package).replace(
+            '{{ piker_suite }}', 'on_piker'
+        ): (content)
         for path, content in tree(ROOT / 'template').items()
         if not path.endswith('.jinja')
     }
