@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Any, Literal
 
 import numpy as np
@@ -115,9 +116,11 @@ class Instrument(Product, frozen=True, eq=False, kw_only=True):
     @property
     def lot(self) -> int:
         """
-        How many steps the least order is of.
+        How many steps the least order is of which is worth enough at a tenth of the
+        usual price.
         """
-        return max(1, int(self.min_amount / self.amount_step))
+        worth = self.min_cost / (Decimal(str(self.price)) / 10)
+        return max(1, ceil(max(self.min_amount, worth) / self.amount_step))
 
     @property
     def grid(self) -> list[tuple[int, int]]:
