@@ -151,15 +151,23 @@ async def read_events(msgs: ChannelStream[Message]) -> AsyncIterator[Event]:
     """
     What happens to the account.
     """
+    newest: dict[str, int] = {}
     async for msg in msgs:
         match msg:
             case Disconnected() | Reconnected():
                 yield msg
             case Changes():
+                is_late = False
                 for trade in msg.trades:
+                    name, number = trade.instrument_name, trade.trade_seq
+                    is_late = is_late or number < newest.get(name, 0)
+                    newest[name] = max(number, newest.get(name, 0))
                     yield mk_fill(trade)
                 for order in msg.orders:
                     yield mk_order(order)
+                if is_late:
+                    yield Reconnected()  # its positions are not the newest
+                    continue
                 for position in msg.positions:
                     yield mk_position(position)
 
