@@ -276,6 +276,8 @@ class UserTrade(Struct, frozen=True):
     price: float
     amount: float
     timestamp: int
+    trade_seq: int = 0
+    """Counts the trades in the market."""
     fee: float = 0
     fee_currency: str = ''
     label: str = ''
