@@ -54,7 +54,8 @@ def draw(project: Path, search: str) -> str:
         frames = [it for it in REDRAWN.split(shown) if it.strip()]
         console.print(Text.from_ansi(frames[-1]))
     picture = console.export_svg(title=project.name)
-    return re.sub(r'@font-face \{.*?\}\s*', '', picture, flags=re.DOTALL)
+    picture = re.sub(r'@font-face \{.*?\}\s*', '', picture, flags=re.DOTALL)
+    return re.sub(r'\s*\n', '\n', picture)
 
 
 def screen(project: Path, command: str) -> Iterator[str]:
