@@ -17,7 +17,7 @@ MAY_DIFFER = re.compile(
     r'piker_acme/([a-z]\w*|_connection)\.py'
     r'|simvenue/(dialect/\w+|jsonrpc)\.py'
     r'|recordings/\w+\.jsonl'
-    r'|tests/(test_api(_\w+)?|test_dialect(_\w+)?|wire)\.py'
+    r'|tests/(test_api(_\w+)?|test_dialect(_\w+)?|test_http|wire)\.py'
     r'|README\.md|workbench\.svg|pyproject\.toml|\.copier-answers\.yml'
 )
 

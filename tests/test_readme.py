@@ -174,6 +174,9 @@ def test_every_command_of_a_project(project: Path, uv: str, tmp_path: Path) -> N
     for command in commands:
         if ' quotes ' in command or ' simvenue ' in command:
             watched(command, project, environ)
+        elif command.endswith(' diagnose'):  # of which there are tests; here is no tree
+            with pytest.raises(AssertionError, match='no pikerd is running'):
+                typed(command, project, environ)
         # what a reader fills in has tests of its own, in a piker and a tree of it
         elif command not in SUITES and not re.search(
             r'\b(PYTHON|PATH|URL|FILE)\b', command

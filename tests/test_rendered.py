@@ -36,8 +36,9 @@ NAMES = ['ab', 'a' * 20]
 LEFTOVERS: dict[tuple[str, object], tuple[str, str]] = {
     ('trading', False): (
         r'ledger|emsd|paperboi|open_trade_dialog|norm_trade|hmac|api_secret|LICENSE',
-        # the table of endpoints is piker's, whole; actors greet each other by HMAC
-        r'minipiker/(data/validate|_gate)\.py',
+        # the table of endpoints is piker's, whole; and HMAC is for more than orders:
+        # actors greet each other by it, and it makes names that nobody guesses
+        r'(minipiker/(data/validate|_gate|service/_report)|.*/_redaction)\.py',
     ),
     ('client', 'trio'): (r'asyncio|_proxy|guest|in_actor|"websockets', r''),
     ('client', 'asyncio'): (

@@ -214,14 +214,17 @@ def repeat(
     return ((at, what) for at in times)
 
 
-def mk_faults(plan: Plan) -> Iterator[list[dict[str, Any]]]:
+def mk_faults(plan: Plan, has_nonces: bool) -> Iterator[list[dict[str, Any]]]:
     """
-    Faults without end: each kind in turn, with what makes it strike.
+    Faults without end: each kind in turn that the venue can have, with what makes it
+    strike.
     """
     # of each sort soon, however short it is
     mixed = chain.from_iterable(zip_longest(STREAM, CONNECTION, MESSAGE, REQUEST))
     kinds = [kind for kind in mixed if kind]
     assert {*kinds} == {*KINDS}
+    if not has_nonces:
+        kinds.remove('stale_nonce')
     for turn in count():
         for kind in kinds:
             fault: dict[str, Any] = {'kind': kind}
@@ -246,7 +249,7 @@ async def disturb(plan: Plan, venue: SimVenue, pikerd: int, it: Listener) -> Non
         repeat('kill', plan.kill_every, plan.seconds, 2),
         repeat('restart', plan.restart_every, plan.seconds, 5),
     )
-    faults = mk_faults(plan)
+    faults = mk_faults(plan, bool((await venue.state()).traits['nonces']))
     daemons: list[str] = []
     lasts = False
     for at, what in schedule:
@@ -261,7 +264,7 @@ async def disturb(plan: Plan, venue: SimVenue, pikerd: int, it: Listener) -> Non
                 for fault in several:
                     await venue.misbehave(**fault)
                 what = several[0]['kind']
-                lasts = what == 'slow_reads'
+                lasts = what in ('slow_reads', 'defer')
             case 'restart':
                 await venue.restart()
             case 'kill':
@@ -373,8 +376,9 @@ def report(plan: Plan, it: Listener, processes: dict[int, Process]) -> Report:
         max(times or [0]),
     )
     for process in processes.values():
-        # a life too short says nothing
-        if (samples := len(process.memory)) < 12:
+        # a life too short says nothing: what was closed may take a while to be gone
+        samples = len(process.memory)
+        if samples < 12 or samples * plan.sample_every < 30:
             continue
         memory = quarters([it / 2**20 for it in process.memory])
         files = quarters(process.files)

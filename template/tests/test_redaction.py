@@ -30,7 +30,7 @@ KEY, SECRET, PASSPHRASE = 'key-0f6b3c', 'c2VjcmV0LTkxZDRlNw==', 'it\'s "so" & so
 NUMBER, LABEL = 7_340_112_659, 'retirement-fund'
 KNOWN = {
     KEY: 'api_key',
-    SECRET: 'api_secret',
+    SECRET: 'secret',
     PASSPHRASE: 'passphrase',
     str(NUMBER): 'account_number',
     LABEL: 'account',
@@ -117,7 +117,7 @@ def test_what_is_configured_is_known(
         tmp_path / 'minipiker',
         url='ws://127.0.0.1',
         accounts={'main': 'mine', LABEL: 'other'},
-        mine={'api_key': 'k', 'api_secret': SECRET, 'passphrase': PASSPHRASE},
+        mine={'api_key': 'k', 'secret': SECRET, 'passphrase': PASSPHRASE},
         other={'number': NUMBER},
         limits={'silence': 20},
     )
@@ -172,7 +172,7 @@ async def test_a_session_is_recorded(
     async with open_simvenue(rate=0) as venue:
         monkeypatch.setenv(f'{broker.upper()}_URL', venue.url)
         async with open_test_pikerd(tmp_path / 'conf'), mod.get_client() as client:
-            await client.get_assets()
+            await client.get_assets(reload=True)
     found = events(path)
     opened = {it['conn'] for it in found if it['way'] == 'opened'}
     assert {it['conn'] for it in found if it['way'] == 'closed'} == opened

@@ -37,12 +37,11 @@ def open_client(monkeypatch: pytest.MonkeyPatch, mod: ModuleType) -> Callable[..
     """
 
     @acm
-    async def open_client(
-        *, credentials: object = None, **options: Any
-    ) -> AsyncIterator[tuple[SimVenue, Any]]:
+    async def open_client(**options: Any) -> AsyncIterator[tuple[SimVenue, Any]]:
+        log_in = {'credentials': options.pop('credentials', None)}
         async with open_simvenue(**{'rate': 0, **options}) as venue:
             monkeypatch.setenv('DERIBIT2_URL', venue.url)
-            async with mod.get_client(credentials=credentials) as client:
+            async with mod.get_client(**log_in) as client:
                 yield venue, client
 
     return open_client

@@ -133,6 +133,8 @@ async def test_all_is_reconciled_before_anything_is_ordered(
         changed, canceled = await desk.rest(0.7), await desk.rest(0.71)
         await desk.venue.misbehave('refuse')
         await desk.venue.misbehave('drop')
+        # it is known that there is no connection
+        await desk.told(changed, 'pending')
         placed = desk.send(0.6)
         desk.send(0.65, 200, changed)
         desk.cancel(canceled)

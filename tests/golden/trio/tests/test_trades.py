@@ -97,8 +97,12 @@ async def test_what_has_come_together_is_told_together() -> None:
         stream.push(msg)
     stream.fail(BrokerError('the end'))
     told: list[list[Any]] = []
+
+    def mk_ticks(quote: str) -> list[dict[str, Any]]:
+        return [{'bid': quote, 'time': 0}]
+
     with pytest.raises(BrokerError, match='the end'):
-        async for ticks in stream_ticks(tape, stream, lambda quote: [{'bid': quote}]):
+        async for ticks in stream_ticks(tape, stream, mk_ticks):
             told.append([tick.get('trade_id') or tick['bid'] for tick in ticks])
     assert told == [[1, 2, 3], ['a quote', 'another'], [4]]
 
