@@ -264,8 +264,9 @@ class Session:
                     await client.cancel(oid)
             case 'trade', times, steps if self.is_listed:
                 await self.live.trade_at(times, steps)
-            case 'fault', 'stale_nonce', *_ if not (await venue.state()).traits['nonces']:
-                pass  # there are none
+            case 'fault', 'stale_nonce', _, count:
+                with suppress(SimVenueError):  # there may be no nonces
+                    await venue.misbehave('stale_nonce', count=count)
             case 'fault', kind, where, count:
                 seconds = _seconds.get(kind, 1)
                 await venue.misbehave(kind, count=count, seconds=seconds, **dict(where))
