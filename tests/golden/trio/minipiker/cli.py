@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
 
@@ -145,7 +146,9 @@ async def _print_trades(feed: Feed, count: int) -> None:
             for tick in quote['ticks']:
                 if tick['type'] == 'trade':
                     when = _utc(tick['time']).isoformat()
-                    say(when, fqme, tick['price'], tick['size'])
+                    # with all digits, however small it is
+                    size = f'{Decimal(str(tick["size"])):f}'
+                    say(when, fqme, tick['price'], size)
             seen += 1
         if count and seen >= count:
             return
