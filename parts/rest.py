@@ -30,7 +30,7 @@ from ._piker import BrokerError, Struct, get_logger, open_nursery
 #{% if client == 'asyncio' %}
 from ._proxy import open_client_proxy
 #{% endif %}
-from ._tap import Tap, get_redactor, open_tap, read_json, shorten
+from ._tap import Tap, describe, open_tap
 from ._websocket import WebSocket, open_websocket
 
 T = TypeVar('T')
@@ -332,8 +332,8 @@ class Connection:
             try:
                 self._on_notification(self, name, content)
             except Unexpected:
-                said = get_redactor(self._language.secrets).clean(read_json(data))
-                log.warning('unexpected message from the venue: %s', shorten(said))
+                said = describe(data, self._language.secrets)
+                log.warning('unexpected message from the venue: %s', said)
         else:
             self._settle(call_id, content)
         # the venue is there, but a reply that is overdue got lost

@@ -371,10 +371,8 @@ def report(plan: Plan, it: Listener, processes: dict[int, Process]) -> Report:
     out.restarts = len(took['restart'])
     out.kills = sum(len(it) for what, it in took.items() if what.startswith('kill'))
     times = [seconds for several in took.values() for seconds in several]
-    out.recovery_p50, out.recovery_max = (
-        round(median(times or [0]), 2),
-        max(times or [0]),
-    )
+    out.recovery_p50 = round(median(times or [0]), 2)
+    out.recovery_max = max(times or [0])
     for process in processes.values():
         # a life too short says nothing: what was closed may take a while to be gone
         samples = len(process.memory)

@@ -297,6 +297,13 @@ def _show(event: dict[str, Any]) -> None:
     log.debug('%s %s', who, what, extra={'one_line': True})
 
 
+def describe(message: str | bytes, secrets: frozenset[str]) -> str:
+    """
+    What came, for the log.
+    """
+    return shorten(get_redactor(secrets).clean(read_json(message)))
+
+
 def shorten(message: Any, length: int = 400) -> str:
     """
     It as a text of about that length, at most.

@@ -37,48 +37,6 @@ async def reconnections(venue: Controls) -> int:
     return (await venue.state()).requests['time']
 
 
-@pytest.mark.parametrize(
-    'fault',
-    [
-        'drop',
-        'huge trades',
-        'malformed ticker',
-        'malformed trades',
-        'missing_field trades',
-        'nested ticker',
-        'nested trades',
-        'partial_frame trades',
-        'reorder trades',
-        'repeat trades',
-        'silent',
-        'skip trades',
-        'unknown_field trades',
-        'wrong_type trades',
-    ],
-)
-async def test_no_trade_is_lost_or_doubled(
-    open_venue: OpenVenue, set_limits: SetLimits, fault: str
-) -> None:
-    set_limits(silence=0.5)
-    kind, _, where = fault.partition(' ')
-    async with open_venue() as venue, get_client() as client:
-        (market, *_) = await get_names(venue)
-        async with follow(client, market) as follower:
-            await follower.read_on(5)
-            match where:
-                case 'ticker':
-                    await venue.misbehave(kind, operation='ticker')
-                    await client.get_ticker(market)
-                case 'trades':
-                    await venue.misbehave(kind, topic='trades')
-                case _:
-                    await venue.misbehave(kind)
-            while kind != 'silent' and (await venue.state()).faults:
-                await follower.read_on(1)
-            await follower.read_on(50)
-        follower.assert_complete()
-
-
 @pytest.mark.parametrize('first', ['maintenance', 'refuse'])
 async def test_trades_are_complete_after_the_maintenance(
     open_venue: OpenVenue,

@@ -17,7 +17,7 @@ import trio
 from ._config import NAME, Limits
 from ._errors import ConnectionLost, ReplyLost, Unexpected
 from ._piker import BrokerError, Struct, get_logger, open_nursery
-from ._tap import Tap, get_redactor, open_tap, read_json, shorten
+from ._tap import Tap, describe, open_tap
 from ._websocket import WebSocket, open_websocket
 
 T = TypeVar('T')
@@ -195,8 +195,8 @@ class Connection:
             try:
                 self._on_notification(self, message.method, message.params)
             except Unexpected:
-                said = get_redactor(self._secrets).clean(read_json(data))
-                log.warning('unexpected message from the venue: %s', shorten(said))
+                said = describe(data, self._secrets)
+                log.warning('unexpected message from the venue: %s', said)
         # the venue is there, but a reply that is overdue got lost
         for call in self._calls.values():
             if time.monotonic() - call.since > self._limits.reply:

@@ -49,6 +49,7 @@ HASTE: dict[str, float] = {
     'doubt': 0.1,
     'probe': 0.5,
 }
+"""The limits of a session whose venue is next door, and no other actor between."""
 
 ENDS = ('canceled', 'closed')
 
