@@ -16,6 +16,7 @@ import trio
 from simvenue.__main__ import open_venue, parse_options
 from simvenue.client import Controls, SimVenueError
 from simvenue.clock import Clock
+from simvenue.events import Event, Trades
 from simvenue.faults import Fault, Faults, alter, spoil
 from simvenue.journal import Journal
 from simvenue.market import Market
@@ -249,6 +250,25 @@ def test_spoilt_messages() -> None:
     assert spoil(Fault('malformed'), b'12345678') == b'1234'
     assert b'[' * 10_000 in spoil(Fault('nested'), b'{"a":1}')
     assert len(spoil(Fault('huge'), b'1')) > 50_000_000
+
+
+async def test_what_happens_together_is_told_together() -> None:
+    engine = open_server('--rate=1000').engine
+    name = next(iter(engine.instruments))
+    engine.watch(name)
+    told: list[Event] = []
+    counts: list[int] = []
+
+    def count() -> None:
+        counts.append(sum(len(it.trades) for it in told if isinstance(it, Trades)))
+        told.clear()
+
+    engine.listeners.append(told.append)
+    with trio.move_on_after(0.3):
+        await engine.run(count)
+    assert sum(counts) > 100
+    # not one by one, though each has a ms of its own
+    assert sum(counts) > 5 * len(counts)
 
 
 async def test_numbers_survive_a_restart() -> None:
