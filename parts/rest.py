@@ -206,7 +206,9 @@ class Connection:
             verify=_tls() if self._url.startswith('https') else False,
             timeout=httpx.Timeout(self._limits.reply, connect=self._limits.connect),
             limits=httpx.Limits(
-                max_connections=self._limits.in_flight, keepalive_expiry=_keep_alive
+                max_connections=self._limits.in_flight,
+                max_keepalive_connections=_kept_alive,
+                keepalive_expiry=_keep_alive,
             ),
             trust_env=False,
         )
@@ -465,7 +467,9 @@ def _tls() -> ssl.SSLContext:
 
 
 _keep_alive: float = 30
-"""Seconds for which a connection that is not used is kept."""
+"""Seconds for which a connection that is not used is kept..."""
+_kept_alive: int = 4
+"""... and how many are, after many requests at once."""
 
 _nonsense = (msgspec.MsgspecError, RecursionError, ValueError)
 """What comes of a message that is cut short, of another type, or nested without end."""
