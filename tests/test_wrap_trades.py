@@ -1,6 +1,7 @@
 """A backend whose calls go through the vendor's own client trades on the simulator.
 
-What an author has to write for that is `in_project/connection.py`, and these changes.
+What an author has to write for that is a `connection.py`, of which there are two in
+`in_project`, and these changes.
 """
 
 from __future__ import annotations
@@ -8,23 +9,25 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from conftest import ROOT, MakeProject, outside
 
-SDK = 'typed_deribit.core.transport.ws:SocketRpcStreamClient'
-
-CHANGES = {
+ON_SDK = {
     # the connection
     'from ._connection import Connection\n': '',
     'from .markets import Markets\n': (
         'from .connection import open_connection\nfrom .markets import Markets\n'
     ),
-    'from ._errors import Unexpected\n': '',
     'async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session': (
         'url = get_url((*URLS, *TEST_URLS))\n'
         '    async with open_session(url, client, open_connection) as client.session'
     ),
+}
+TYPED_DERIBIT = {
+    **ON_SDK,
+    'from ._errors import Unexpected\n': '',
     # what comes over it: it answers heartbeats by itself, and has read the JSON
     '_decode_notification = msgspec.json.Decoder(messages.Notification).decode\n': '',
     """\
@@ -54,15 +57,48 @@ _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
         return content['channel'], msg
 """,
 }
+KRAKEN_SDK = {
+    **ON_SDK,
+    'self, connection: Connection, name: str': 'self, connection: object, name: str',
+    # it has a token of its own
+    """\
+        if self.credentials:
+            # of use to the connection that it is fetched for, and to no other
+            found = await caller.call('private/GetWebSocketsToken', account.Token)
+            self.token = found.token
+""": '',
+}
 
 
-@pytest.fixture(scope='module')
-def wrapped(make_project: MakeProject) -> Path:
-    project = make_project('--client', 'asyncio', '--wrap', SDK)
+class Wrap(NamedTuple):
+    protocol: str
+    sdk: str
+    connection: str
+    """Of `in_project`."""
+    changes: dict[str, str]
+
+
+WRAPS = [
+    Wrap(
+        'jsonrpc',
+        'typed_deribit.core.transport.ws:SocketRpcStreamClient',
+        'connection.py',
+        TYPED_DERIBIT,
+    ),
+    Wrap('rest', 'kraken.spot:SpotWSClient', 'kraken_connection.py', KRAKEN_SDK),
+]
+
+
+@pytest.fixture(scope='module', params=WRAPS, ids=lambda it: it.protocol)
+def wrapped(make_project: MakeProject, request: pytest.FixtureRequest) -> Path:
+    it: Wrap = request.param
+    options = ('--protocol', it.protocol, '--client', 'asyncio', '--wrap', it.sdk)
+    project = make_project(*options)
     package = project / 'piker_deribit2'
-    shutil.copy(ROOT / 'tests' / 'in_project' / 'connection.py', package)
+    connection = ROOT / 'tests' / 'in_project' / it.connection
+    shutil.copy(connection, package / 'connection.py')
     api = (package / 'api.py').read_text()
-    for old, new in CHANGES.items():
+    for old, new in it.changes.items():
         assert api.count(old) == 1, old
         api = api.replace(old, new)
     (package / 'api.py').write_text(api)
@@ -96,7 +132,7 @@ def run(project: Path, *command: str) -> None:
         env=outside(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,8 +4,10 @@ Credentials are for `brokerd` alone, and show up nowhere.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
 import re
 import signal
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 import tractor
@@ -179,6 +182,18 @@ def test_accounts_name_their_credentials(
         assert key not in str(refusal.value)
     else:
         assert list(load_accounts()) == [f'{broker}.{label}' for label in expected]
+
+
+def test_a_secret_is_given_out_only_where_it_is_asked_for(mod: ModuleType) -> None:
+    credentials = import_module(f'{mod.__name__}._config').Credentials(key, secret)
+    assert credentials.reveal() == secret
+    for shown in (repr(credentials), str(credentials), f'{[credentials]}'):
+        assert key not in shown
+        assert secret not in shown
+    for send in (pickle.dumps, copy.copy, msgspec.msgpack.encode):
+        with pytest.raises(TypeError) as refusal:
+            send(credentials)
+        assert secret not in str(refusal.value)
 
 
 async def test_a_file_that_others_can_read_is_refused(

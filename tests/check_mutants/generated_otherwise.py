@@ -303,6 +303,19 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         ],
     ),
     (
+        'PK902',
+        [
+            (
+                '_config.py',
+                "        accounts[f'{NAME}.{label}'] = Credentials(",
+                '        made = Credentials(*entry.values())\n'
+                '        if not entry:\n'
+                "            raise BrokerError(f'{label}: {made.reveal()}')\n"
+                "        accounts[f'{NAME}.{label}'] = Credentials(",
+            )
+        ],
+    ),
+    (
         'PK903',
         [
             (

@@ -65,6 +65,8 @@ def shown_secret(scope: Function, value: ast.expr) -> str | None:
                 return ast.unparse(node)
             case ast.Name(id=name) if is_secret(name):
                 return name
+            case ast.Call(func=ast.Attribute(attr='reveal' | 'get_secret_value')):
+                return ast.unparse(node)
             case ast.Subscript(slice=ast.Constant(value=str() as key)) if is_secret(
                 key
             ):
