@@ -11,13 +11,8 @@ from contextlib import suppress
 from typing import NoReturn
 
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    HandshakeError,
-    WebSocketConnection,
-    connect_websocket_url,
-)
-from wsproto.utilities import ProtocolError
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.trio.client import ClientConnection, connect
 
 from ._piker import open_nursery
 
@@ -27,7 +22,7 @@ class WebSocket:
     Raises nothing but `OSError` where the connection breaks.
     """
 
-    def __init__(self, websocket: WebSocketConnection) -> None:
+    def __init__(self, websocket: ClientConnection) -> None:
         self._websocket = websocket
         self._heard = trio.current_time()
         self._outbox, self._unsent = trio.open_memory_channel[str](math.inf)
@@ -37,9 +32,9 @@ class WebSocket:
 
     async def write(self) -> None:
         # where the connection is lost, the reader says so
-        with suppress(ConnectionClosed, ProtocolError, OSError):
+        with suppress(ConnectionClosed):
             async for message in self._unsent:
-                await self._websocket.send_message(message)
+                await self._websocket.send(message)
 
     async def watch(self, silence: float) -> NoReturn:
         # once in a while, where a timeout of each message would cost more than itself
@@ -51,9 +46,9 @@ class WebSocket:
 
     async def receive(self) -> str | bytes:
         try:
-            message: str | bytes = await self._websocket.get_message()
+            message = await self._websocket.recv(decode=False)
         except ConnectionClosed as err:
-            raise ConnectionError(f'the venue hung up: {err.reason}') from None
+            raise ConnectionError(f'the venue hung up: {err}') from None
         self._heard = trio.current_time()
         return message
 
@@ -68,16 +63,29 @@ async def open_websocket(
     """
     async with open_nursery() as tn:
         try:
-            connection = await connect_websocket_url(
-                tn, url, message_queue_size=64, max_message_size=max_size
+            connecting = connect(
+                url,
+                open_timeout=None,
+                ping_interval=None,
+                close_timeout=0.1,
+                max_size=max_size,
+                max_queue=64,
+                proxy=None,
             )
-        except (HandshakeError, ProtocolError) as err:
+            # entered as a context it would have a nursery of its own, which takes an
+            # exception out of its group
+            connection = await connecting.connect(tn)
+        except InvalidURI as err:
+            raise ValueError(str(err)) from None
+        except (WebSocketException, EOFError) as err:
             raise ConnectionError(f'no WebSocket at {url}: {err!r}') from err
+        except trio.BrokenResourceError as err:  # from the handshake of TLS
+            raise ConnectionError(f'no TLS at {url}: {err.__cause__!r}') from err
         websocket = WebSocket(connection)
         tn.start_soon(websocket.write)
         tn.start_soon(websocket.watch, silence)
         try:
             yield websocket
         finally:
+            # the connection's own task closes the socket as it is cancelled
             tn.cancel_scope.cancel()
-            await trio.aclose_forcefully(connection)

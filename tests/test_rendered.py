@@ -40,9 +40,9 @@ LEFTOVERS: dict[tuple[str, object], tuple[str, str]] = {
         # actors greet each other by it, and it makes names that nobody guesses
         r'(minipiker/(data/validate|_gate|service/_report)|.*/_redaction)\.py',
     ),
-    ('client', 'trio'): (r'asyncio|_proxy|guest|in_actor|"websockets', r''),
+    ('client', 'trio'): (r'asyncio|_proxy|guest|in_actor', r''),
     ('client', 'asyncio'): (
-        r'trio[_-]websocket',
+        r'trio[_-]websocket|websockets[.]trio',
         # the venue is on trio whatever talks to it
         r'(simvenue/|tests/(wire|test_(simvenue|dialect))).*|pyproject\.toml',
     ),

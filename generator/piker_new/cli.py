@@ -190,7 +190,7 @@ def _add_backend(
         f'  cd {shlex.quote(str(checkout))}',
         f'  {name.upper()}_URL=... pytest tests/{name}',
         '',
-        *([f'It needs {final["needs"]} beside piker.'] if final['needs'] else []),
+        f'It needs {final["needs"]} beside piker.',
         'To undo it: git checkout . && git clean -fd',
     )
 
