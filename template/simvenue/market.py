@@ -92,7 +92,10 @@ class Market:
         *,
         seed: int = 0,
         journal: Journal,
+        closed: int | None = None,
     ) -> None:
+        self.closed = closed
+        """When it was delisted (ms): nothing happens in it from then on."""
         self.instrument = instrument
         self.name = instrument.name
         self.prices = instrument.prices
@@ -124,9 +127,13 @@ class Market:
 
     def _time(self) -> int:
         """
-        Now; of what has expired, then.
+        Now; of what has come to its end, then.
         """
-        return min(self._clock.now(), (self.instrument.expiry or 2**62) - 1)
+        return min(self._clock.now(), self._end - 1)
+
+    @property
+    def _end(self) -> int:
+        return min(self.instrument.expiry or 2**62, self.closed or 2**62)
 
     def _start(self, second: int) -> None:
         """
@@ -177,7 +184,7 @@ class Market:
         When to `advance()` next, in ms.
         """
         due = self._due[0].time if self._due else (self._second + 1) * 1000
-        return due if due < (self.instrument.expiry or 2**62) else 2**62
+        return due if due < self._end else 2**62
 
     def index(self) -> float:
         """

@@ -318,6 +318,40 @@ async def test_markets_come_and_go() -> None:
             await venue.list_market('OTHER')
 
 
+async def test_nothing_happens_in_a_market_that_is_delisted(tmp_path: Path) -> None:
+    options = ('--rate=1000', f'--state={tmp_path / "state"}')
+    engine = open_server(*options).engine
+    name = next(iter(engine.instruments))
+    numbers: list[int] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Trades):
+            numbers.extend(it.seq for it in event.trades)
+
+    async def let_pass(seconds: float) -> int:
+        with trio.move_on_after(seconds):
+            await engine.run(engine.journal.commit)
+        return len(numbers)
+
+    engine.watch(name)
+    engine.listeners.append(note)
+    assert await let_pass(0.05)
+    engine.delist(name)
+    told = len(numbers)
+    assert await let_pass(0.05) == told
+    last = engine.market(name).next_seq - 1
+    assert last == numbers[-1]
+    # who looks at it only later finds the same
+    again = open_server(*options).engine
+    assert name not in again.instruments
+    again.recall(name, again.clock.now())
+    assert again.market(name).next_seq - 1 == last
+    engine.add(name, None)
+    assert await let_pass(0.05) > told
+    assert numbers == [*range(numbers[0], numbers[-1] + 1)]
+    assert name in open_server(*options).engine.instruments
+
+
 async def test_the_clock_is_set() -> None:
     async with open_simvenue(rate=0) as venue:
         assert abs(await venue.set_clock(now=_epoch, speed=100) - _epoch) < 60_000
