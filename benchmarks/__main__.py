@@ -30,7 +30,7 @@ def main() -> None:
             project = Path(tmp) / f'{protocol}-{client}'
             python = open_project(
                 project,
-                ['pytest', 'trio-websocket', 'trio-asyncio', 'anyio'],
+                ['pytest', 'trio-asyncio', 'anyio'],
                 trading=True,
                 protocol=protocol,
                 client=client,
@@ -39,8 +39,8 @@ def main() -> None:
             is_deribit = protocol == 'jsonrpc'  # which ccxt has
             other = [ccxt_python] if is_deribit and client == 'trio' else []
             found += trades.rows(project, python, protocol, *other)
-            if is_deribit and client == 'trio':
-                found += feed.rows(project, python)
+            if client == 'trio':
+                found += feed.rows(project, python, protocol)
             if is_deribit and client == 'asyncio':
                 found += proxy.rows(project, python)
             rows += [(f'{protocol}, {client}: {it[0]}', *it[1:]) for it in found]

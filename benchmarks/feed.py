@@ -16,13 +16,17 @@ Row = tuple[str, str, float]
 """What was measured, its yardstick, and how many times that it took."""
 
 
-def rows(project: Path, python: str) -> list[Row]:
+def rows(project: Path, python: str, protocol: str) -> list[Row]:
     """
     Measure in the generated `project`, which is changed by it, with an interpreter
     that has its dependencies.
     """
-    for name in ('bare', 'feed'):
-        shutil.copy(HERE / 'in_project' / f'{name}.py', project / f'bench_{name}.py')
+    for source, name in (
+        ('bare', 'bare'),
+        ('feed', 'feed'),
+        (f'wire_{protocol}', 'wire'),
+    ):
+        shutil.copy(HERE / 'in_project' / f'{source}.py', project / f'bench_{name}.py')
     boot = _run(project, python, 'boot_bare', 'boot_feed', 'boot_large')
 
     # from here on, the backend streams as fast as it can
@@ -62,5 +66,5 @@ def _run(project: Path, python: str, *names: str) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    for row in rows(Path(sys.argv[1]), sys.argv[2]):
+    for row in rows(Path(sys.argv[1]), *sys.argv[2:]):
         print(*row, sep='\t')

@@ -43,7 +43,7 @@ def rows(
         (f'trades a second, {each} a message: {what}', yardstick, it[way] / it[than])
         for each, it in measured.items()
         for what, way, yardstick, than in (
-            ('decoded', 'decode', 'trio-websocket and msgspec alone', 'bare'),
+            ('decoded', 'decode', 'websockets and msgspec alone', 'bare'),
             ('at a client of datad', 'feed', "ccxt.pro's watch_trades()", 'other'),
         )
         if than in it

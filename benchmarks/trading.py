@@ -1,7 +1,7 @@
 """
 Orders through a generated backend, against a bare round trip of the actor runtime and
-one over a bare socket to the venue; and against the same order through bare actors, as
-many as the topology calls for.
+one to the venue, over a bare socket or by HTTP; and against the same order through bare
+actors, as many as the topology calls for.
 
     python benchmarks/trading.py PROJECT PYTHON PROTOCOL [HISTORY]
 
@@ -38,19 +38,23 @@ def rows(project: Path, python: str, protocol: str, history: int = 0) -> list[Ro
         check=True,
     )
     measured: dict[str, Any] = json.loads(done.stdout)
-    both = 'a bare actor and a bare socket round trip'
     through = 'the same through bare actors'
     table: list[Row] = []
     for in_flight in (1, 100):
         for name in ('ack', 'fill'):
             what, key = f'order to {name}, {in_flight} in flight', f'{name}_{in_flight}'
-            round_trips = in_flight * measured['round_trips_median']
-            table.append((f'{what}, per order', both, measured[key] / round_trips))
+            for way, took in measured['round_trips_median'].items():
+                both = f'a bare actor and a bare {way} round trip'
+                took *= in_flight
+                table.append((f'{what}, per order', both, measured[key] / took))
             if bare := measured.get(f'bare_{key}'):
                 table.append((f'{what}, per order', through, measured[key] / bare))
-            if in_flight == 1:
+            if in_flight > 1:
+                continue
+            for way, took in measured['round_trips_p99'].items():
+                both = f'a bare actor and a bare {way} round trip'
                 # of what else the machine does, on a busy one
-                slow = measured[f'{key}_p99'] / measured['round_trips_p99']
+                slow = measured[f'{key}_p99'] / took
                 table.append((f'{what}, 99th percentile', both, slow))
     for daemon, growth in measured.get('growth', {}).items():
         what = f'memory of {daemon} after {history} orders'

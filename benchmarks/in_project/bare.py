@@ -4,15 +4,15 @@ The yardstick: the bare actor runtime, without anything of the generated project
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from typing import Any
 
+import bench_wire as wire
 import tractor
-from trio_websocket import open_websocket_url
+from websockets.trio.client import connect
 
 quotes = 20_000
 window = 32
@@ -31,21 +31,11 @@ async def first_quote(ctx: tractor.Context, url: str, market: str) -> None:
     """
     What there is no way around: a socket to the venue, in an actor of its own.
     """
-    async with open_websocket_url(url) as websocket:
-        await websocket.send_message(mk_subscribe(f'quote.{market}'))
-        await websocket.get_message()
-        await ctx.started(await websocket.get_message())
-
-
-def mk_subscribe(*channels: str) -> str:
-    return json.dumps(
-        {
-            'jsonrpc': '2.0',
-            'id': 1,
-            'method': 'public/subscribe',
-            'params': {'channels': channels},
-        }
-    )
+    async with connect(wire.socket_of(url), proxy=None) as websocket:
+        await websocket.send(wire.subscribe_quotes(market))
+        while not wire.is_quote(message := await websocket.recv()):
+            pass
+        await ctx.started(message)
 
 
 @acm

@@ -30,7 +30,7 @@ from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.data.feed import open_feed
 from minipiker.testing import open_test_pikerd
 from simvenue.process import open_simvenue
-from trio_websocket import open_websocket_url
+from websockets.trio.client import connect
 
 (broker,) = __brokers__
 trades = 100_000
@@ -96,16 +96,16 @@ class Rate:
 
 async def bare(start: Start, url: str, market: str, last: int) -> float:
     """
-    trio-websocket and msgspec alone, with the backend's own type of a trade.
+    websockets and msgspec alone, with the backend's own type of a trade.
     """
     messages = import_module(f'{get_brokermod(broker).__name__}.messages')
     read = wire.mk_read(messages.Trade)
     rate = Rate(last)
-    async with open_websocket_url(wire.socket_of(url)) as websocket:
-        await websocket.send_message(wire.subscribe(market))
+    async with connect(wire.socket_of(url), proxy=None) as websocket:
+        await websocket.send(wire.subscribe(market))
         await start()
         while True:
-            number = read(await websocket.get_message())
+            number = read(await websocket.recv(decode=False))
             if number and (it := rate.at(number)):
                 return it
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import bench_wire as wire
+import httpx
 import msgspec
 import psutil
 import tractor
@@ -27,7 +28,7 @@ from minipiker.clearing.testing import mk_account, mk_order
 from minipiker.service import open_pikerd
 from minipiker.testing import Market, find_market, write_brokers_toml
 from simvenue.process import open_simvenue
-from trio_websocket import open_websocket_url
+from websockets.trio.client import connect
 
 (broker,) = __brokers__
 account = f'{broker}.main'
@@ -67,13 +68,27 @@ async def bare_socket(url: str, count: int) -> list[float]:
     A request to the venue and its reply.
     """
     times: list[float] = []
-    async with open_websocket_url(wire.socket_of(url)) as websocket:
+    async with connect(wire.socket_of(url), proxy=None) as websocket:
         with trio.move_on_after(0.5):
-            await websocket.get_message()  # a greeting
+            await websocket.recv()  # a greeting
         for _ in range(count):
             begin = time.perf_counter()
-            await websocket.send_message(wire.PING)
-            await websocket.get_message()
+            await websocket.send(wire.PING)
+            await websocket.recv()
+            times.append(time.perf_counter() - begin)
+    return times
+
+
+async def bare_http(url: str, count: int) -> list[float]:
+    """
+    The same by HTTP, on a connection that is kept.
+    """
+    times: list[float] = []
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        await client.get(wire.PING_PATH)
+        for _ in range(count):
+            begin = time.perf_counter()
+            await client.get(wire.PING_PATH)
             times.append(time.perf_counter() - begin)
     return times
 
@@ -84,22 +99,22 @@ async def bare_brokerd(ctx: tractor.Context, url: str, orders: dict[str, Any]) -
     What brokerd cannot do without: an ack, the order on a socket to the venue, and
     what that says of it.
     """
-    async with open_websocket_url(url) as websocket:
+    async with connect(url, proxy=None) as websocket:
 
         async def post(id_: int, method: str, params: dict[str, Any]) -> None:
             request = {'jsonrpc': '2.0', 'id': id_, 'method': method, 'params': params}
-            await websocket.send_message(msgspec.json.encode(request).decode())
+            await websocket.send(msgspec.json.encode(request).decode())
 
         key, secret = mk_account()['main'].values()
         login = {'client_id': key, 'client_secret': secret}
         await post(0, 'public/auth', {'grant_type': 'client_credentials', **login})
-        await websocket.get_message()
+        await websocket.recv()
         await ctx.started()
         async with ctx.open_stream() as stream, trio.open_nursery() as nursery:
 
             async def read() -> None:
                 while True:
-                    reply = msgspec.json.decode(await websocket.get_message())
+                    reply = msgspec.json.decode(await websocket.recv())
                     assert reply['result']['trades'], reply
                     await stream.send(['fill', reply['id']])
 
@@ -253,12 +268,16 @@ async def measure(count: int, history: int) -> dict[str, Any]:
                 market = await find_market(venue, get_brokermod(broker))
                 await trade(market, 50, 1)
                 actor = await bare_actor(services.actor_n, count)
-                socket = await bare_socket(venue.url, count)
-                for name, of in {'median': median, 'p99': p99}.items():
-                    measured[f'round_trips_{name}'] = of(actor) + of(socket)
+                venues = {'socket': await bare_socket(venue.url, count)}
+                if wire.PING_PATH:
+                    venues['HTTP'] = await bare_http(venue.url, count)
+                for way, times in venues.items():
+                    for name, of in {'median': median, 'p99': p99}.items():
+                        both = of(actor) + of(times)
+                        measured.setdefault(f'round_trips_{name}', {})[way] = both
                 for in_flight in (1, 100):
-                    times = await trade(market, count, in_flight)
-                    for name, values in times.items():
+                    took = await trade(market, count, in_flight)
+                    for name, values in took.items():
                         measured[f'{name}_{in_flight}'] = median(values)
                         measured[f'{name}_{in_flight}_p99'] = p99(values)
                     if not wire.HAS_BARE_ORDERS:

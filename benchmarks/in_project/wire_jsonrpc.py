@@ -11,6 +11,8 @@ import msgspec
 
 PING = '{"jsonrpc":"2.0","id":1,"method":"public/test","params":{}}'
 """The least that there is a reply to."""
+PING_PATH = ''
+"""The same by HTTP, where the backend makes requests by that."""
 HAS_BARE_ORDERS = True
 """Whether `bench_trading.bare_trade()` speaks this language."""
 
@@ -35,19 +37,27 @@ def subscribe(market: str) -> str:
     )
 
 
+def subscribe_quotes(market: str) -> str:
+    return subscribe(market).replace(f'trades.{market}.100ms', f'quote.{market}')
+
+
+def is_quote(message: str) -> bool:
+    return '"channel":"quote.' in message
+
+
 def has_subscribed(said: bytes, market: str) -> bool:
     channel = f'"trades.{market}.100ms"'.encode()
     return b'"result"' in said and (b'[' + channel in said or channel + b']' in said)
 
 
-def mk_read(trade: type[Any]) -> Callable[[str], int | None]:
+def mk_read(trade: type[Any]) -> Callable[[bytes], int | None]:
     """
     A function that decodes a message, and returns the number of the last trade in it.
     """
     decode = msgspec.json.Decoder(Notification).decode
     decode_trades = msgspec.json.Decoder(list[trade]).decode  # type: ignore[valid-type]
 
-    def read(message: str) -> int | None:
+    def read(message: bytes) -> int | None:
         params = decode(message).params
         return decode_trades(params.data)[-1].number if params else None
 

@@ -12,6 +12,8 @@ import msgspec
 
 PING = '{"method":"ping","req_id":1}'
 """The least that there is a reply to."""
+PING_PATH = '/0/public/Time'
+"""The same by HTTP, where the backend makes requests by that."""
 HAS_BARE_ORDERS = False
 """Whether `bench_trading.bare_trade()` speaks this language."""
 
@@ -32,18 +34,29 @@ def subscribe(market: str) -> str:
     )
 
 
+def subscribe_quotes(market: str) -> str:
+    return (
+        '{"method":"subscribe","req_id":1,"params":'
+        f'{{"channel":"ticker","symbol":["{market}"],"event_trigger":"bbo"}}}}'
+    )
+
+
+def is_quote(message: str) -> bool:
+    return '"channel":"ticker","type"' in message
+
+
 def has_subscribed(said: bytes, market: str) -> bool:
     return b'"subscribe"' in said and b'"channel":"trade"' in said
 
 
-def mk_read(trade: type[Any]) -> Callable[[str], int | None]:
+def mk_read(trade: type[Any]) -> Callable[[bytes], int | None]:
     """
     A function that decodes a message, and returns the number of the last trade in it.
     """
     decode = msgspec.json.Decoder(Message).decode
     decode_trades = msgspec.json.Decoder(list[trade]).decode  # type: ignore[valid-type]
 
-    def read(text: str) -> int | None:
+    def read(text: bytes) -> int | None:
         message = decode(text)
         if message.channel != 'trade':
             return None
