@@ -101,7 +101,8 @@ async def bare(start: Start, url: str, market: str, last: int) -> float:
     messages = import_module(f'{get_brokermod(broker).__name__}.messages')
     read = wire.mk_read(messages.Trade)
     rate = Rate(last)
-    async with connect(wire.socket_of(url), proxy=None) as websocket:
+    socket = wire.socket_of(url)
+    async with connect(socket, proxy=None, close_timeout=0.1) as websocket:
         await websocket.send(wire.subscribe(market))
         await start()
         while True:
