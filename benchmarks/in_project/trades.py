@@ -25,12 +25,11 @@ import bench_wire as wire
 import msgspec
 import tractor
 import trio
-from bench_bare import root_kwargs
+from bench_bare import open_socket, root_kwargs
 from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.data.feed import open_feed
 from minipiker.testing import open_test_pikerd
 from simvenue.process import open_simvenue
-from websockets.trio.client import connect
 
 (broker,) = __brokers__
 trades = 100_000
@@ -101,8 +100,7 @@ async def bare(start: Start, url: str, market: str, last: int) -> float:
     messages = import_module(f'{get_brokermod(broker).__name__}.messages')
     read = wire.mk_read(messages.Trade)
     rate = Rate(last)
-    socket = wire.socket_of(url)
-    async with connect(socket, proxy=None, close_timeout=0.1) as websocket:
+    async with open_socket(wire.socket_of(url)) as websocket:
         await websocket.send(wire.subscribe(market))
         await start()
         while True:
