@@ -30,7 +30,7 @@ def kind_of(event: Event) -> str:
         is_refusal = words.refuses(event.message)
         return f'{"refusal of" if is_refusal else "reply to"} {event.method}'
     if channels := words.channels(event.message):
-        return f'channel {re.split("[ .]", channels[0])[0]}'
+        return f'channel {words.kind(channels[0])}'
     return 'no channel'
 
 
