@@ -43,7 +43,10 @@ def rows(
         (f'trades a second, {each} a message: {what}', yardstick, it[way] / it[than])
         for each, it in measured.items()
         for what, way, yardstick, than in (
-            ('decoded', 'decode', 'websockets and msgspec alone', 'bare'),
+            *(
+                ('decoded', 'decode', f'{library} and msgspec alone', library)
+                for library in ('trio-websocket', 'websockets')
+            ),
             ('at a client of datad', 'feed', "ccxt.pro's watch_trades()", 'other'),
         )
         if than in it

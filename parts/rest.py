@@ -453,11 +453,12 @@ def read_reply(language: Language, method: str, data: bytes, over: str) -> msgsp
     return language.read_reply(method, content)
 
 
-def read_news(language: Language, data: bytes) -> tuple[str, Any]:
+def read_news(language: Language, data: bytes) -> tuple[str, Any] | None:
     """
-    The name and the content of what came unasked.
+    The name and the content of what came unasked; None for a reply, as to a probe.
     """
-    return language.read_message(data)[1:]
+    call_id, name, content = language.read_message(data)
+    return (name, content) if call_id is None else None
 
 
 @lru_cache

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(os.environ.get('PIKER_NEW_FRAMES', ROOT.parent / 'shared' / 'frames'))
+"""Where there are recorded messages, in a folder for each exchange, if anywhere."""
 
 Skip = Callable[[Any], bool]
 

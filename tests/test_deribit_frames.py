@@ -2,26 +2,21 @@
 What the simulator says has all that Deribit says: the fields, and their JSON types.
 
 The messages are recorded ones, mostly. They are not part of the project: it takes their
-folder from DERIBIT_FRAMES, or finds it beside itself.
+folder from PIKER_NEW_FRAMES, or finds it beside itself.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
-from frames import differences
+from frames import FOLDER, differences
 from simulator import Socket, Venue
 
-FRAMES = Path(
-    os.environ.get('DERIBIT_FRAMES', ROOT.parent / 'shared' / 'frames' / 'deribit')
-)
+FRAMES = FOLDER / 'deribit'
 NAME = 'BTC-PERPETUAL'
 
 pytestmark = pytest.mark.skipif(

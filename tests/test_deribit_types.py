@@ -1,23 +1,21 @@
 """What Deribit says is understood: recorded messages, by the backend's own types.
 
-They are not part of the project: it takes their folder from DERIBIT_FRAMES, or finds it
-beside itself.
+They are not part of the project: it takes their folder from PIKER_NEW_FRAMES, or finds
+it beside itself.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT, outside
+from frames import FOLDER
 
-FRAMES = Path(
-    os.environ.get('DERIBIT_FRAMES', ROOT.parent / 'shared' / 'frames' / 'deribit')
-)
+FRAMES = FOLDER / 'deribit'
 
 pytestmark = pytest.mark.skipif(
     not FRAMES.is_dir(), reason=f'no recorded messages in {FRAMES}'

@@ -2,32 +2,28 @@
 What the simulator says has all that Kraken says: the fields, and their JSON types.
 
 The messages are recorded ones, mostly. They are not part of the project: it takes their
-folder from KRAKEN_FRAMES, or finds it beside itself.
+folder from PIKER_NEW_FRAMES, or finds it beside itself.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import count
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
-from conftest import ROOT, MakeProject
-from frames import differences
+from conftest import MakeProject
+from frames import FOLDER, differences
 from simulator import run
 from websockets.sync.client import connect
 
-FRAMES = Path(
-    os.environ.get('KRAKEN_FRAMES', ROOT.parent / 'shared' / 'frames' / 'kraken')
-)
+FRAMES = FOLDER / 'kraken'
 PAIR, SYMBOL = 'XBTUSDT', 'BTC/USD'
 
 pytestmark = pytest.mark.skipif(

@@ -18,7 +18,7 @@ MAY_DIFFER = re.compile(
     r'|simvenue/(dialect/\w+|jsonrpc)\.py'
     r'|recordings/\w+\.jsonl'
     r'|tests/(test_api(_\w+)?|test_dialect(_\w+)?|test_http|wire)\.py'
-    r'|README\.md|workbench\.svg|pyproject\.toml|\.copier-answers\.yml'
+    r'|README\.md|docs/\w+\.md|workbench\.svg|pyproject\.toml|\.copier-answers\.yml'
 )
 
 

@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Render, git, outside, tree
+from conftest import ROOT, Answers, Render, combinations, git, outside, spell, tree
 
 README = ''.join((ROOT / page).read_text() for page in ('README.md', 'docs/options.md'))
 BLOCKS = re.findall('```console\n(.*?)```', README, re.DOTALL)
@@ -155,14 +156,29 @@ def commands_of(page: Path) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize('answers', combinations(), ids=spell)
+def test_each_page_of_a_project_is_found(answers: Answers, rendered: Render) -> None:
+    """From its README, which is a screen long; and no link leads nowhere."""
+    project = rendered(answers)
+    pages = [project / 'README.md', project / 'AGENTS.md', *project.glob('docs/*.md')]
+    links = {page: re.findall(r'\]\(([\w/.-]+)\)', page.read_text()) for page in pages}
+    for page, found in links.items():
+        assert [it for it in found if not (page.parent / it).is_file()] == [], page
+    docs = {f'docs/{page.name}' for page in pages[2:]}
+    assert len(docs) > 4
+    assert docs <= {*links[pages[0]]}
+    assert len(pages[0].read_text().splitlines()) < 50
+
+
 def test_every_command_of_a_project(project: Path, uv: str, tmp_path: Path) -> None:
     """
-    Of its README and of what it says to assistants, each once, in its own environment;
-    what runs for ever is ended by Ctrl-C.
+    Of its README, its `docs` and of what it says to assistants, each once, in its own
+    environment; what runs for ever is ended by Ctrl-C.
     """
-    pages = [commands_of(project / it) for it in ('README.md', 'AGENTS.md')]
-    assert {page[0] for page in pages} == {'uv run pytest'}
-    commands = dict.fromkeys(command for page in pages for command in page)
+    first = [commands_of(project / it) for it in ('README.md', 'AGENTS.md')]
+    assert {page[0] for page in first} == {'uv run pytest'}
+    others = map(commands_of, sorted(project.glob('docs/*.md')))
+    commands = dict.fromkeys(chain(*first, *others))
     (tmp_path / 'bin').mkdir()
     (tmp_path / 'bin' / 'uv').symlink_to(uv)
     # where piker-new is at hand

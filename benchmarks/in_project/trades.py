@@ -30,6 +30,7 @@ from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.data.feed import open_feed
 from minipiker.testing import open_test_pikerd
 from simvenue.process import open_simvenue
+from trio_websocket import open_websocket_url
 
 (broker,) = __brokers__
 trades = 100_000
@@ -93,13 +94,33 @@ class Rate:
         return (number - self._first) / (self._clock() - self._begin)
 
 
-async def bare(start: Start, url: str, market: str, last: int) -> float:
+def mk_read() -> Callable[[str | bytes], int | None]:
     """
-    websockets and msgspec alone, with the backend's own type of a trade.
+    Decodes a message by the backend's own type of a trade, and gives the last number.
     """
     messages = import_module(f'{get_brokermod(broker).__name__}.messages')
-    read = wire.mk_read(messages.Trade)
-    rate = Rate(last)
+    return wire.mk_read(messages.Trade)
+
+
+async def bare_trio_websocket(start: Start, url: str, market: str, last: int) -> float:
+    """
+    trio-websocket, which piker has, and msgspec alone.
+    """
+    read, rate = mk_read(), Rate(last)
+    async with open_websocket_url(wire.socket_of(url)) as websocket:
+        await websocket.send_message(wire.subscribe(market))
+        await start()
+        while True:
+            number = read(await websocket.get_message())
+            if number and (it := rate.at(number)):
+                return it
+
+
+async def bare_websockets(start: Start, url: str, market: str, last: int) -> float:
+    """
+    websockets, which the backend has, and msgspec alone.
+    """
+    read, rate = mk_read(), Rate(last)
     async with open_socket(wire.socket_of(url)) as websocket:
         await websocket.send(wire.subscribe(market))
         await start()
@@ -181,7 +202,8 @@ async def measure(each: int, python: str = '', script: str = '') -> dict[str, fl
     The other client, too, where there is its `python`.
     """
     ways: dict[str, Callable[..., Awaitable[float]]] = {
-        'bare': bare,
+        'trio-websocket': bare_trio_websocket,
+        'websockets': bare_websockets,
         'decode': decode,
         'feed': feed,
     }

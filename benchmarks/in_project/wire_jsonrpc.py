@@ -50,14 +50,14 @@ def has_subscribed(said: bytes, market: str) -> bool:
     return b'"result"' in said and (b'[' + channel in said or channel + b']' in said)
 
 
-def mk_read(trade: type[Any]) -> Callable[[bytes], int | None]:
+def mk_read(trade: type[Any]) -> Callable[[str | bytes], int | None]:
     """
     A function that decodes a message, and returns the number of the last trade in it.
     """
     decode = msgspec.json.Decoder(Notification).decode
     decode_trades = msgspec.json.Decoder(list[trade]).decode  # type: ignore[valid-type]
 
-    def read(message: bytes) -> int | None:
+    def read(message: str | bytes) -> int | None:
         params = decode(message).params
         return decode_trades(params.data)[-1].number if params else None
 

@@ -49,7 +49,7 @@ def has_subscribed(said: bytes, market: str) -> bool:
     return b'"subscribe"' in said and b'"channel":"trade"' in said
 
 
-def mk_read(trade: type[Any]) -> Callable[[bytes], int | None]:
+def mk_read(trade: type[Any]) -> Callable[[str | bytes], int | None]:
     """
     A function that decodes a message, and returns the number of the last trade in it.
     """

@@ -105,7 +105,8 @@ class Calls:
             self._counts = Counter(self._path.read_text().splitlines())
             self._path.unlink()
         calls = find_calls()
-        names = map(name_of, calls), (f'channel {it}' for it in find_channels())
+        channels = find_channels()
+        names = map(name_of, calls), (f'channel {it}' for it in channels)
         counts = dict.fromkeys(chain(*names), 0)
         for line, times in self._counts.items():
             match line.split(' '):
@@ -113,8 +114,10 @@ class Calls:
                     found = (it for it in calls if it.fits(where, method))
                     if call := next(found, None):
                         counts[name_of(call)] += times
-                case ['channel', kind]:
-                    counts[f'channel {kind}'] = times
+                case ['channel', name]:
+                    for kind in channels:
+                        if f'{name}.'.startswith(f'{kind}.'):
+                            counts[f'channel {kind}'] += times
         return counts
 
     def table(self) -> list[str]:

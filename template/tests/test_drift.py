@@ -26,8 +26,9 @@ from minipiker.recordings.drift import (
     find_differences,
     find_drift,
 )
-from minipiker.recordings.shape import field_of, kind_of, shapes_of, split, walk
+from minipiker.recordings.shape import fields_of, kind_of, shapes_of, split, walk
 from minipiker.recordings.trim import trim
+from simvenue.dialect import replay as words
 from simvenue.recording import Event, Recording
 
 _folder: Path = Path(__file__).parents[1] / 'recordings'
@@ -51,7 +52,8 @@ def places(value: Any, wanted: str, path: str = '') -> Iterator[tuple[Any, Any]]
         it, path, in_row = stack.pop()
         match it:
             case dict():
-                inside = [(key, f'{path}.{field_of(key)}', False) for key in it]
+                fields = fields_of(it)
+                inside = [(key, f'{path}.{fields[key]}', False) for key in it]
             case list():
                 is_row = in_row and not any(isinstance(x, dict | list) for x in it)
                 inside = [
@@ -138,6 +140,13 @@ def test_a_new_field_is_found(mod: ModuleType) -> None:
     assert count == 1
 
 
+def test_capitals_are_data_or_fields_of_a_single_letter() -> None:
+    names = [*fields_of({'XXBTZUSD': 0, 'T': 0, '7': 0, 'last': 0}).values()]
+    assert names == ['*', '*', '*', 'last']
+    event = {'e': 'trade', 'E': 1, 'T': 2, 'BTC': 3}
+    assert [*fields_of(event).values()] == ['e', 'E', 'T', '*']
+
+
 def test_what_the_backend_cannot_read_breaks(mod: ModuleType) -> None:
     """
     Of each kind whose messages have a type, there is a field that it cannot do without.
@@ -153,6 +162,11 @@ def test_what_the_backend_cannot_read_breaks(mod: ModuleType) -> None:
     replies = {it for it in kinds if it.removeprefix('reply to ') in types}
     assert len(replies) > 5
     assert replies <= broken
+
+
+def test_a_late_reply_is_no_news(mod: ModuleType) -> None:
+    event = Event(time=1.0, actor='a', over='ws', way='received', message={words.ID: 0})
+    assert [*find_breaks(mod, [event])] == []
 
 
 def package_of(mod: ModuleType) -> Iterator[ModuleType]:

@@ -4,7 +4,7 @@ What is made of an order's story, in whichever order it is told.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from decimal import Decimal
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
@@ -33,13 +33,13 @@ class Books:
         self.records[tid] = record
 
     def holdings(self) -> dict[str, tuple[float, float]]:
-        return {MKT.fqme: (0.5, 60_000.0)}
+        return {MKT.fqme: (0.5 * len(self.records), 60_000.0)}
 
 
 class Venue:
     """
-    An account with one order and its fill. The history says of a fill which order it
-    is of, and not what its client calls that.
+    An account with one order and its fill. The history is one of each market. It says
+    of a fill which order it is of, and not what its client calls that.
     """
 
     traits = SimpleNamespace(edit='in_place')
@@ -50,8 +50,11 @@ class Venue:
     async def find_order(self, order_id: str) -> Any:
         return self.order
 
-    async def fills_since(self, since: float) -> AsyncIterator[list[Any]]:
-        yield [self.fill]
+    async def fills_since(
+        self, since: float, markets: Collection[str]
+    ) -> AsyncIterator[list[Any]]:
+        if MKT.bs_mktid in markets:
+            yield [self.fill]
 
     async def open_orders(self) -> list[Any]:
         return []
@@ -87,10 +90,12 @@ async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) 
         **terms, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
     )
     told: list[Any] = []
-    it = flows.Flows('x.main', Venue(order, fill), Books(), told.append)
+    books = Books()
+    it = flows.Flows('x.main', Venue(order, fill), books, told.append)
     it.begin('oid')
     # while its reply is under way
     await it.reconcile()
+    assert books.records
     assert not [msg for msg in told if isinstance(msg, BrokerdFill)]
     await it.on_reply(orders.Reply(order, [fill]))
     await it.reconcile()

@@ -28,7 +28,7 @@ def note_call(method: str) -> None:
 
 
 def note_channel(name: str) -> None:
-    _note('channel', name.partition('.')[0])
+    _note('channel', name)
 
 
 def _note(*words: str) -> None:

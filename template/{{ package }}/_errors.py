@@ -81,9 +81,22 @@ class OrderRejected(BrokerError):
         """The venue's own."""
 
 
-class OrderExpired(OrderRejected):
+class Expired(BrokerError):
     """
-    The venue heard of an order later than it was allowed to carry it out.
+    The venue heard of a request later than it was allowed to carry it out, by its
+    clock, which may not be what it was.
+    """
+
+
+class OrderExpired(OrderRejected, Expired):
+    """
+    The same of an order.
+    """
+
+
+class QueryExpired(Throttled, Expired):
+    """
+    The same of a question, which is asked again.
     """
 
 

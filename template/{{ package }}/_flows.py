@@ -334,7 +334,9 @@ class Flows:
         Book all fills from the epoch second `since` on; returns when the last was made.
         """
         newest = since
-        async for page in self._api.fills_since(since):
+        known = [await self._market(fqme) for fqme in self._books.holdings()]
+        markets = {mkt.bs_mktid for mkt in known if mkt}
+        async for page in self._api.fills_since(since, markets):
             for fill in page:
                 newest = max(newest, fill.time)
                 if fill.fill_id not in self._booked:

@@ -6,7 +6,7 @@ backend's `broker.py` reads them from the venue, and as the host wants to hear o
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Collection
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal, Protocol
@@ -170,9 +170,14 @@ class OrderApi(Protocol):
 
     async def open_orders(self) -> list[VenueOrder]: ...
 
-    def fills_since(self, since: float) -> AsyncIterator[list[VenueFill]]:
+    def fills_since(
+        self, since: float, markets: Collection[str]
+    ) -> AsyncIterator[list[VenueFill]]:
         """
         The account's trades from the epoch second `since` on, ascending, by pages.
+
+        Those in `markets` (the venue's names of them) are in the ledger. They are for
+        a venue that has to be asked for each market.
         """
 
     async def positions(self) -> list[VenuePosition]:

@@ -28,8 +28,8 @@ from ._errors import (
     EXPECTED,
     AuthError,
     ConnectionLost,
+    Expired,
     NotConnected,
-    OrderExpired,
     ReplyLost,
     Throttled,
     gravest,
@@ -112,8 +112,8 @@ class Session:
                 return await caller.call(method, result, **params)
             except ReplyLost:
                 raise
-            except OrderExpired:
-                # late by the venue's clock, which may not be what it was
+            except Expired:
+                # the venue's clock is asked for once more
                 with suppress(BrokerError):
                     await self._venue.greet(caller)
                 raise

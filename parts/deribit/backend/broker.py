@@ -4,7 +4,7 @@ Orders, fills and positions: how the venue is asked for them, and what it tells.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from typing import Any
@@ -124,7 +124,9 @@ class Orders:
     async def open_orders(self) -> list[VenueOrder]:
         return [mk_order(order) for order in await self._client.get_open_orders()]
 
-    async def fills_since(self, since: float) -> AsyncIterator[list[VenueFill]]:
+    async def fills_since(
+        self, since: float, markets: Collection[str]
+    ) -> AsyncIterator[list[VenueFill]]:
         async for page in self._client.get_user_trades(int(since * 1000)):
             yield [mk_fill(trade) for trade in page]
 

@@ -374,9 +374,9 @@ Message = list[Trade] | Quote | Changes
 message_types: dict[str, Any] = {
     'trades': list[Trade],
     'quote': Quote,
-    'user': Changes,
+    'user.changes': Changes,
 }
-"""What comes from a channel, by the first word of its name."""
+"""What comes from a channel, by what its name begins with."""
 #{% else %}
 Message = list[Trade] | Quote
 
@@ -384,7 +384,7 @@ message_types: dict[str, Any] = {
     'trades': list[Trade],
     'quote': Quote,
 }
-"""What comes from a channel, by the first word of its name."""
+"""What comes from a channel, by what its name begins with."""
 #{% endif %}
 
 

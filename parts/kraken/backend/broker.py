@@ -5,7 +5,7 @@ Orders, fills and positions: how the venue is asked for them, and what it tells.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from typing import Any
@@ -188,7 +188,9 @@ class Orders:
         found = await self._client.get_open_orders()
         return [self._mk_order(name, it, asked) for name, it in found.items()]
 
-    async def fills_since(self, since: float) -> AsyncIterator[list[VenueFill]]:
+    async def fills_since(
+        self, since: float, markets: Collection[str]
+    ) -> AsyncIterator[list[VenueFill]]:
         async for page in self._client.get_user_trades(since):
             yield [mk_fill(trade) for trade in page if trade.time >= since]
 

@@ -247,7 +247,7 @@ async def look(
         open_test_pikerd(folder, url=url),
         _open_orders(mod, secrets) as orders,
     ):
-        async for page in orders.fills_since(since):
+        async for page in orders.fills_since(since, ()):
             for fill in page:
                 bought = fill.size if fill.side == 'buy' else -fill.size
                 positions[fill.market] += Decimal(str(bought))

@@ -63,9 +63,8 @@ def find_breaks(mod: ModuleType, events: Iterable[Event]) -> Iterator[Finding]:
                 raw = connection.read_reply(client, event.method, data, event.over)
                 if type_ := schema.REPLIES.get(event.method):
                     msgspec.json.decode(raw, type=type_)
-            else:
-                name, content = connection.read_news(client, data)
-                client.on_notification(_Deaf(), name, content)
+            elif news := connection.read_news(client, data):
+                client.on_notification(_Deaf(), *news)
         except unexpected:
             yield Finding(kind, '', 'unexpected', 'nobody has a use for it')
         except BrokerError:

@@ -30,14 +30,13 @@ def kind_of(event: Event) -> str:
         is_refusal = words.refuses(event.message)
         return f'{"refusal of" if is_refusal else "reply to"} {event.method}'
     if channels := words.channels(event.message):
-        return f'channel {re.split("[ .]", channels[0])[0]}'
+        return f'channel {words.kind(channels[0])}'
     return 'no channel'
 
 
 class Shape:
     """
-    Of messages of one kind. Keys that begin with a capital or a digit are data, and all
-    the same.
+    Of messages of one kind. Keys that are data are all the same.
     """
 
     def __init__(self) -> None:
@@ -59,7 +58,7 @@ class Shape:
             self.types[path].add(json_type(value))
             match value:
                 case dict():
-                    self.keys[path].add(frozenset(map(field_of, value)))
+                    self.keys[path].add(frozenset(fields_of(value).values()))
                 case str():
                     self._add_text(path, value)
         return self._size() != before
@@ -101,8 +100,15 @@ def split(path: str) -> tuple[str, bool]:
     return path[:at], path[at : at + 1] == '.' and path[at + 1 :] != '*'
 
 
-def field_of(key: str) -> str:
-    return key if key[:1].islower() or key[:1] == '_' else '*'
+def fields_of(found: dict[str, Any]) -> dict[str, str]:
+    """
+    What the keys of an object stand for: those that begin with a capital or a digit are
+    data. But some venues have fields of a single letter, which come in both cases.
+    """
+    names = {key for key in found if key[:1].islower() or key[:1] == '_'}
+    if any(len(key) == 1 for key in names):
+        names |= {key for key in found if len(key) == 1}
+    return {key: key if key in names else '*' for key in found}
 
 
 def walk(value: Any, path: str = '', in_row: bool = False) -> Iterator[tuple[str, Any]]:
@@ -112,8 +118,9 @@ def walk(value: Any, path: str = '', in_row: bool = False) -> Iterator[tuple[str
     yield path, value
     match value:
         case dict():
+            fields = fields_of(value)
             for key, it in value.items():
-                yield from walk(it, f'{path}.{field_of(key)}')
+                yield from walk(it, f'{path}.{fields[key]}')
         case list():
             is_row = in_row and not any(isinstance(it, dict | list) for it in value)
             for at, it in enumerate(value):

@@ -39,5 +39,13 @@ def channels(message: Any) -> list[str]:
     return []
 
 
+def kind(channel: str) -> str:
+    """
+    Of what comes on it, which is alike for all channels of a kind.
+    """
+    first, second, *_ = [*channel.split('.'), '']
+    return f'{first}.{second}' if first == 'user' else first
+
+
 def refuses(message: Any) -> bool:
     return isinstance(message, dict) and 'error' in message

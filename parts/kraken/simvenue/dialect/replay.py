@@ -41,5 +41,12 @@ def channels(message: Any) -> list[str]:
     return [name] if name in _WHOLE else [f'{name} {symbol}' for symbol in symbols]
 
 
+def kind(channel: str) -> str:
+    """
+    Of what comes on it, which is alike for all channels of a kind.
+    """
+    return channel.partition(' ')[0]
+
+
 def refuses(message: Any) -> bool:
     return isinstance(message, dict) and bool(message.get('error'))
