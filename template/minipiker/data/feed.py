@@ -49,8 +49,11 @@ T = TypeVar('T')
 Quote = dict[str, Any]
 """`symbol`, `last`, `ticks`, `broker_ts`, `brokerd_ts`: see `validate_quote()`."""
 
-_max_lag: int = 2**13
-"""Quotes that a subscriber may be behind, each of as much as came at once."""
+_max_lag: int = 2**16
+"""
+Quotes that a subscriber may be behind, each of as much as came at once: those of many
+markets for as long as it takes to fetch what it missed while its `datad` was dead.
+"""
 _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
 _out_of_reach = ('ConnectionLost', 'NotConnected', 'ReplyLost', 'Throttled')
