@@ -163,7 +163,8 @@ class Server:
         given it meanwhile.
         """
         address = self._socket.getsockname()
-        self._accepts = trio.Event()
+        before, self._accepts = self._accepts, trio.Event()
+        before.set()  # whoever waits for it now waits for the other
         self._accepting.cancel()
         self._socket.close()
         bound = socket.socket()

@@ -376,7 +376,8 @@ async def test_a_port_is_closed_and_open_when_it_is_said_to_be() -> None:
             with pytest.raises(OSError, match='attempts to connect'):
                 await trio.open_tcp_stream('127.0.0.1', port)
             await venue.behave()
-            await (await trio.open_tcp_stream('127.0.0.1', port)).aclose()
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f'http://127.0.0.1:{port}/')).content
 
 
 async def test_bad_controls_are_refused() -> None:
