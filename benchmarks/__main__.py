@@ -30,7 +30,7 @@ def main() -> None:
             project = Path(tmp) / f'{protocol}-{client}'
             python = open_project(
                 project,
-                ['pytest', 'trio-asyncio', 'anyio'],
+                ['pytest', 'trio-websocket', 'trio-asyncio', 'anyio'],
                 trading=True,
                 protocol=protocol,
                 client=client,

@@ -12,7 +12,8 @@ from typing import Any
 
 import bench_wire as wire
 import tractor
-from websockets.trio.client import connect
+import trio
+from websockets.trio.client import ClientConnection, connect
 
 quotes = 20_000
 window = 32
@@ -26,12 +27,20 @@ def root_kwargs() -> dict[str, Any]:
     return {'arbiter_addr': addr}
 
 
+@acm
+async def open_socket(url: str) -> AsyncIterator[ClientConnection]:
+    async with trio.open_nursery() as nursery:
+        # entered as a context it asks for a newer trio than the release has
+        yield await connect(url, proxy=None, max_queue=64).connect(nursery)
+        nursery.cancel_scope.cancel()
+
+
 @tractor.context
 async def first_quote(ctx: tractor.Context, url: str, market: str) -> None:
     """
     What there is no way around: a socket to the venue, in an actor of its own.
     """
-    async with connect(wire.socket_of(url), proxy=None) as websocket:
+    async with open_socket(wire.socket_of(url)) as websocket:
         await websocket.send(wire.subscribe_quotes(market))
         while not wire.is_quote(message := await websocket.recv()):
             pass

@@ -25,13 +25,12 @@ import bench_wire as wire
 import msgspec
 import tractor
 import trio
-from bench_bare import root_kwargs
+from bench_bare import open_socket, root_kwargs
 from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.data.feed import open_feed
 from minipiker.testing import open_test_pikerd
 from simvenue.process import open_simvenue
 from trio_websocket import open_websocket_url
-from websockets.trio.client import connect
 
 (broker,) = __brokers__
 trades = 100_000
@@ -122,8 +121,7 @@ async def bare_websockets(start: Start, url: str, market: str, last: int) -> flo
     websockets, which the backend has, and msgspec alone.
     """
     read, rate = mk_read(), Rate(last)
-    socket = wire.socket_of(url)
-    async with connect(socket, proxy=None, close_timeout=0.1) as websocket:
+    async with open_socket(wire.socket_of(url)) as websocket:
         await websocket.send(wire.subscribe(market))
         await start()
         while True:

@@ -21,6 +21,7 @@ import msgspec
 import psutil
 import tractor
 import trio
+from bench_bare import open_socket
 from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.clearing import open_ems
 from minipiker.clearing._messages import Status
@@ -28,7 +29,6 @@ from minipiker.clearing.testing import mk_account, mk_order
 from minipiker.service import open_pikerd
 from minipiker.testing import Market, find_market, write_brokers_toml
 from simvenue.process import open_simvenue
-from websockets.trio.client import connect
 
 (broker,) = __brokers__
 account = f'{broker}.main'
@@ -68,7 +68,7 @@ async def bare_socket(url: str, count: int) -> list[float]:
     A request to the venue and its reply.
     """
     times: list[float] = []
-    async with connect(wire.socket_of(url), proxy=None) as websocket:
+    async with open_socket(wire.socket_of(url)) as websocket:
         with trio.move_on_after(0.5):
             await websocket.recv()  # a greeting
         for _ in range(count):
@@ -99,7 +99,7 @@ async def bare_brokerd(ctx: tractor.Context, url: str, orders: dict[str, Any]) -
     What brokerd cannot do without: an ack, the order on a socket to the venue, and
     what that says of it.
     """
-    async with connect(url, proxy=None) as websocket:
+    async with open_socket(url) as websocket:
 
         async def post(id_: int, method: str, params: dict[str, Any]) -> None:
             request = {'jsonrpc': '2.0', 'id': id_, 'method': method, 'params': params}

@@ -22,7 +22,13 @@ from msgspec import ValidationError, convert
 from msgspec.structs import replace
 
 from ._config import NAME, Credentials, load_accounts
-from ._errors import ConnectionLost, OrderExpired, OrderRejected, Throttled
+from ._errors import (
+    ConnectionLost,
+    NotConnected,
+    OrderExpired,
+    OrderRejected,
+    Throttled,
+)
 from ._flows import Emit, Flows
 from ._orders import Flow, OrderApi, Side, check_order, mk_error
 from ._piker import (
@@ -242,6 +248,8 @@ class AccountDialog:
                 )
             except OrderExpired as err:
                 log.warning('order %s: placing it again: %s', reqid, err)
+            except NotConnected:
+                raise
             except ConnectionLost as err:
                 log.warning('order %s: asking for what became of it: %s', reqid, err)
                 if await self._was_placed(reqid, flow, mkt):
@@ -303,6 +311,8 @@ class AccountDialog:
                     )
                 except OrderExpired as err:
                     log.warning('order %s: changing it again: %s', reqid, err)
+                except NotConnected:
+                    raise
                 except ConnectionLost as err:
                     log.warning('order %s: asking what became of it: %s', reqid, err)
                     await self._flows.look_up(reqid, flow)

@@ -30,7 +30,8 @@ class ReplyLost(ConnectionLost):
 
 class NotConnected(ConnectionLost):
     """
-    There is no connection, and has not been for a while.
+    There is no connection that could be used, and has not been for a while: a request
+    was not made.
     """
 
 

@@ -94,7 +94,8 @@ class Session:
         """
         Make a request that is not to be made twice: it is made again only where the
         venue cannot have carried it out. On a new connection it waits for those
-        consumers of channels that are to know first what they have missed.
+        consumers of channels that are to know first what they have missed. Raises
+        `NotConnected` where it was not made at all.
         """
         return await self._ask(self._wait_caught_up, method, result, params)
 
@@ -158,13 +159,19 @@ class Session:
         )
 
     async def _wait_caught_up(self) -> Caller:
-        while True:
-            caller = await self._wait_connected()
-            for stream in self._consumers():
-                if stream.before_orders:
-                    await stream.caught_up.wait()
-            if caller is self._caller:
-                return caller
+        caller = await self._wait_connected()
+        with trio.move_on_after(self._limits.patience):
+            while True:
+                for stream in self._consumers():
+                    if stream.before_orders:
+                        await stream.caught_up.wait()
+                if caller is self._caller:
+                    return caller
+                caller = await self._wait_connected()
+        raise NotConnected(
+            f'for {self._limits.patience:g} s it could not be found out what happened '
+            f'before the connection to {self._url} was there again'
+        )
 
     def _check(self) -> None:
         if self._bug:
