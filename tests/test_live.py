@@ -248,6 +248,24 @@ def test_without_anybody_to_ask(one_backend: Backend) -> None:
     assert 'set DERIBIT2_API_KEY and DERIBIT2_API_SECRET' in done.stderr
 
 
+def test_a_market_is_asked_for_where_none_is_found(one_backend: Backend) -> None:
+    """Nobody trades there; once with somebody at the terminal, and once without."""
+    project = one_backend.project
+    with run(project, '--rate', '0') as venue:
+        backend = Backend('jsonrpc', project, venue)
+        asks = ['-k', 'a_name_that_is_no_market', 'tests/test_symbols.py']
+        command = backend.command('pytest', f'--venue={venue.url}', *asks)
+        with at_terminal(command, project) as terminal:
+            read_until(terminal, r'No market was found .*Which one does: $')
+            os.write(terminal, b'btcusd.perp\n')
+            said = read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
+        assert f'venue: {venue.url}, btcusd.perp.deribit2' in said
+        assert '1 passed' in said
+        done = backend.pytest(*asks)
+    assert done.returncode == 4
+    assert 'type --symbol' in done.stderr
+
+
 def test_everything_that_is_claimed_has_a_test(one_backend: Backend) -> None:
     done = one_backend.run('pytest', '--ids')
     assert done.returncode == 0
