@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import textwrap
 from collections.abc import Iterator
@@ -264,6 +265,29 @@ def test_a_market_is_asked_for_where_none_is_found(one_backend: Backend) -> None
         done = backend.pytest(*asks)
     assert done.returncode == 4
     assert 'type --symbol' in done.stderr
+
+
+def test_a_killed_session_leaves_its_notes_to_pytest(
+    one_backend: Backend, tmp_path: Path
+) -> None:
+    """Which has a folder of temporary files for itself, and empties it in time."""
+    code = """
+        import os, signal
+
+        def pytest_runtest_call():
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    (tmp_path / 'plant.py').write_text(textwrap.dedent(code))
+    (tmp_path / 'tmp').mkdir()
+    done = one_backend.run(
+        *('pytest', '-n0', '--calls', '-p', 'plant', 'tests/test_contract.py'),
+        PYTHONPATH=str(tmp_path),
+        TMPDIR=str(tmp_path / 'tmp'),
+    )
+    assert done.returncode == -signal.SIGKILL
+    (folder,) = (tmp_path / 'tmp').iterdir()
+    assert folder.name.startswith('pytest-of-')
+    assert [*folder.glob('pytest-0/calls')]
 
 
 def test_everything_that_is_claimed_has_a_test(one_backend: Backend) -> None:
