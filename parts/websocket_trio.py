@@ -1,18 +1,22 @@
 """
-A WebSocket, on trio.
+A WebSocket, on trio: the protocol is that of websockets, which does no I/O by itself.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
 from typing import NoReturn
 
 import trio
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
-from websockets.trio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidState, InvalidURI, WebSocketException
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from ._piker import open_nursery
 
@@ -22,19 +26,32 @@ class WebSocket:
     Raises nothing but `OSError` where the connection breaks.
     """
 
-    def __init__(self, websocket: ClientConnection) -> None:
-        self._websocket = websocket
+    def __init__(self, stream: trio.abc.Stream, protocol: ClientProtocol) -> None:
+        self._stream = stream
+        self._protocol = protocol
         self._heard = trio.current_time()
-        self._outbox, self._unsent = trio.open_memory_channel[str](math.inf)
+        self._outbox, self._unsent = trio.open_memory_channel[bytes](math.inf)
+        self._unread: deque[bytes] = deque()
+        self._fragments: list[bytes] = []
+
+    async def greet(self) -> None:
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+        while self._protocol.state is State.CONNECTING:
+            await self._read()
+            if error := self._protocol.handshake_exc:
+                raise error
 
     def post(self, message: str) -> None:
-        self._outbox.send_nowait(message)
+        # where the connection is lost, the reader says so
+        with suppress(InvalidState):
+            self._protocol.send_text(message.encode())
+        self._flush()
 
     async def write(self) -> None:
-        # where the connection is lost, the reader says so
-        with suppress(ConnectionClosed):
-            async for message in self._unsent:
-                await self._websocket.send(message)
+        with suppress(trio.BrokenResourceError):
+            async for data in self._unsent:
+                await self._stream.send_all(data)
 
     async def watch(self, silence: float) -> NoReturn:
         # once in a while, where a timeout of each message would cost more than itself
@@ -44,13 +61,42 @@ class WebSocket:
                 raise TimeoutError('the venue has fallen silent')
             await trio.sleep(left)
 
-    async def receive(self) -> str | bytes:
+    async def receive(self) -> bytes:
+        """
+        The next message. Of those that have come together only the first one takes a
+        turn of the loop, which costs more than a message.
+        """
+        while not self._unread:
+            if self._protocol.state is not State.OPEN:
+                self._protocol.receive_eof()  # no more of it is read
+                raise ConnectionError(f'the venue hung up: {self._protocol.close_exc}')
+            await self._read()
+        return self._unread.popleft()
+
+    async def _read(self) -> None:
+        """
+        Take in what has come.
+        """
         try:
-            message = await self._websocket.recv(decode=False)
-        except ConnectionClosed as err:
-            raise ConnectionError(f'the venue hung up: {err}') from None
-        self._heard = trio.current_time()
-        return message
+            data = await self._stream.receive_some()
+        except trio.BrokenResourceError as err:
+            raise ConnectionError(f'it broke: {err.__cause__ or err!r}') from err
+        if data:
+            self._heard = trio.current_time()
+            self._protocol.receive_data(data)
+        else:
+            self._protocol.receive_eof()
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+                self._fragments.append(bytes(event.data))
+                if event.fin:
+                    self._unread.append(b''.join(self._fragments))
+                    self._fragments.clear()
+        self._flush()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            self._outbox.send_nowait(data)
 
 
 @acm
@@ -61,31 +107,28 @@ async def open_websocket(
     Connect, for as long as the block is open. Raises `ValueError` for a URL that is
     none, and `OSError`, be it that nothing comes for `silence` s.
     """
-    async with open_nursery() as tn:
-        try:
-            connecting = connect(
-                url,
-                open_timeout=None,
-                ping_interval=None,
-                close_timeout=0.1,
-                max_size=max_size,
-                max_queue=64,
-                proxy=None,
-            )
-            # entered as a context it would have a nursery of its own, which takes an
-            # exception out of its group
-            connection = await connecting.connect(tn)
-        except InvalidURI as err:
-            raise ValueError(str(err)) from None
-        except (WebSocketException, EOFError) as err:
-            raise ConnectionError(f'no WebSocket at {url}: {err!r}') from err
-        except trio.BrokenResourceError as err:  # from the handshake of TLS
-            raise ConnectionError(f'no TLS at {url}: {err.__cause__!r}') from err
-        websocket = WebSocket(connection)
-        tn.start_soon(websocket.write)
-        tn.start_soon(websocket.watch, silence)
-        try:
-            yield websocket
-        finally:
-            # the connection's own task closes the socket as it is cancelled
-            tn.cancel_scope.cancel()
+    try:
+        uri = parse_uri(url)
+    except InvalidURI as err:
+        raise ValueError(str(err)) from None
+    dial = trio.open_ssl_over_tcp_stream if uri.secure else trio.open_tcp_stream
+    stream = await dial(uri.host, uri.port)
+    websocket = WebSocket(stream, ClientProtocol(uri, max_size=max_size))
+    try:
+        async with open_nursery() as tn:
+            tn.start_soon(websocket.write)
+            tn.start_soon(websocket.watch, silence)
+            try:
+                if isinstance(stream, trio.SSLStream):
+                    await stream.do_handshake()
+                await websocket.greet()
+            except trio.BrokenResourceError as err:
+                raise ConnectionError(f'no TLS at {url}: {err.__cause__!r}') from err
+            except WebSocketException as err:
+                raise ConnectionError(f'no WebSocket at {url}: {err!r}') from err
+            try:
+                yield websocket
+            finally:
+                tn.cancel_scope.cancel()
+    finally:
+        await trio.aclose_forcefully(stream)

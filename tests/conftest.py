@@ -133,7 +133,9 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, uv: str) -> MakeProje
             folder = tmp_path_factory.mktemp('project') / 'deribit2'
             made = run_piker_new('backend', 'deribit2', folder, *options)
             assert made.returncode == 0, made.stderr
-            subprocess.run([uv, 'sync', '-q'], cwd=folder, env=outside(), check=True)
+            # once, and not by each of the many processes that start there
+            sync = [uv, 'sync', '-q', '--compile-bytecode']
+            subprocess.run(sync, cwd=folder, env=outside(), check=True)
             projects[options] = folder
         return projects[options]
 

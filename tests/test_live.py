@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import textwrap
 from collections.abc import Iterator
@@ -22,10 +23,16 @@ BACKENDS = {
     'jsonrpc': (),
     'rest': ('--client', 'asyncio', '--protocol', 'rest'),
 }
+SYMBOLS = {'jsonrpc': 'btcusd.perp', 'rest': 'btcusd'}
 PRODUCTION = {
     'jsonrpc': 'wss://www.deribit.com/ws/api/v2',
     'rest': 'https://api.kraken.com',
 }
+
+
+# Nobody edits these projects, so that what is compiled may stay so.
+ENVIRON = outside()
+ENVIRON.pop('PYTHONDONTWRITEBYTECODE', None)
 
 
 class Backend:
@@ -44,15 +51,20 @@ class Backend:
         return subprocess.run(
             self.command(*args),
             cwd=self.project,
-            env=outside() | {'XDG_CONFIG_HOME': str(self.project.parent)} | env,
+            env=ENVIRON | {'XDG_CONFIG_HOME': str(self.project.parent)} | env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
 
+    def on_venue(self, *args: str) -> list[str]:
+        """A suite, on a market of which nobody has to ask who trades there."""
+        url = f'--venue={self.venue.url}'
+        return ['pytest', '-q', url, f'--symbol={SYMBOLS[self.protocol]}', *args]
+
     def pytest(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.run('pytest', '-q', f'--venue={self.venue.url}', *args, **env)
+        return self.run(*self.on_venue(*args), **env)
 
     def ready(self) -> dict[str, Any]:
         done = self.run('minipiker', 'ready', '--json')
@@ -94,7 +106,8 @@ CREDENTIALS = {'DERIBIT2_API_KEY': KEY, 'DERIBIT2_API_SECRET': SECRET}
 def test_a_session_leaves_nothing(backend: Backend) -> None:
     """It finds a market and trades there; the account is then what it was."""
     files = ['tests/test_trading.py', 'tests/test_order_traits.py']
-    done = backend.pytest('--trade=fill', '--calls', *files, **CREDENTIALS)
+    suite = 'pytest', '-q', f'--venue={backend.venue.url}', '--trade=fill', '--calls'
+    done = backend.run(*suite, *files, **CREDENTIALS)
     assert done.returncode == 0, done.stdout
     assert not re.search('skipped|failed|not run', done.stdout)
     account = backend.account()
@@ -204,8 +217,7 @@ def test_what_is_production(one_backend: Backend) -> None:
 def test_credentials_are_asked_for_at_a_terminal(one_backend: Backend) -> None:
     backend = one_backend
     selected = ['tests/test_trading.py', '-k', 'does_not_have_is_refused']
-    url = f'--venue={backend.venue.url}'
-    command = backend.command('pytest', '-q', url, '--trade=orders', *selected)
+    command = backend.command(*backend.on_venue('--trade=orders', *selected))
     said = ''
     with at_terminal(command, backend.project) as terminal:
         for answer in (KEY, SECRET):
@@ -224,7 +236,7 @@ def at_terminal(command: list[str], cwd: Path) -> Iterator[int]:
     pid, terminal = pty.fork()
     if not pid:
         os.chdir(cwd)
-        os.execve(command[0], command, outside())
+        os.execve(command[0], command, ENVIRON)
     try:
         yield terminal
     finally:
@@ -246,6 +258,48 @@ def test_without_anybody_to_ask(one_backend: Backend) -> None:
     done = one_backend.pytest('tests/test_trading.py', '--trade')
     assert done.returncode == 4
     assert 'set DERIBIT2_API_KEY and DERIBIT2_API_SECRET' in done.stderr
+
+
+def test_a_market_is_asked_for_where_none_is_found(one_backend: Backend) -> None:
+    """Nobody trades there; once with somebody at the terminal, and once without."""
+    project = one_backend.project
+    with run(project, '--rate', '0') as venue:
+        backend = Backend('jsonrpc', project, venue)
+        asks = ['-k', 'a_name_that_is_no_market', 'tests/test_symbols.py']
+        suite = 'pytest', f'--venue={venue.url}', *asks
+        command = backend.command(*suite)
+        with at_terminal(command, project) as terminal:
+            read_until(terminal, r'No market was found .*Which one does: $')
+            os.write(terminal, b'btcusd.perp\n')
+            said = read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
+        assert f'venue: {venue.url}, btcusd.perp.deribit2' in said
+        assert '1 passed' in said
+        done = backend.run(*suite)
+    assert done.returncode == 4
+    assert 'type --symbol' in done.stderr
+
+
+def test_a_killed_session_leaves_its_notes_to_pytest(
+    one_backend: Backend, tmp_path: Path
+) -> None:
+    """Which has a folder of temporary files for itself, and empties it in time."""
+    code = """
+        import os, signal
+
+        def pytest_runtest_call():
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    (tmp_path / 'plant.py').write_text(textwrap.dedent(code))
+    (tmp_path / 'tmp').mkdir()
+    done = one_backend.run(
+        *('pytest', '-n0', '--calls', '-p', 'plant', 'tests/test_contract.py'),
+        PYTHONPATH=str(tmp_path),
+        TMPDIR=str(tmp_path / 'tmp'),
+    )
+    assert done.returncode == -signal.SIGKILL
+    (folder,) = (tmp_path / 'tmp').iterdir()
+    assert folder.name.startswith('pytest-of-')
+    assert [*folder.glob('pytest-0/calls')]
 
 
 def test_everything_that_is_claimed_has_a_test(one_backend: Backend) -> None:

@@ -42,7 +42,7 @@ LEFTOVERS: dict[tuple[str, object], tuple[str, str]] = {
     ),
     ('client', 'trio'): (r'asyncio|_proxy|guest|in_actor', r''),
     ('client', 'asyncio'): (
-        r'trio[_-]websocket|websockets[.]trio',
+        r'trio[_-]websocket',
         # the venue is on trio whatever talks to it
         r'(simvenue/|tests/(wire|test_(simvenue|dialect))).*|pyproject\.toml',
     ),

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from itertools import chain, pairwise
 from pathlib import Path
-from tempfile import mkstemp
 from typing import NamedTuple
 
 from .brokers import __brokers__, get_brokermod
@@ -90,12 +89,14 @@ class Calls:
     What is answered from now on, by this process and by all that it starts.
     """
 
-    def __init__(self) -> None:
-        file, path = mkstemp(prefix='calls-')
-        os.close(file)
-        self._path = Path(path)
+    def __init__(self, path: Path) -> None:
+        """
+        The file is made, for as long as nobody reads it.
+        """
+        path.touch()
+        self._path = path
         self._counts: Counter[str] | None = None
-        os.environ[f'CALLS_OF_{_broker.upper()}'] = path
+        os.environ[f'CALLS_OF_{_broker.upper()}'] = str(path)
 
     def read(self) -> dict[str, int]:
         """

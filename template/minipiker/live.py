@@ -10,8 +10,6 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager as cm
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,28 +80,23 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f'venue: {config.getoption("--venue")}, {full(symbol) if symbol else ""}']
 
 
-@cm
-def terminal(config: pytest.Config) -> Iterator[bool]:
+def ask(config: pytest.Config, question: str, *, hidden: bool = False) -> str:
     """
-    Leave the terminal to a question, as far as there is one: yields whether.
+    The answer; '' where there is nobody to ask. It is asked before the first test, when
+    pytest captures nothing yet but stdin.
     """
     capture: Any = config.pluginmanager.get_plugin('capturemanager')
     capture.suspend_global_capture(in_=True)
     try:
-        yield sys.stdin.isatty()
-    finally:
-        capture.resume_global_capture()
-
-
-def ask(config: pytest.Config, question: str, *, hidden: bool = False) -> str:
-    """
-    The answer; '' where there is nobody to ask.
-    """
-    with terminal(config) as has_somebody:
-        if not has_somebody:
+        if not sys.stdin.isatty():
             return ''
         answer: str = typer.prompt(question, hide_input=hidden, err=True)
         return answer
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    finally:
+        capture.resume_global_capture()
+        capture.suspend_global_capture()
 
 
 async def find_symbol(url: str) -> str:

@@ -151,7 +151,17 @@ class Keeper:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._failed: dict[tuple[str, str], bool] = {}
-        self._calls = Calls() if config.getoption('--calls') else None
+        self._calls: Calls | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """
+        Before there are other processes, which add to the file. It is where pytest
+        clears up, after one that was killed as well.
+        """
+        if self._config.getoption('--calls'):
+            config: Any = self._config
+            self._calls = Calls(config._tmp_path_factory.getbasetemp() / 'calls')
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         kind = dict(report.user_properties).get('kind')

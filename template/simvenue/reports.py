@@ -26,6 +26,7 @@ class MarketInfo(Struct, frozen=True):
     tick_size: str
     amount_step: str
     min_amount: str
+    min_cost: str
     contract_size: str
     expiry: int | None
     strike: str | None

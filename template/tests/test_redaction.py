@@ -178,7 +178,7 @@ async def test_a_session_is_recorded(
     assert {it['conn'] for it in found if it['way'] == 'closed'} == opened
     asked = [it for it in found if it['way'] == 'sent' and it['method']]
     answered = [it for it in found if 'took' in it]
-    assert len(asked) == len(answered) >= 4
+    assert len(asked) == len(answered) >= 2
     assert all(it['took'] < 60 for it in answered)
     assert {it['actor'] for it in found} == {'pikerd'}
 

@@ -25,13 +25,11 @@ from simvenue.replay import Replay
 _minute: int = 60_000
 
 
-async def look_around(
-    client: Any, channels: list[str], name: str, now: int
-) -> list[Any]:
+async def look_around(client: Any, feed: Any, name: str, now: int) -> list[Any]:
     """
     What the venue says to one who only asks.
     """
-    async with client.open_channel(*channels) as stream:
+    async with client.open_channel(*feed.mk_channels(name)) as stream:
         ticker = await client.get_ticker(name)
         trades = await client.get_trades(name, count=3, newest_first=True)
         heard = [await stream.receive() for _ in range(12)]
@@ -45,13 +43,22 @@ async def look_around(
         (ticker.last, ticker.best_bid_price, ticker.best_ask_amount),
         trades,
         bars,
-        heard,
+        [without_time(feed, it) for it in heard],
     ]
 
 
+def without_time(feed: Any, heard: Any) -> Any:
+    """
+    Trades, or what a quote says: not every venue says of that when it was.
+    """
+    if isinstance(heard, list):
+        return heard
+    return [(it['type'], it['price'], it['size']) for it in feed.mk_quote_ticks(heard)]
+
+
 @pytest.fixture
-def channels(mod: ModuleType) -> Any:
-    return import_module(f'{mod.__name__}.feed').mk_channels
+def feed(mod: ModuleType) -> Any:
+    return import_module(f'{mod.__name__}.feed')
 
 
 async def test_says_what_was_recorded(
@@ -60,7 +67,7 @@ async def test_says_what_was_recorded(
     monkeypatch: pytest.MonkeyPatch,
     broker: str,
     mod: ModuleType,
-    channels: Any,
+    feed: Any,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     path, variable = tmp_path / 'session.jsonl', broker.upper()
@@ -71,7 +78,7 @@ async def test_says_what_was_recorded(
             monkeypatch.setenv(f'{variable}_RECORD', str(path))
             async with mod.get_client() as client:
                 now = client.now_ms()
-                args = channels(market.name), market.name, now
+                args = feed, market.name, now
                 said = await look_around(client, *args)
     monkeypatch.delenv(f'{variable}_RECORD')
 
@@ -88,10 +95,10 @@ async def test_says_what_was_recorded(
                 with pytest.raises(BrokerError):
                     await client.get_ticker(market.name[:-1])
                 with pytest.raises(BrokerError):
-                    async with client.open_channel(*channels(market.name[:-1])):
+                    async with client.open_channel(*feed.mk_channels(market.name[:-1])):
                         pass
     complaints = capfd.readouterr().err
-    assert complaints.count('was not recorded') >= 2
+    assert 'was not recorded' in complaints
     assert '-   ' in complaints
     assert '+   ' in complaints
     check_that_each_part_counts(path)

@@ -227,12 +227,12 @@ def _read_reply(language: Language, method: str, reply: _Message) -> msgspec.Raw
     return reply.result
 
 
-def read_news(language: Language, data: bytes) -> tuple[str, msgspec.Raw]:
+def read_news(language: Language, data: bytes) -> tuple[str, msgspec.Raw] | None:
     """
-    The name and the content of what came unasked.
+    The name and the content of what came unasked; None for a reply.
     """
     message = _decode_message(data)
-    return message.method, message.params
+    return (message.method, message.params) if message.id is None else None
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode

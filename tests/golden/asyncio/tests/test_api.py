@@ -8,11 +8,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import asdict
 
 from minipiker.brokers import BrokerError, SymbolNotFound
 from piker_deribit2 import api
+from piker_deribit2._errors import Unexpected
 from piker_deribit2.messages import Pair, Quote
 from simvenue import dialect
 
@@ -119,6 +121,15 @@ async def test_heartbeats_are_answered(open_client: OpenClient) -> None:
                 if msg.timestamp > first.timestamp + 2500 * api.HEARTBEAT:
                     break
         assert (await venue.state()).requests['test'] >= 2
+
+
+@pytest.mark.parametrize('channel', ['book.{}.raw', 'chart.trades.{}.1', 'user.lock'])
+def test_a_channel_that_nobody_reads_is_unexpected(channel: str) -> None:
+    said = {'channel': channel.format(_perp), 'data': {}}
+    params = msgspec.Raw(msgspec.json.encode(said))
+    client: Any = api.Client()  # which needs no connection for it
+    with pytest.raises(Unexpected):
+        client.on_notification(None, 'subscription', params)
 
 
 async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:

@@ -210,9 +210,10 @@ async def test_a_partial_fill_during_a_drop(open_desk: OpenDesk) -> None:
 
 async def test_two_clients_edit_one_order(open_desk: OpenDesk) -> None:
     """
-    What the venue has in the end is what is told.
+    What the venue has in the end is what is told. (Where an edit makes a new order,
+    only the first of them finds the old one.)
     """
-    async with open_desk() as desk, open_rival(desk) as rival:
+    async with open_desk(edit='in_place') as desk, open_rival(desk) as rival:
         oid = await desk.rest(0.7)
         (order,) = await rival.open_orders()
         async with desk.held('edit') as arrival:

@@ -20,7 +20,7 @@ from minipiker.data.testing import (
 )
 from piker_deribit2._channels import Disconnected, Reconnected
 from piker_deribit2._config import Credentials
-from piker_deribit2._errors import AuthError, Overrun
+from piker_deribit2._errors import AuthError, NotConnected, Overrun, QueryExpired
 from piker_deribit2._pacer import Caller
 from piker_deribit2.api import Client, get_client
 from piker_deribit2.feed import mk_channels
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.usefixtures('open_simvenue'), pytest.mark.in_actor]
 
 async def reconnections(venue: Controls) -> int:
     """
-    How often somebody has connected and said what there is to say.
+    How often somebody has said what there is to say on a connection.
     """
     return (await venue.state()).requests['time']
 
@@ -98,6 +98,38 @@ async def test_connections_that_break_as_they_begin(
         await venue.misbehave('drop')
         # waits through all of it
         await client.get_ticker(market)
+        assert await reconnections(venue) > before
+
+
+async def test_a_venue_without_tls(
+    venue_urls: tuple[str, str], use_venue: UseVenue, set_limits: SetLimits
+) -> None:
+    """
+    Is out of reach, and no mistake of ours.
+    """
+    set_limits(connect=0.2)
+    url, _ = venue_urls
+    use_venue(url.replace('://', 's://', 1))
+    with pytest.raises(NotConnected, match='no connection to'):
+        async with get_client():
+            pass
+
+
+async def test_a_late_question_is_asked_by_the_venues_clock(
+    open_venue: OpenVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        before = await reconnections(venue)
+        late, call = [QueryExpired('too late', 0)], Caller.call
+
+        async def call_late(caller: Caller, *args: Any, **params: object) -> Any:
+            if late:
+                raise late.pop()
+            return await call(caller, *args, **params)
+
+        monkeypatch.setattr(Caller, 'call', call_late)
+        assert (await client.get_ticker(market)).instrument_name == market
         assert await reconnections(venue) > before
 
 
@@ -245,8 +277,8 @@ async def test_a_login_is_renewed_before_it_runs_out(
     monkeypatch.setattr(Client, 'greet', greet_for_a_while)
     credentials = Credentials('simkey', 'simsecretkey')
     async with open_venue() as venue, get_client(credentials=credentials):
-        state = await venue.state()
-        while (await venue.state()).requests['login'] < state.requests['login'] + 2:
+        state, before = await venue.state(), await reconnections(venue)
+        while await reconnections(venue) < before + 2:
             pass
         assert (await venue.state()).connections == state.connections
 

@@ -50,7 +50,10 @@ app.add_typer(recordings_cli.app)
 
 (_broker,) = __brokers__
 
-_SPARE = (('trades',), ('size',), ('bid size', 'ask size'), ('age',))
+_SPARE = (
+    *(('trades',), ('size',), ('bid size', 'ask size'), ('age',)),
+    ('bid', 'ask'),
+)
 """Columns of quotes that a narrow terminal does without, the first one first."""
 
 

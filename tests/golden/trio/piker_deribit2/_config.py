@@ -9,7 +9,7 @@ import hmac
 import math
 import os
 from collections.abc import Callable, Iterable
-from typing import Literal, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -225,6 +225,16 @@ class Credentials:
         `read_secret()` has to have it.
         """
         return hmac.digest(read_secret(self._secret), message, digest)
+
+    def reveal(self) -> str:
+        """
+        The secret, for the constructor of a vendor's own client, and for nothing else:
+        what it is given to may show it.
+        """
+        return self._secret
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError('credentials do not leave their process')
 
 
 def load_accounts() -> dict[str, Credentials]:

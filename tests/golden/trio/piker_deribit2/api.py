@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -74,6 +74,14 @@ _decode_notification = msgspec.json.Decoder(messages.Notification).decode
 _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
     kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
 }
+
+
+@cache
+def _find_decoder(channel: str) -> Callable[[msgspec.Raw], Any]:
+    for kind, decode in _decoders.items():
+        if channel.startswith(f'{kind}.'):
+            return decode
+    raise Unexpected(channel)
 
 
 class Client(Markets):
@@ -297,8 +305,7 @@ class Client(Markets):
             if notification.type == 'test_request':
                 connection.post('public/test')
             return None
-        kind, _, _ = notification.channel.partition('.')
-        decode = _decoders.get(kind, msgspec.json.decode)
+        decode = _find_decoder(notification.channel)
         return notification.channel, decode(notification.data)
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:

@@ -369,9 +369,9 @@ Message = list[Trade] | Quote | Changes
 message_types: dict[str, Any] = {
     'trades': list[Trade],
     'quote': Quote,
-    'user': Changes,
+    'user.changes': Changes,
 }
-"""What comes from a channel, by the first word of its name."""
+"""What comes from a channel, by what its name begins with."""
 
 
 class Notification(Struct, frozen=True):

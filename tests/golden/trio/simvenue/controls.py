@@ -87,6 +87,7 @@ class Controls:
             tick_size=str(it.tick_size),
             amount_step=str(it.amount_step),
             min_amount=str(it.min_amount),
+            min_cost=str(it.min_cost),
             contract_size=str(it.contract_size),
             expiry=it.expiry,
             strike=None if it.strike is None else f'{it.strike:f}',

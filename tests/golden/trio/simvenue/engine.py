@@ -44,6 +44,9 @@ class Naming(Protocol):
 
 _STRIKES = 4
 """For each expiry, unless more markets are wanted."""
+_STEP = 0.01
+"""Seconds between two looks at what was due: that happens together, as far as those who
+listen can tell, and they are told of it together."""
 
 
 class Engine:
@@ -91,7 +94,8 @@ class Engine:
             self.products += more_alike(self.products, markets - fewest)
         self._own: dict[str, Instrument] = {}
         """Listed by the controls."""
-        self._delisted: set[str] = set()
+        self._delisted: dict[str, int] = {}
+        """When, by their names, in ms."""
         self._markets: dict[str, Market] = {}
         self._watched: dict[str, Market] = {}
         self._books: dict[str, tuple[int, Levels, Levels]] = {}
@@ -101,8 +105,8 @@ class Engine:
         self.expired: dict[str, Instrument] = {}
         """Those of the last week."""
         self._listed_at = self._next_listing = 0
-        self._delisted |= set(journal.take('delisted', str))
-        self._delisted -= set(journal.take('relisted', str))
+        for name, when in journal.take('delisted', tuple[str, int | None]):
+            self._note_delisted(name, when)
         for instrument in journal.take('listed', Instrument):
             self._own[instrument.name] = instrument
         self.relist()
@@ -184,8 +188,7 @@ class Engine:
         delisted. Raises `Refusal`.
         """
         if name in self._delisted:
-            self._delisted.discard(name)
-            self.journal.append('relisted', name)
+            self._close(name, None)
         elif name not in self.instruments:
             if like is None:
                 raise Refusal('unknown_market', f'{name}: say which one it is like')
@@ -198,9 +201,23 @@ class Engine:
         Raises `Refusal`.
         """
         self.instrument(name)
-        self._delisted.add(name)
-        self.journal.append('delisted', name)
-        self.relist()
+        if name not in self._delisted:
+            market = self.seen(name)
+            # behind what it has told of
+            self._close(name, (market.now if market else self.clock.now()) + 1)
+            self.relist()
+
+    def _close(self, name: str, when: int | None) -> None:
+        if market := self._markets.get(name):
+            market.closed = when
+        self._note_delisted(name, when)
+        self.journal.append('delisted', (name, when))
+
+    def _note_delisted(self, name: str, when: int | None) -> None:
+        if when is None:
+            self._delisted.pop(name, None)
+        else:
+            self._delisted[name] = when
 
     def instrument(self, name: str) -> Instrument:
         """
@@ -244,6 +261,7 @@ class Engine:
                 self.clock,
                 seed=self.seed,
                 journal=self.journal,
+                closed=self._delisted.get(name),
             )
             market.on_trades.append(self._on_trades)
             market.on_quote.append(self._on_quote)
@@ -338,5 +356,5 @@ class Engine:
             dues.append(self.exchange.next_due())
             due = min([self._next_listing, *dues])
             self.woken = trio.Event()
-            with trio.move_on_after(self.clock.seconds_until(due)):
+            with trio.move_on_after(max(_STEP, self.clock.seconds_until(due))):
                 await self.woken.wait()

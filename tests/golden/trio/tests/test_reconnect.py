@@ -154,6 +154,33 @@ async def test_all_is_reconciled_before_anything_is_ordered(
         await desk.check()
 
 
+async def test_no_order_waits_for_ever_until_all_is_reconciled(
+    open_desk: OpenDesk,
+) -> None:
+    async with open_desk({'patience': 1}) as desk:
+        changed, canceled = await desk.rest(0.7), await desk.rest(0.71)
+        await desk.venue.misbehave('maintenance', operation='open_orders')
+        await desk.venue.misbehave('refuse', seconds=0.3)
+        await desk.venue.misbehave('drop')
+        # it is known that there is no connection
+        await desk.told(changed, 'pending')
+        placed = desk.send(0.6)
+        desk.send(0.65, 200, changed)
+        desk.cancel(canceled)
+        for oid in (placed, changed):
+            assert 'what happened before' in await desk.refused(oid)
+        await desk.venue.behave()
+        # what is to be gone is gone as soon as there is a way
+        await desk.told(canceled, 'canceled')
+        await desk.told(changed, 'open', remaining=100)
+        other = await desk.rest(0.6)
+        orders = (await desk.there()).orders
+        named = {changed, canceled, other}
+        assert {
+            it.client_id for it in orders if it.client_id in (placed, *named)
+        } == named
+
+
 async def test_nothing_is_told_twice(open_desk: OpenDesk) -> None:
     async with open_desk() as desk:
         oid = await desk.rest(0.7)

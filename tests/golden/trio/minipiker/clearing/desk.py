@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from itertools import count
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from piker_deribit2.broker import open_orders
 from simvenue.client import Controls
 from simvenue.reports import AccountInfo
 
+from .._sizes import smallest_size
 from ..data.testing import SetLimits, UseVenue
 from ..testing import Market, open_process
 from ._messages import BrokerdCancel, BrokerdOrder
@@ -382,7 +383,12 @@ async def open_desk_at(
         (name, *_) = [it.name for it in await venue.markets()]
         info = await venue.market(name)
         mkt = await orders.market(name)
-        market = Market(name, mkt, last, Decimal(info.min_amount))
+        rules = SimpleNamespace(
+            size_step=Decimal(info.amount_step),
+            min_size=Decimal(info.min_amount),
+            min_cost=Decimal(info.min_cost),
+        )
+        market = Market(name, mkt, last, smallest_size(rules, last))
         desk = Desk(venue, key, f'{mod.name}.{key}', market, orders)
         desk.dialog = await stack.enter_async_context(
             open_account_dialog(desk.account, orders, desk.emit)
