@@ -94,8 +94,7 @@ class Session:
         """
         Make a request that is not to be made twice: it is made again only where the
         venue cannot have carried it out. On a new connection it waits for those
-        consumers of channels that are to know first what they have missed. Raises
-        `NotConnected` where it was not made at all.
+        consumers of channels that are to know first what they have missed.
         """
         return await self._ask(self._wait_caught_up, method, result, params)
 
@@ -168,10 +167,8 @@ class Session:
                 if caller is self._caller:
                     return caller
                 caller = await self._wait_connected()
-        raise NotConnected(
-            f'for {self._limits.patience:g} s it could not be found out what happened '
-            f'before the connection to {self._url} was there again'
-        )
+        waited = f'for {self._limits.patience:g} s'
+        raise NotConnected(f'{waited} it was not found out what happened meanwhile')
 
     def _check(self) -> None:
         if self._bug:
@@ -255,9 +252,7 @@ class Session:
     def _consumers(
         self, channels: Iterable[str] | None = None
     ) -> set[ChannelStream[Any]]:
-        """
-        Of these channels, or of all.
-        """
+        """Of these channels, or of all."""
         chosen = self._streams if channels is None else channels
         return {it for name in chosen for it in self._streams.get(name, ())}
 
@@ -369,9 +364,7 @@ class Session:
             self._suspend()
 
     def _suspend(self) -> None:
-        """
-        Let requests wait.
-        """
+        """Let requests wait."""
         self._caller = None
         # nobody waits for one that is set
         if self.connected.is_set():

@@ -50,10 +50,7 @@ Quote = dict[str, Any]
 """`symbol`, `last`, `ticks`, `broker_ts`, `brokerd_ts`: see `validate_quote()`."""
 
 _max_lag: int = 2**16
-"""
-Quotes that a subscriber may be behind, each of as much as came at once: those of many
-markets for as long as it takes to fetch what it missed while its `datad` was dead.
-"""
+"""Quotes that a subscriber may be behind, even while it is sent what it missed."""
 _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
 _out_of_reach = ('ConnectionLost', 'NotConnected', 'ReplyLost', 'Throttled')
