@@ -319,6 +319,6 @@ def test_what_passed_before_a_change_is_stale(one_backend: Backend) -> None:
     (backend.project / 'piker_deribit2' / 'feed.py').touch()
     page = backend.ready()
     assert page['on']['RULE-HOSTS']['simulator'][0] == 'stale'
-    # of this nobody has any proof
+    # of this nobody has run the proof
     assert page['on']['numbered_channels']['simulator'][0] == 'never'
     assert 'numbered_channels' in page['red']

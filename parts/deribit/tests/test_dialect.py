@@ -14,7 +14,7 @@ from trio_websocket import ConnectionClosed
 from wire import BTC, Refused, open_wire, rest
 
 from minipiker.testing import open_process
-from simvenue.dialect import LIMITS, Dialect
+from simvenue.dialect import LIMITS, TRAITS, Dialect
 from simvenue.process import open_simvenue
 from simvenue.refusals import Reason
 
@@ -219,6 +219,24 @@ async def test_channels() -> None:
         assert gone == wanted[1:]
         assert await wire.request('public/unsubscribe_all') == 'ok'
         assert not (await venue.state()).subscriptions
+
+
+@pytest.mark.case('TRAIT-CHANNELS')
+async def test_a_gap_shows_in_what_is_counted() -> None:
+    assert TRAITS['numbered_channels'] == ('book',)
+    async with open_simvenue() as venue, open_wire(venue.url) as wire:
+        channel = f'book.{BTC}.100ms'
+        await wire.subscribe(channel)
+        last = (await wire.notification(channel))['change_id']
+        await venue.misbehave('skip', topic='book', market=BTC)
+        is_whole = []
+        while False not in is_whole:
+            change = await wire.notification(channel)
+            is_whole.append(change['prev_change_id'] == last)
+            last = change['change_id']
+        assert not (await venue.state()).faults
+        # all are there again
+        assert (await wire.notification(channel))['prev_change_id'] == last
 
 
 async def test_a_book_is_told_by_its_changes() -> None:

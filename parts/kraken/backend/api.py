@@ -64,7 +64,11 @@ TRAITS = Traits(
     ),
     bars_per_call=720,
     bars_back=720,
+#{% if trading %}
     numbered_channels=('executions', 'balances'),
+#{% else %}
+    numbered_channels=(),
+#{% endif %}
     deadline=True,  # `deadline`
 )
 

@@ -28,6 +28,7 @@ from PACKAGE._errors import (
 )
 from PACKAGE.account import Execution, Executions, UserTrade
 from PACKAGE.api import Client, get_client
+from PACKAGE.broker import open_orders
 #{% endfilter %}
 
 #{% if client == 'asyncio' %}
@@ -148,6 +149,26 @@ async def test_what_a_trade_changes(open_client: OpenClient) -> None:
         after = await client.get_balances()
         sold = float(before['XXBT'].balance) - float(after['XXBT'].balance)
         assert sold == pytest.approx(0.5)
+
+
+@pytest.mark.case('TRAIT-CHANNELS')
+async def test_what_is_missing_is_noticed(open_client: OpenClient) -> None:
+    """
+    The host is told to ask for everything anew.
+    """
+    async with (
+        open_client(credentials=_keys) as (venue, client),
+        open_orders(_keys) as orders,
+    ):
+        await client.get_mkt_pairs()
+        await venue.misbehave('skip', topic='fills')
+        for _ in range(2):
+            await client.place('sell', _market, 0.01)
+        with trio.fail_after(20):
+            async for event in orders.events:
+                if isinstance(event, Reconnected):
+                    break
+        assert not (await venue.state()).faults
 
 
 async def get_user_trades(client: Client, start: float) -> list[UserTrade]:

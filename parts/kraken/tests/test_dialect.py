@@ -247,6 +247,15 @@ async def test_a_book_is_told_by_its_changes(symbol: str) -> None:
             await wire.subscribe('book', symbol, depth=11)
 
 
+@pytest.mark.case('TRAIT-CHANNELS')
+async def test_what_everybody_hears_is_not_counted() -> None:
+    async with open_simvenue() as venue, open_wire(venue.url) as wire:
+        for channel in ('book', 'ticker', 'trade'):
+            assert channel not in TRAITS['numbered_channels']
+            await wire.subscribe(channel, BTC)
+            assert 'sequence' not in await wire.news(channel)
+
+
 async def test_instruments_come_and_go_on_their_channel() -> None:
     async with (
         open_simvenue(rate=0) as venue,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from wire import BTC, PAIR, Refused, open_account, open_rest
 
+from simvenue.dialect import TRAITS
 from simvenue.process import open_simvenue
 
 
@@ -74,8 +75,15 @@ async def test_the_counter_of_orders() -> None:
         assert await rest.post('CancelOrder', txid=txid) == {'count': 1}
 
 
+@pytest.mark.case('TRAIT-CHANNELS')
 async def test_a_gap_shows_in_what_is_counted() -> None:
-    async with open_simvenue(rate=0) as venue, open_account(venue.url) as wire:
+    assert TRAITS['numbered_channels'] == ('executions', 'balances')
+    async with (
+        open_simvenue(rate=0) as venue,
+        open_account(venue.url) as wire,
+        open_account(venue.url) as other,
+    ):
+        await other.subscribe('balances')
         await wire.subscribe('executions')
         first = (await wire.news('executions'))['sequence']
         await venue.misbehave('skip', topic='fills')
@@ -83,6 +91,8 @@ async def test_a_gap_shows_in_what_is_counted() -> None:
         await wire.request('add_order', **order)
         await wire.request('add_order', **order)
         assert (await wire.news('executions'))['sequence'] == first + 2
+        numbers = [(await other.news('balances'))['sequence'] for _ in range(3)]
+        assert numbers == [1, 2, 3]
         # and a new snapshot begins anew
         await wire.subscribe('executions')
         assert (await wire.news('executions', 'snapshot'))['sequence'] == 1

@@ -24,7 +24,11 @@ TRAITS: dict[str, Any] = {
     'bar_seconds': tuple(60 * minutes for minutes in INTERVALS),
     'bars_per_call': 720,
     'bars_back': 720,
+#{% if trading %}
     'numbered_channels': ('executions', 'balances'),
+#{% else %}
+    'numbered_channels': (),
+#{% endif %}
     'deadline': True,
     'nonces': True,
 }
