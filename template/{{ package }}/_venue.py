@@ -28,7 +28,8 @@ class Venue(Language, Protocol):
 
     async def subscribe(self, caller: Caller, channels: list[str]) -> Collection[str]:
         """
-        Returns the channels that the venue has accepted.
+        Returns the channels that the venue has accepted. What they are called is the
+        author's choice: their kind, and after a dot what they are of, if anything.
         """
 
     async def unsubscribe(self, caller: Caller, channels: list[str]) -> object: ...
