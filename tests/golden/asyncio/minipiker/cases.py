@@ -48,6 +48,7 @@ TRAITS = [
     Case('TRAIT-BAR-LENGTHS', 'bars are as long as it says', 'TRAITS.bar_seconds'),
     Case('TRAIT-BARS-A-CALL', 'a call has as many as it says', 'TRAITS.bars_per_call'),
     Case('TRAIT-BARS-BACK', 'bars go back as far as it says', 'TRAITS.bars_back'),
+    Case('TRAIT-CHANNELS', 'what is numbered shows a gap', 'TRAITS.numbered_channels'),
 ]
 
 CASES = [*RULES, *ORDER_RULES, *DATA, *EXEC, *TRAITS, *ORDER_TRAITS]

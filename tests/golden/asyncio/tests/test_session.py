@@ -20,7 +20,12 @@ from minipiker.data.testing import (
 )
 from piker_deribit2._channels import Disconnected, Reconnected
 from piker_deribit2._config import Credentials
-from piker_deribit2._errors import AuthError, NotConnected, Overrun, QueryExpired
+from piker_deribit2._errors import (
+    AuthError,
+    NotConnected,
+    Overrun,
+    QueryExpired,
+)
 from piker_deribit2._pacer import Caller
 from piker_deribit2.api import Client, get_client
 from piker_deribit2.feed import mk_channels

@@ -44,7 +44,7 @@ class Naming(Protocol):
 
 _STRIKES = 4
 """For each expiry, unless more markets are wanted."""
-_STEP = 0.01
+_STEP = 0.02
 """Seconds between two looks at what was due: that happens together, as far as those who
 listen can tell, and they are told of it together."""
 

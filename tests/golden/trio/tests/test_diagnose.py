@@ -267,16 +267,17 @@ async def test_a_venue_that_is_to_blame(
         pass
 
 
-def test_the_command(sick: Sick) -> None:
+def test_the_command(sick: Sick, capsys: pytest.CaptureFixture[str]) -> None:
     done = run_minipiker('diagnose', '--tasks')
     assert (done.returncode, done.stderr) == (0, '')
     assert '\nnothing wrong is seen\n' in done.stdout
     assert '_setup_persistent_datad, at minipiker/data/_daemon.py' in done.stdout
     kind = 'samplerd'
-    with sick.ail({kind: signal.SIGUSR1}):
-        as_json = run_minipiker('diagnose', '--json')
-    assert (as_json.returncode, as_json.stderr) == (1, '')
-    told = msgspec.json.decode(as_json.stdout, type=Diagnosis)
+    with sick.ail({kind: signal.SIGUSR1}), pytest.raises(SystemExit) as status:
+        cli.diagnose(as_json=True)
+    as_json = capsys.readouterr()
+    assert (status.value.code, as_json.err) == (1, '')
+    told = msgspec.json.decode(as_json.out, type=Diagnosis)
     assert told.findings[0].startswith(kind)
     (report,) = [it.report for it in told.actors if it.name == kind]
     assert report
@@ -284,7 +285,7 @@ def test_the_command(sick: Sick) -> None:
     root = find_pikerd()
     assert root
     for secret in ('simkey', 'simsecretkey', root[1].hex()):
-        assert secret not in done.stdout + as_json.stdout
+        assert secret not in done.stdout + as_json.out
 
 
 async def test_who_holds_what_others_wait_for_may_work() -> None:
