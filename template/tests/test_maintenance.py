@@ -40,6 +40,8 @@ async def test_orders_outlast_maintenance(
         if brokerd == 'dies':
             process = live.services.service_tasks[f'brokerd.{broker}'].process
             os.kill(process.pid, signal.SIGKILL)
+        else:  # which its heartbeats would lead to by and by
+            await live.venue.misbehave('drop')
         with trio.fail_after(60):
             await wait_for_reason(stream, resting.oid)
             # what is asked for meanwhile waits, and says so

@@ -133,8 +133,8 @@ def test_what_does_not_trade_stands_still(rate: float) -> None:
     engine = open_server(f'--rate={rate}').engine
     market = engine.market(next(iter(engine.instruments)))
     end = _epoch // 1000 - 60
-    for seconds in (1, 60):
-        candles = market.candles(seconds, end - 3000, end, 5000)
+    for seconds, n in ((1, 300), (60, 10)):
+        candles = market.candles(seconds, end - n * seconds, end, n)
         seqs = [1 + it for it in market.counts((candles.times // 1000).tolist())]
         (last,) = market.trades(seqs[0] - 1, seqs[0])
         for first, after, bar in zip(seqs, seqs[1:], candles.bars, strict=False):
