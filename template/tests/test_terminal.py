@@ -46,7 +46,6 @@ class Hostile(NamedTuple):
 @pytest.fixture
 def venue(
     open_simvenue: OpenSimVenue,
-    cold_start: None,  # how wide the terminal is, is asked once
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[Hostile]:
