@@ -12,8 +12,7 @@ from typing import Any
 
 import bench_wire as wire
 import tractor
-import trio
-from websockets.trio.client import ClientConnection, connect
+from trio_websocket import open_websocket_url
 
 quotes = 20_000
 window = 32
@@ -27,22 +26,14 @@ def root_kwargs() -> dict[str, Any]:
     return {'arbiter_addr': addr}
 
 
-@acm
-async def open_socket(url: str) -> AsyncIterator[ClientConnection]:
-    async with trio.open_nursery() as nursery:
-        # entered as a context it asks for a newer trio than the release has
-        yield await connect(url, proxy=None, max_queue=64).connect(nursery)
-        nursery.cancel_scope.cancel()
-
-
 @tractor.context
 async def first_quote(ctx: tractor.Context, url: str, market: str) -> None:
     """
     What there is no way around: a socket to the venue, in an actor of its own.
     """
-    async with open_socket(wire.socket_of(url)) as websocket:
-        await websocket.send(wire.subscribe_quotes(market))
-        while not wire.is_quote(message := await websocket.recv()):
+    async with open_websocket_url(wire.socket_of(url)) as websocket:
+        await websocket.send_message(wire.subscribe_quotes(market))
+        while not wire.is_quote(message := await websocket.get_message()):
             pass
         await ctx.started(message)
 

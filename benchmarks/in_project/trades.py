@@ -25,12 +25,13 @@ import bench_wire as wire
 import msgspec
 import tractor
 import trio
-from bench_bare import open_socket, root_kwargs
+from bench_bare import root_kwargs
 from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.data.feed import open_feed
 from minipiker.testing import open_test_pikerd
 from simvenue.process import open_simvenue
 from trio_websocket import open_websocket_url
+from websockets.trio.client import connect
 
 (broker,) = __brokers__
 trades = 100_000
@@ -121,12 +122,16 @@ async def bare_websockets(start: Start, url: str, market: str, last: int) -> flo
     websockets, which the backend has, and msgspec alone.
     """
     read, rate = mk_read(), Rate(last)
-    async with open_socket(wire.socket_of(url)) as websocket:
+    async with trio.open_nursery() as nursery:
+        # entered as a context it asks for a newer trio than the release has
+        connecting = connect(wire.socket_of(url), proxy=None, max_queue=64)
+        websocket = await connecting.connect(nursery)
         await websocket.send(wire.subscribe(market))
         await start()
         while True:
             number = read(await websocket.recv(decode=False))
             if number and (it := rate.at(number)):
+                nursery.cancel_scope.cancel()
                 return it
 
 

@@ -21,7 +21,6 @@ import msgspec
 import psutil
 import tractor
 import trio
-from bench_bare import open_socket
 from minipiker.brokers import __brokers__, get_brokermod
 from minipiker.clearing import open_ems
 from minipiker.clearing._messages import Status
@@ -29,6 +28,7 @@ from minipiker.clearing.testing import mk_account, mk_order
 from minipiker.service import open_pikerd
 from minipiker.testing import Market, find_market, write_brokers_toml
 from simvenue.process import open_simvenue
+from trio_websocket import open_websocket_url
 
 (broker,) = __brokers__
 account = f'{broker}.main'
@@ -68,13 +68,13 @@ async def bare_socket(url: str, count: int) -> list[float]:
     A request to the venue and its reply.
     """
     times: list[float] = []
-    async with open_socket(wire.socket_of(url)) as websocket:
+    async with open_websocket_url(wire.socket_of(url)) as websocket:
         with trio.move_on_after(0.5):
-            await websocket.recv()  # a greeting
+            await websocket.get_message()  # a greeting
         for _ in range(count):
             begin = time.perf_counter()
-            await websocket.send(wire.PING)
-            await websocket.recv()
+            await websocket.send_message(wire.PING)
+            await websocket.get_message()
             times.append(time.perf_counter() - begin)
     return times
 
@@ -99,22 +99,22 @@ async def bare_brokerd(ctx: tractor.Context, url: str, orders: dict[str, Any]) -
     What brokerd cannot do without: an ack, the order on a socket to the venue, and
     what that says of it.
     """
-    async with open_socket(url) as websocket:
+    async with open_websocket_url(url) as websocket:
 
         async def post(id_: int, method: str, params: dict[str, Any]) -> None:
             request = {'jsonrpc': '2.0', 'id': id_, 'method': method, 'params': params}
-            await websocket.send(msgspec.json.encode(request).decode())
+            await websocket.send_message(msgspec.json.encode(request).decode())
 
         key, secret = mk_account()['main'].values()
         login = {'client_id': key, 'client_secret': secret}
         await post(0, 'public/auth', {'grant_type': 'client_credentials', **login})
-        await websocket.recv()
+        await websocket.get_message()
         await ctx.started()
         async with ctx.open_stream() as stream, trio.open_nursery() as nursery:
 
             async def read() -> None:
                 while True:
-                    reply = msgspec.json.decode(await websocket.recv())
+                    reply = msgspec.json.decode(await websocket.get_message())
                     assert reply['result']['trades'], reply
                     await stream.send(['fill', reply['id']])
 
