@@ -36,7 +36,16 @@ _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
 }
 
 
+@cache
+def _find_decoder(channel: str) -> Callable[[msgspec.Raw], Any]:
+    for kind, decode in _decoders.items():
+        if channel.startswith(f'{kind}.'):
+            return decode
+    raise Unexpected(channel)
+
+
 """: '',
+    'from functools import cache\n': '',
     'connection: Connection, name: str, content: msgspec.Raw': (
         'connection: object, name: str, content: dict[str, Any]'
     ),
@@ -48,13 +57,12 @@ _decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
             if notification.type == 'test_request':
                 connection.post('public/test')
             return None
-        kind, _, _ = notification.channel.partition('.')
-        decode = _decoders.get(kind, msgspec.json.decode)
+        decode = _find_decoder(notification.channel)
         return notification.channel, decode(notification.data)
 """: """\
-        kind, _, _ = content['channel'].partition('.')
-        msg = msgspec.convert(content['data'], messages.message_types[kind])
-        return content['channel'], msg
+        channel, types = content['channel'], messages.message_types
+        kind = next(kind for kind in types if channel.startswith(f'{kind}.'))
+        return channel, msgspec.convert(content['data'], types[kind])
 """,
 }
 KRAKEN_SDK = {
