@@ -45,7 +45,7 @@ def _find_decoder(channel: str) -> Callable[[msgspec.Raw], Any]:
 
 
 """: '',
-    'from functools import cache\n': '',
+    'from functools import cache, partial\n': 'from functools import partial\n',
     'connection: Connection, name: str, content: msgspec.Raw': (
         'connection: object, name: str, content: dict[str, Any]'
     ),
