@@ -56,7 +56,7 @@ def mk_read(trade: type[Any]) -> Callable[[str | bytes], int | None]:
     decode = msgspec.json.Decoder(Message).decode
     decode_trades = msgspec.json.Decoder(list[trade]).decode  # type: ignore[valid-type]
 
-    def read(text: bytes) -> int | None:
+    def read(text: str | bytes) -> int | None:
         message = decode(text)
         if message.channel != 'trade':
             return None
