@@ -41,7 +41,7 @@ async def test_orders_rest_far_from_the_market(open_trader: OpenTrader) -> None:
         orders = [await rest(trader, action) for action in FAR]
         for order in orders:
             await trader.cancel(order)
-        for order in orders:
+        for order in reversed(orders):  # in whichever order it is told
             await trader.until(order, 'canceled')
         assert not trader.open
 

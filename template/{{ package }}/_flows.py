@@ -167,9 +167,8 @@ class Flows:
             pause = min(2 * pause, _max_doubt) if self._doubtful() else doubt
 
     def _doubtful(self) -> bool:
-        for flow in self._flows.values():
-            if flow.told != flow.filled:
-                self._in_doubt.set()
+        if not all(flow.adds_up for flow in self._flows.values()):
+            self._in_doubt.set()
         return self._in_doubt.is_set()
 
     async def reconcile(self) -> None:
@@ -183,9 +182,10 @@ class Flows:
         still_open = {order.order_id for order in orders}
         for reqid, flow in list(self._flows.items()):
             known = flow.order
-            if known is None or flow.is_editing or known.order_id in still_open:
+            if known is None or flow.is_editing:
                 continue
-            if not await self.look_up(reqid, flow) and flow.is_open:
+            is_there = known.order_id in still_open and not flow.unsure
+            if not (is_there or await self.look_up(reqid, flow)) and flow.is_open:
                 gone = replace(known, state='canceled', reason='the venue lost it')
                 await self.on_order(gone)
         positions = await insist(self._api.positions)
@@ -198,6 +198,9 @@ class Flows:
         Find out about an order that may have been given to the venue, and tell its
         whole story so far. Whether the venue has it; waits for a connection.
         """
+        for leg in flow.unsure:
+            now = await insist(self._api.find_order, leg.order_id)
+            await self.on_order(now or replace(leg, state='canceled'))
         found: dict[str, VenueOrder] = {}
         names = [flow.order.order_id] if flow.order else []
         if flow.order is None or (flow.is_editing and self._replaces):
@@ -286,12 +289,9 @@ class Flows:
         ):
             return  # old news
         self._reqids[order.order_id] = reqid
+        told = flow.standing
         flow.legs[order.order_id] = order
-        if order.state == 'open' and (
-            known is None
-            or (known.price, known.size) != (order.price, order.size)
-            or known.filled != order.filled
-        ):
+        if flow.standing not in (told, None):
             self.emit_open(reqid, flow)
         self._settle(reqid, flow)
 
@@ -387,7 +387,7 @@ class Flows:
         order = flow.order
         if order is None or flow.is_editing or self._flows.get(reqid) is not flow:
             return
-        if flow.told != flow.filled:
+        if not flow.adds_up:
             self._in_doubt.set()
         elif order.state != 'open':
             self.emit_end(

@@ -235,6 +235,30 @@ class Flow(Struct):
         return self.order is not None and self.order.state == 'open'
 
     @property
+    def unsure(self) -> list[VenueOrder]:
+        """
+        Those that are replaced, and may still have been filled as far as is known.
+        """
+        return [it for it in [*self.legs.values()][:-1] if it.state == 'open']
+
+    @property
+    def standing(self) -> tuple[object, ...] | None:
+        """
+        What there is to tell of it while it is open; None where it is not, or that is
+        not known yet.
+        """
+        if self.order is None or not self.is_open or self.unsure:
+            return None
+        return self.order.order_id, self.order.price, self.size, self.filled
+
+    @property
+    def adds_up(self) -> bool:
+        """
+        Whether the host was told of all that is filled.
+        """
+        return self.told == self.filled and not self.unsure
+
+    @property
     def filled(self) -> float:
         """
         As the venue counts it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack
 from contextlib import asynccontextmanager as acm
@@ -320,6 +320,8 @@ class Trader:
         """In the market, as it was told last."""
         self.open: set[str] = set()
         """The oids of what was placed, and is not over as far as it is known."""
+        self._unread: defaultdict[str, deque[Status]] = defaultdict(deque)
+        """What was told of each order while something else was waited for."""
 
     async def place(self, action: str, price: float, size: float = 0) -> Order:
         """
@@ -343,11 +345,11 @@ class Trader:
         What happens to an order up to one of those responses.
         """
         told: list[Status] = []
+        unread = self._unread[order.oid]
         while True:
-            msg = await self._receive()
-            if not isinstance(msg, Status) or msg.oid != order.oid:
-                continue
-            told.append(msg)
+            while not unread:
+                await self._receive()
+            told.append(msg := unread.popleft())
             if msg.resp in resps:
                 return told
             if msg.resp in ('closed', 'canceled', 'error'):
@@ -359,6 +361,8 @@ class Trader:
 
     async def _receive(self) -> Status | BrokerdPosition:
         msg = await self._stream.receive()
+        if isinstance(msg, Status):
+            self._unread[msg.oid].append(msg)
         match msg:
             case Status(oid=oid, resp='closed' | 'canceled'):
                 self.open.discard(oid)

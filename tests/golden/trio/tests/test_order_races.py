@@ -172,6 +172,25 @@ async def test_the_end_of_the_old_leg_is_told_late(
 
 
 @both_ways
+async def test_a_fill_is_heard_of_after_the_change(
+    open_desk: OpenDesk, edit: str
+) -> None:
+    """
+    Until then it is not known how much of the order is left.
+    """
+    async with open_desk(edit=edit) as desk:
+        oid = await desk.rest(0.7)
+        for topic in ('fills', 'orders'):
+            await desk.venue.misbehave('skip', topic=topic)
+        await desk.trade_at(0.7, 40)
+        desk.send(0.6, 150, oid)
+        await desk.told(oid, 'open', filled=40, remaining=110, price=0.6)
+        await desk.trade_at(0.6)
+        await desk.told(oid, 'closed', filled=150)
+        await desk.check()
+
+
+@both_ways
 @pytest.mark.parametrize('step', ['place', 'edit', 'cancel'])
 @pytest.mark.parametrize('fault', ['lose_request', 'lose_reply'])
 async def test_a_lost_reply_at_every_step(
