@@ -16,6 +16,7 @@ import msgspec
 import trio
 from kraken.exceptions import KrakenAuthenticationError
 from kraken.spot import SpotWSClient
+from websockets.exceptions import WebSocketException
 
 from ._connection import HTTP, IN_TURN
 from ._errors import AuthError, ConnectionLost, ReplyLost, Unexpected
@@ -156,7 +157,7 @@ class Connection:
         self._client.replies[call_id] = reply
         message = {'method': method, 'req_id': call_id, 'params': params}
         try:
-            await self._sdk.send_message(message)
+            await self._send(message)
             with trio.fail_after(self._language.limits.reply):
                 await reply.come.wait()
         except trio.TooSlowError:
@@ -167,13 +168,19 @@ class Connection:
             raise ConnectionLost(f'{method}: connection lost before the reply')
         return reply.message
 
+    async def _send(self, message: dict[str, Any]) -> None:
+        try:
+            await self._sdk.send_message(message)
+        except (WebSocketException, OSError) as err:
+            raise ConnectionLost(f'nothing can be sent: {err!r}') from err
+
     async def watch(self, silence: float) -> NoReturn:
         while not self._client.lost.is_set():
             with trio.move_on_after(silence / 4):
                 await self._client.lost.wait()
             if time.monotonic() - self.heard > silence:
                 raise ConnectionLost('the venue has fallen silent')
-            await self._sdk.send_message({'method': 'ping'})
+            await self._send({'method': 'ping'})
         raise ConnectionLost('the connection broke')
 
 
