@@ -27,6 +27,8 @@ class Venue:
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
+        self.swept = asyncio.Event()
+        self.swept.set()
         self.running: int = 0
         self.peak: int = 0
         self.cancels: int = 0
@@ -57,6 +59,7 @@ class Venue:
             self.cancels += 1
             for _ in range(10):
                 await asyncio.sleep(0.001)
+            await self.swept.wait()
             self.cleaned += 1
             raise
         finally:
