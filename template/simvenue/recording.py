@@ -6,6 +6,7 @@ event each.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class Recording:
         return recording
 
     def write(self, path: Path) -> None:
-        lines = map(msgspec.json.encode, [self.header, *self.events])
+        lines = map(encode, [self.header, *self.events])
         path.write_bytes(b''.join(line + b'\n' for line in lines))
 
     def named(self, way: str) -> dict[str, float]:
@@ -126,4 +127,6 @@ class Recording:
         return self.events[0].time if self.events else 0.0
 
 
-_decode = msgspec.json.Decoder(Event).decode
+# numbers keep their digits, of which there may be a checksum
+_decode = msgspec.json.Decoder(Event, float_hook=Decimal).decode
+encode = msgspec.json.Encoder(decimal_format='number').encode

@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from difflib import SequenceMatcher, ndiff
 from functools import partial
 from typing import Any
@@ -380,6 +381,8 @@ def _meant(request: Any) -> Any:
             }
         case list():
             return [_meant(it) for it in request]
+        case Decimal():
+            return float(request)
     return request
 
 

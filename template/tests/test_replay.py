@@ -172,6 +172,15 @@ def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
     assert torn.events == [event]
 
 
+def test_numbers_keep_their_digits(tmp_path: Path) -> None:
+    path = tmp_path / 'session.jsonl'
+    line = b'{"time":1.5,"actor":"a","way":"sent","message":{"qty":0.50,"n":100.0}}\n'
+    path.write_bytes(b'{"recording":1}\n' + line)
+    recording = Recording.read(path)
+    recording.write(path)
+    assert path.read_bytes().endswith(line)
+
+
 def run_suite(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *args],

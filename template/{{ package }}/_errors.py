@@ -41,6 +41,17 @@ class Unexpected(BrokerError):
     """
 
 
+class OutOfStep(BrokerError):
+    """
+    What a `channel` says does not go together with what it has said before: something
+    is missing.
+    """
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(f'{channel} does not add up')
+        self.channel = channel
+
+
 class Overrun(BrokerError):
     """
     The consumer of a channel was too slow, and has missed messages.

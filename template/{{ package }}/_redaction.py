@@ -110,7 +110,7 @@ class Redactor:
     def _placeholder(self, what: str, value: str) -> str:
         return f'<{what}-{self._digest(value)[:8]}>'
 
-    def _number(self, placeholder: str, value: float) -> float:
+    def _number(self, placeholder: str, value: Any) -> Any:
         digits = len(str(int(abs(value))))
         least = 10 ** (digits - 1)
         number = least + int(self._digest(placeholder), 16) % (9 * least)

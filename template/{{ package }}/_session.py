@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
 from functools import partial
@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 
 import trio
 
-from . import _calls
 from ._channels import ChannelStream, Disconnected
 from ._config import NAME
 from ._connection import open_connection
@@ -36,6 +35,7 @@ from ._errors import (
 )
 from ._pacer import Caller, Pacer
 from ._piker import BrokerError, get_logger, open_nursery
+from ._subscriptions import Subscriptions
 from ._venue import OpenConnection, Venue
 
 T = TypeVar('T')
@@ -68,15 +68,7 @@ class Session:
         """Whether consumers have been told so."""
         self._bug: Exception | None = None
         self.closed = False
-        self._streams: dict[str, list[ChannelStream[Any]]] = {}
-        """Who reads a channel."""
-        self._unread: set[str] = set()
-        """Channels that nobody reads any more, and which are to be left."""
-        self._tidy = trio.Event()
-        self._heard: set[str] | None = set() if _calls.is_noted() else None
-        """The channels of which that is noted."""
-        self._quiet: set[str] = set()
-        """Channels of which nothing has been heard lately."""
+        self._subscriptions = Subscriptions(venue, self._limits)
 
     # requests
 
@@ -161,7 +153,7 @@ class Session:
         caller = await self._wait_connected()
         with trio.move_on_after(self._limits.patience):
             while True:
-                for stream in self._consumers():
+                for stream in self._subscriptions.consumers():
                     if stream.before_orders:
                         await stream.caught_up.wait()
                 if caller is self._caller:
@@ -191,21 +183,12 @@ class Session:
         stream: ChannelStream[Any] = ChannelStream(
             channels, self._limits.unread, before_orders
         )
-        for channel in channels:
-            self._streams.setdefault(channel, []).append(stream)
-            self._unread.discard(channel)
+        self._subscriptions.add(stream)
         try:
             await self._repeat(partial(self._subscribe, [*channels]))
             yield stream
         finally:
-            for channel in channels:
-                streams = self._streams[channel]
-                streams.remove(stream)
-                if not streams:
-                    del self._streams[channel]
-                    self._unread.add(channel)
-            stream.caught_up.set()
-            self._tidy.set()
+            self._subscriptions.remove(stream)
 
     async def _subscribe(self, channels: list[str]) -> None:
         caller = await self._wait_connected()
@@ -223,16 +206,7 @@ class Session:
         """
         Make `caller` the one of all requests, when it is subscribed to these channels.
         """
-        # a consumer that asks for what it missed gets its answer after we are
-        # subscribed again, so that nothing falls in between
-        for stream in self._consumers(channels):
-            stream.mark_gap()
-        if channels:
-            accepted = await self._venue.subscribe(caller, channels)
-            for channel in {*channels} - {*accepted}:
-                error = BrokerError(f'the venue has no channel {channel} any more')
-                for stream in self._consumers([channel]):
-                    stream.fail(error)
+        await self._subscriptions.restore(caller, channels)
         if not caller.given_up.is_set():
             self._caller = caller
             self.connected.set()
@@ -243,33 +217,9 @@ class Session:
         have forgotten them, and nothing else would show that.
         """
         while True:
-            self._quiet = {*self._streams}
-            await trio.sleep(self._limits.quiet)
-            if quiet := self._quiet & self._streams.keys():
-                self._suspend()
-                await self._resubscribe(caller, [*quiet])
-
-    def _consumers(
-        self, channels: Iterable[str] | None = None
-    ) -> set[ChannelStream[Any]]:
-        """Of these channels, or of all."""
-        chosen = self._streams if channels is None else channels
-        return {it for name in chosen for it in self._streams.get(name, ())}
-
-    def _on_notification(
-        self,
-        connection: object,
-        name: str,
-        content: Any,
-    ) -> None:
-        if event := self._venue.on_notification(connection, name, content):
-            channel, msg = event
-            if self._heard is not None and channel not in self._heard:
-                self._heard.add(channel)
-                _calls.note_channel(channel)
-            self._quiet.discard(channel)
-            for stream in self._streams.get(channel, ()):
-                stream.push(msg)
+            quiet = await self._subscriptions.wait_quiet()
+            self._suspend()
+            await self._resubscribe(caller, quiet)
 
     # connections
 
@@ -284,14 +234,14 @@ class Session:
             since = trio.current_time()
             try:
                 async with self._open_connection(
-                    self._url, self._venue, self._on_notification
+                    self._url, self._venue, self._subscriptions.on_notification
                 ) as connection:
                     caller = Caller(connection, self._venue.cost, self._pacer)
                     self._latest = caller
                     holds = await self._venue.greet(caller)
-                    self._unread.clear()
+                    self._subscriptions.begin()
                     try:
-                        await self._resubscribe(caller, [*self._streams])
+                        await self._resubscribe(caller, self._subscriptions.channels)
                         was_connected = True
                         self._last_error, self._is_out = None, False
                         await self._stay(caller, holds)
@@ -315,7 +265,7 @@ class Session:
             if self._last_error and not self._is_out:
                 # most connections are made again at once, and nobody need know
                 self._is_out = True
-                for stream in self._consumers():
+                for stream in self._subscriptions.consumers():
                     stream.push(Disconnected(str(error) or repr(error)))
             self._last_error = error
             # pauses grow for as long as no connection lasts
@@ -332,7 +282,7 @@ class Session:
         """
         async with open_nursery() as tn:
             tn.start_soon(self._renew, caller, holds)
-            tn.start_soon(self._leave_channels, caller)
+            tn.start_soon(self._subscriptions.tidy, caller)
             tn.start_soon(self._probe_quiet, caller)
             await caller.given_up.wait()
             raise ConnectionLost('giving up the connection')
@@ -341,17 +291,6 @@ class Session:
         while True:
             await trio.sleep(0.8 * holds)
             holds = await self._venue.greet(caller)
-
-    async def _leave_channels(self, caller: Caller) -> NoReturn:
-        while True:
-            await self._tidy.wait()
-            self._tidy = trio.Event()
-            if unread := [*self._unread]:
-                self._unread.clear()
-                try:
-                    await self._venue.unsubscribe(caller, unread)
-                except BrokerError as err:
-                    log.warning('%s', err)
 
     def _disconnect(self, caller: Caller | None) -> None:
         """
@@ -364,7 +303,9 @@ class Session:
             self._suspend()
 
     def _suspend(self) -> None:
-        """Let requests wait."""
+        """
+        Let requests wait.
+        """
         self._caller = None
         # nobody waits for one that is set
         if self.connected.is_set():
@@ -373,10 +314,7 @@ class Session:
     def _fail(self, error: Exception) -> None:
         self._bug = error
         self.connected.set()
-        for stream in self._consumers():
-            broken = BrokerError(f'{NAME} broke: {error!r}')
-            broken.__cause__ = error
-            stream.fail(broken)
+        self._subscriptions.fail(error)
 
     def report(self) -> dict[str, Any]:
         """

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -155,12 +156,17 @@ class Tap:
             listener(told)
 
 
+# numbers keep the digits that they were written with, of which there may be a checksum
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format='number').encode
+
+
 def read_json(message: str | bytes) -> Any:
     """
     The content; of what is no JSON, the text.
     """
     try:
-        return msgspec.json.decode(message)
+        return _decode(message)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return message if isinstance(message, str) else message.decode(errors='replace')
 
@@ -257,7 +263,7 @@ _open_recorder = lru_cache(maxsize=8)(Recorder)
 
 
 def mk_line(event: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(event) + b'\n'
+    return _encode(event) + b'\n'
 
 
 def _create(path: Path, first: bytes) -> None:
@@ -308,5 +314,5 @@ def shorten(message: Any, length: int = 400) -> str:
     """
     It as a text of about that length, at most.
     """
-    text = msgspec.json.encode(message).decode()
+    text = _encode(message).decode()
     return text if len(text) <= length else f'{text[:length]}...'

@@ -41,8 +41,12 @@ class Venue(Language, Protocol):
         content: Any,
     ) -> tuple[str, Any] | None:
         """
-        The channel and the message of what came unasked, as the connection has read
-        it; None for what is no message, as a heartbeat, which is answered here.
+        The channel of what came unasked, as the connection has read it, and the message
+        for those who read that: None where there is nothing new for them. Or else None
+        for what is of no channel, as a heartbeat, which is answered here.
+
+        Raises `OutOfStep` for a channel that is to begin anew, since something that it
+        said is missing.
         """
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:

@@ -41,6 +41,7 @@ from ._session import open_session
 #{% if trading %}
 from .account import Balance, Executions, Order, UserTrade
 #{% endif %}
+from .book import DEPTH, Books
 from .markets import Markets
 from .messages import Message, SocketMessage
 #{% if trading %}
@@ -72,7 +73,7 @@ TRAITS = Traits(
     deadline=True,  # `deadline`
 )
 
-TRADES, QUOTES = 'trade.{}', 'ticker.{}'
+TRADES, QUOTES = 'trade.{}', 'book.{}'
 """The channels of a market."""
 #{% if trading %}
 EXECUTIONS = 'executions'
@@ -101,7 +102,7 @@ _trades_per_page: int = 50
 _max_changes: int = 4096
 #{% endif %}
 _params: dict[str, dict[str, object]] = {
-    'ticker': {'event_trigger': 'bbo'},
+    'book': {'depth': DEPTH},
     'trade': {'snapshot': False},
 }
 """Of subscriptions, beside the symbol."""
@@ -128,6 +129,7 @@ class Client(Markets):
         self.traits = get_traits(TRAITS)
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
+        self._books = Books()
 #{% if trading %}
         self._changes: dict[str, Change] = {}
         """Of the orders that may be changed again, by their ids."""
@@ -333,6 +335,7 @@ class Client(Markets):
         return await self._for_channels(caller, 'subscribe', channels)
 
     async def unsubscribe(self, caller: Caller, channels: list[str]) -> list[str]:
+        self._books.forget(channels)
         return await self._for_channels(caller, 'unsubscribe', channels)
 
     async def _for_channels(
@@ -378,7 +381,7 @@ class Client(Markets):
 
     def on_notification(
         self, connection: Connection, name: str, content: SocketMessage
-    ) -> tuple[str, Message] | None:
+    ) -> tuple[str, Message | None] | None:
         if name not in _decoders:
             if name not in _nothing and content.method != 'pong':
                 raise Unexpected(name)
@@ -391,7 +394,9 @@ class Client(Markets):
         if not rows:
             return None
         channel = f'{name}.{rows[0].instrument_name}'
-        return channel, rows[-1] if name == 'ticker' else rows
+        if name == 'book':
+            return channel, self._books.take(channel, rows[0], content.type)
+        return channel, rows
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
 #{% if trading %}

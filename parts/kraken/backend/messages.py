@@ -202,20 +202,41 @@ class Trade(
         return mk_ms(self.time)
 
 
-class Quote(
+class Level(Struct, frozen=True):
+    """
+    The whole quantity that is on offer at a price; none any more if it is 0.
+    """
+
+    # with all the digits that were sent, on which the checksum is
+    price: Decimal
+    qty: Decimal
+
+    @property
+    def digits(self) -> str:
+        return ''.join(
+            f'{it:f}'.replace('.', '').lstrip('0') for it in (self.price, self.qty)
+        )
+
+
+class BookNews(
     Struct,
     frozen=True,
-    rename={
-        'instrument_name': 'symbol',
-        'best_bid_price': 'bid',
-        'best_bid_amount': 'bid_qty',
-        'best_ask_price': 'ask',
-        'best_ask_amount': 'ask_qty',
-        'time': 'timestamp',
-    },
+    rename={'instrument_name': 'symbol', 'time': 'timestamp'},
 ):
     """
-    The best bid and offer, from the channel `ticker.<symbol>`.
+    From the channel `book.<symbol>`.
+    """
+
+    instrument_name: str
+    checksum: int
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    time: datetime | None = None
+
+
+class Quote(Struct, frozen=True):
+    """
+    The best bid and offer.
     """
 
     instrument_name: str
@@ -224,7 +245,7 @@ class Quote(
     best_ask_price: float | None = None
     best_ask_amount: float | None = None
     last: float = 0.0
-    """The price of the last trade."""
+    """The price of the last trade, if that is known."""
     time: datetime | None = None
 
     @property
@@ -308,14 +329,14 @@ Message = list[Trade] | Quote | Executions
 
 message_types: dict[str, Any] = {
     'trade': list[Trade],
-    'ticker': list[Quote],
+    'book': list[BookNews],
     'executions': list[Execution],
 }
 """What comes from a channel, by the first word of its name."""
 #{% else %}
 Message = list[Trade] | Quote
 
-message_types: dict[str, Any] = {'trade': list[Trade], 'ticker': list[Quote]}
+message_types: dict[str, Any] = {'trade': list[Trade], 'book': list[BookNews]}
 """What comes from a channel, by the first word of its name."""
 #{% endif %}
 

@@ -87,7 +87,7 @@ class Wire:
         if method.startswith('public/'):
             return HTTP
 #{% if trading %}
-        if method != 'ping' and params.get('channel') not in ('ticker', 'trade'):
+        if method != 'ping' and params.get('channel') not in ('book', 'trade'):
             return 'private'
 #{% endif %}
         return 'public'

@@ -170,6 +170,33 @@ async def test_a_quiet_connection_stays(
         assert (await venue.state()).requests['time'] == 1
 
 
+@pytest.mark.parametrize('fault', ['repeat', 'reorder', 'skip'])
+async def test_a_book_is_the_venues(open_client: OpenClient, fault: str) -> None:
+    """
+    Whatever becomes of its messages: one that does not add up begins anew.
+    """
+    async with (
+        open_client(rate=0) as (venue, client),
+        client.open_channel(f'book.{_market}') as msgs,
+    ):
+        await msgs.receive()
+        await venue.misbehave(fault, topic='book', market=_market)
+        # each time other prices, and others of them the best
+        for levels in (7, 3, 9):
+            await venue.depth(_market, 2.5, levels)
+        while (await venue.state()).faults:
+            await venue.depth(_market, 1.5, 4)
+        await venue.depth(_market, 0.75, 5)
+        now = await venue.market(_market)
+        while True:
+            match await msgs.receive():
+                case Quote(best_bid_amount=0.75, best_ask_amount=0.75) as quote:
+                    break
+        assert (quote.best_bid_price, quote.best_ask_price) == (now.bid, now.ask)
+        begun_anew = 'unsubscribe' in (await venue.state()).requests
+        assert begun_anew == (fault != 'repeat')
+
+
 async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
     epoch = 1_700_000_000_000
     async with open_client(epoch=epoch) as (_, client):
@@ -179,7 +206,7 @@ async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
 async def test_many_channels(open_client: OpenClient) -> None:
     async with open_client() as (venue, client):
         names = [pair.symbol for pair in (await client.get_mkt_pairs()).values()]
-        async with client.open_channel(*(f'ticker.{name}' for name in names)) as msgs:
+        async with client.open_channel(*(f'book.{name}' for name in names)) as msgs:
             state = await venue.state()
             assert state.subscriptions['quote'] == dict.fromkeys(names, 1)
             quotes = [await msgs.receive() for _ in names]

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from simvenue.recording import Event
+from simvenue.recording import Event, encode
 
 from ..brokers import BrokerError
 from .shape import Shape, kind_of, shapes_of, split
@@ -57,7 +57,7 @@ def find_breaks(mod: ModuleType, events: Iterable[Event]) -> Iterator[Finding]:
     for event in events:
         if not (kind := kind_of(event)) or event.status not in (0, 200):
             continue
-        data = msgspec.json.encode(event.message)
+        data = encode(event.message)
         try:
             if event.method:
                 raw = connection.read_reply(client, event.method, data, event.over)

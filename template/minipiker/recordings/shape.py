@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET
@@ -133,7 +134,7 @@ def json_type(value: Any) -> str:
             return 'null'
         case bool():
             return 'boolean'
-        case int() | float():
+        case int() | float() | Decimal():
             return 'number'
         case str():
             return 'text'

@@ -305,7 +305,8 @@ class Dialect(Requests):
             case 'trade':
                 return make(event=Trades, topics=('trades',), filter=0)
             case 'book' if it.depth in _DEPTHS:
-                return make(event=BookChange, topics=('book',), filter=_Book(it.depth))
+                topics = ('book', 'quote')
+                return make(event=BookChange, topics=topics, filter=_Book(it.depth))
             case 'ohlc' if it.interval in INTERVALS:
                 return make(event=Trades, topics=('bars',), filter=60 * it.interval)
             case 'instrument':

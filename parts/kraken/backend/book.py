@@ -1,0 +1,103 @@
+"""
+The book of a market, as the channel `book` tells it: whole at first, then what changes,
+each time with a checksum of what there is by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from zlib import crc32
+
+from ._errors import OutOfStep
+from .messages import BookNews, Level, Quote
+
+DEPTH: int = 10
+"""The best prices of each side, as many as the checksum is of."""
+
+
+Best = tuple[float | None, float | None]
+"""A price, and the quantity on offer there."""
+
+
+class Side:
+    """
+    The bids or the asks, the best one first.
+    """
+
+    def __init__(self, *, highest_first: bool) -> None:
+        self._highest_first = highest_first
+        self._levels: dict[Decimal, tuple[float, str]] = {}
+        """Quantity and digits, by price."""
+
+    @property
+    def digits(self) -> Iterator[str]:
+        return (digits for _, digits in self._levels.values())
+
+    @property
+    def best(self) -> Best:
+        for price, (qty, _) in self._levels.items():
+            return float(price), qty
+        return None, None
+
+    def take(self, levels: Iterable[Level]) -> None:
+        for it in levels:
+            if it.qty:
+                self._levels[it.price] = float(it.qty), it.digits
+            else:
+                self._levels.pop(it.price, None)
+        # of those that fall out here nothing is heard any more
+        best = sorted(self._levels.items(), reverse=self._highest_first)[:DEPTH]
+        self._levels = dict(best)
+
+
+class Book:
+    """
+    What is known of a market's book.
+    """
+
+    def __init__(self) -> None:
+        self._bids = Side(highest_first=True)
+        self._asks = Side(highest_first=False)
+        self.best: tuple[Best, Best] = (None, None), (None, None)
+        """The bid and the offer."""
+
+    def take(self, news: BookNews) -> bool:
+        """
+        Returns whether it is the venue's book, by the checksum.
+        """
+        self._bids.take(news.bids)
+        self._asks.take(news.asks)
+        self.best = self._bids.best, self._asks.best
+        digits = ''.join([*self._asks.digits, *self._bids.digits])
+        return crc32(digits.encode()) == news.checksum
+
+
+class Books:
+    """
+    Those of the channels that are subscribed to.
+    """
+
+    def __init__(self) -> None:
+        self._books: dict[str, Book] = {}
+
+    def take(self, channel: str, news: BookNews, type: str) -> Quote | None:
+        """
+        The best bid and offer, if they are others than before. Raises `OutOfStep` where
+        the book is not the venue's: a channel that begins anew says it all.
+        """
+        if type == 'snapshot':
+            self._books[channel] = Book()
+        book = self._books.get(channel)
+        before = book and book.best
+        if book is None or not book.take(news):
+            self.forget([channel])
+            raise OutOfStep(channel)
+        if book.best == before:
+            return None
+        bid, ask = book.best
+        return Quote(news.instrument_name, *bid, *ask, time=news.time)
+
+    def forget(self, channels: Iterable[str]) -> None:
+        for channel in channels:
+            self._books.pop(channel, None)
