@@ -267,7 +267,8 @@ async def test_what_never_comes_is_asked_for(
     async with open_live() as live, open_dialog(live, mod) as dialog:
         places = {'orders': 0.7, 'fills': 0.6}
         missed = [await dialog.send('buy', times) for times in places.values()]
-        for oid in reversed(missed):  # in whichever order it is told
+        missed.reverse()  # what is told first is read last
+        for oid in missed:
             await dialog.until(oid, 'open')
         for topic, times in places.items():
             await live.venue.misbehave('skip', topic=topic)
