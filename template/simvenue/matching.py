@@ -26,6 +26,8 @@ Levels = list[tuple[int, int]]
 
 _LEVELS = 10
 """How deep the market maker's side of the book is."""
+_DICE = np.arange(3 + 2 * (_LEVELS - 1))
+"""Of the spread, and of what is offered at each level of either side."""
 
 
 class Quote(Struct, frozen=True):
@@ -51,7 +53,7 @@ class MarketMaker:
         self._lot = instrument.lot
         self._last = Print(0, 1, 1, 'buy')
         self._number = 0
-        self._thrown: dict[int, int] = {}
+        self._thrown: list[float] = []
 
     def on_trade(self, last: Print, number: int) -> None:
         self._last, self._number = last, number
@@ -78,10 +80,9 @@ class MarketMaker:
         """
         What die `number` shows, from 0 on; all are thrown again after every trade.
         """
-        if number not in self._thrown:
-            pips = self._noise.below(sides, number, np.array([self._number]))
-            self._thrown[number] = int(pips[0])
-        return self._thrown[number]
+        if not self._thrown:
+            self._thrown = self._noise.uniform(_DICE, np.array([self._number])).tolist()
+        return int(self._thrown[number] * sides)
 
 
 class Order(Struct, kw_only=True, eq=False):

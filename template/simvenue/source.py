@@ -80,15 +80,14 @@ class Noise:
     def __init__(self, seed: int, name: str) -> None:
         self._key = seed << 32 ^ crc32(name.encode())
 
-    def uniform(self, stream: int, index: Bars) -> NDArray[np.float64]:
+    def uniform(self, stream: Bars | int, index: Bars) -> NDArray[np.float64]:
         """
         In [0, 1), by the finaliser of splitmix64.
         """
-        key = (
-            self._key * 0x9E3779B97F4A7C15 + stream * 0xD1342543DE82EF95
-        ) & self._MASK
+        key = np.uint64(self._key * 0x9E3779B97F4A7C15 & self._MASK)
         # arithmetic on unsigned arrays wraps around, as it must here
-        bits = index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
+        bits = np.atleast_1d(stream).astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
+        bits = index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + bits + key
         bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
         bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
         bits ^= bits >> np.uint64(31)

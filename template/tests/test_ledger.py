@@ -122,6 +122,23 @@ async def test_an_account_file_behind_its_ledger_catches_up(
         assert account.pps == {}
 
 
+async def test_the_account_file_can_wait(
+    mod: ModuleType,
+    broker: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    To write it takes as long as an order does, whose client is to hear of it first.
+    """
+    monkeypatch.setattr('minipiker.accounting._pos._pause', 3600.0)
+    async with open_account(mod, 'paper') as account:
+        before = account.path.read_text()
+        account.add('1', mk_record(broker, 1, 100))
+        await trio.testing.wait_all_tasks_blocked()
+        assert account.path.read_text() == before
+    assert account.path.read_text() != before
+
+
 WRITING = {os.mkdir, os.open, open, os.write, os.ftruncate, os.replace}
 
 

@@ -6,7 +6,7 @@ venues that differ.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
 from decimal import Decimal
@@ -68,14 +68,19 @@ class Dialog:
     def __init__(self, live: Live, stream: MsgStream) -> None:
         self.live = live
         self.stream = stream
+        self._unread: defaultdict[str, deque[dict[str, Any]]] = defaultdict(deque)
+        """What was told of each order while another was waited for."""
 
-    async def next_msg(self) -> dict[str, Any]:
+    async def next_msg(self, oid: str) -> dict[str, Any]:
         """
-        The next message, but for positions.
+        The next message about an order.
         """
-        while (msg := await self.stream.receive())['name'] == 'position':
-            pass
-        return dict(msg)
+        unread = self._unread[oid]
+        while not unread:
+            msg = await self.stream.receive()
+            if msg['name'] != 'position':
+                self._unread[msg['reqid']].append(msg)
+        return unread.popleft()
 
     async def send(
         self,
@@ -100,31 +105,30 @@ class Dialog:
             reqid=fields.get('oid'),
         )
         await self.stream.send(msg)
-        ack = await self.receive('ack')
+        ack = await self.receive(msg.oid, 'ack')
         assert (ack['oid'], ack['account']) == (msg.oid, msg.account)
-        assert type(ack['reqid']) is str
         return msg.oid
 
     async def cancel(self, oid: str, reqid: str | None = None) -> None:
         account = self.live.account
         await self.stream.send(BrokerdCancel(oid, time.time_ns(), account, reqid=reqid))
 
-    async def receive(self, name: str) -> dict[str, Any]:
+    async def receive(self, oid: str, name: str) -> dict[str, Any]:
         """
-        The next message of that name.
+        The next message of that name about an order.
         """
-        while (msg := await self.next_msg())['name'] != name:
+        while (msg := await self.next_msg(oid))['name'] != name:
             pass
         return msg
 
-    async def until(self, status: str) -> list[dict[str, Any]]:
+    async def until(self, oid: str, status: str) -> list[dict[str, Any]]:
         """
-        All messages up to the next status of that name.
+        All messages about an order up to the next status of that name.
         """
-        msgs = [await self.next_msg()]
+        msgs = [await self.next_msg(oid)]
         while msgs[-1].get('status') != status:
             assert msgs[-1]['name'] != 'error', msgs[-1]
-            msgs.append(await self.next_msg())
+            msgs.append(await self.next_msg(oid))
         return msgs
 
 
@@ -148,29 +152,26 @@ async def test_an_order_that_rests(open_live: OpenLive, mod: ModuleType) -> None
             'rate_limit', operation='instruments', count=5, seconds=0.01
         )
         oid = await dialog.send('buy', 0.7, 200)
-        *_, status = await dialog.until('open')
-        assert (status['reqid'], status['remaining']) == (oid, live.market.size(200))
+        *_, status = await dialog.until(oid, 'open')
+        assert status['remaining'] == live.market.size(200)
         await dialog.send('buy', 0.71, 300, oid=oid)
-        *_, status = await dialog.until('open')
+        *_, status = await dialog.until(oid, 'open')
         assert status['remaining'] == live.market.size(300)
 
         # a refused change leaves it open, and says so: piker would not cancel it else
         off_tick = live.market.price(0.71) + float(live.market.mkt.price_tick) / 4
         await dialog.send('buy', 0.71, 300, oid=oid, price=off_tick)
-        assert (await dialog.receive('error'))['reqid'] == oid
-        *_, status = await dialog.until('open')
+        await dialog.receive(oid, 'error')
+        *_, status = await dialog.until(oid, 'open')
         assert status['remaining'] == live.market.size(300)
 
         await live.trade_at(0.71, 100)
-        fill = await dialog.receive('fill')
-        assert (fill['reqid'], fill['price'], fill['size']) == (
-            oid,
-            live.market.price(0.71),
-            live.market.size(100),
-        )
+        fill = await dialog.receive(oid, 'fill')
+        assert fill['price'] == live.market.price(0.71)
+        assert fill['size'] == live.market.size(100)
         assert abs(fill['broker_time'] - time.time()) < 60
         await dialog.cancel(oid, reqid=oid)
-        *_, status = await dialog.until('canceled')
+        *_, status = await dialog.until(oid, 'canceled')
         assert status['filled'] == live.market.size(100)
         assert status['remaining'] == live.market.size(200)
 
@@ -178,9 +179,9 @@ async def test_an_order_that_rests(open_live: OpenLive, mod: ModuleType) -> None
 async def test_an_order_at_the_market(open_live: OpenLive, mod: ModuleType) -> None:
     async with open_live() as live, open_dialog(live, mod) as dialog:
         oid = await dialog.send('sell', 0.5)
-        msgs = await dialog.until('closed')
+        msgs = await dialog.until(oid, 'closed')
         fills = [msg for msg in msgs if msg['name'] == 'fill']
-        assert {(fill['reqid'], fill['action']) for fill in fills} == {(oid, 'sell')}
+        assert {fill['action'] for fill in fills} == {'sell'}
         assert sum(Decimal(str(fill['size'])) for fill in fills) == Decimal(
             str(live.market.size(100))
         )
@@ -203,13 +204,13 @@ async def test_bad_requests_are_answered(open_live: OpenLive, mod: ModuleType) -
         }
         for reason, fields in bad.items():
             oid = await dialog.send('buy', 0.7, **fields)
-            error = await dialog.receive('error')
-            assert (error['oid'], error['reqid']) == (oid, oid)
+            error = await dialog.receive(oid, 'error')
+            assert error['oid'] == oid
             assert reason in error['reason']
 
         # a size off its step is refused with the nearest two that are not
-        await dialog.send('buy', 0.7, size=market.size(2) + tick / 4)
-        reason = (await dialog.receive('error'))['reason']
+        oid = await dialog.send('buy', 0.7, size=market.size(2) + tick / 4)
+        reason = (await dialog.receive(oid, 'error'))['reason']
         for steps in (0, 1):
             near = Decimal(str(market.size(2))) + steps * mkt.size_tick
             assert f'{near.normalize():f}' in reason
@@ -218,10 +219,10 @@ async def test_bad_requests_are_answered(open_live: OpenLive, mod: ModuleType) -
 async def test_requests_about_nothing(open_live: OpenLive, mod: ModuleType) -> None:
     async with open_live() as live, open_dialog(live, mod) as dialog:
         await dialog.cancel('none')
-        error = await dialog.receive('error')
+        error = await dialog.receive('none', 'error')
         assert error['broker_details']['flow']['oid'] == 'none'
         await dialog.send('buy', 0.7, oid='none')
-        error = await dialog.receive('error')
+        error = await dialog.receive('none', 'error')
         assert "'none'" in error['reason']
 
         neither = to_builtins(
@@ -231,15 +232,15 @@ async def test_requests_about_nothing(open_live: OpenLive, mod: ModuleType) -> N
         )
         for fields in ({}, {'action': 'steal'}, {'price': 'high'}, {'size': None}):
             await dialog.stream.send({**neither, **fields})
-            assert (await dialog.next_msg())['name'] == 'ack'
-            assert (await dialog.next_msg())['name'] == 'error'
+            assert (await dialog.next_msg('bad'))['name'] == 'ack'
+            assert (await dialog.next_msg('bad'))['name'] == 'error'
 
 
 async def test_what_comes_too_soon(open_live: OpenLive, mod: ModuleType) -> None:
     async with open_live() as live, open_dialog(live, mod) as dialog:
         await live.venue.misbehave('rate_limit', operation='place')
         oid = await dialog.send('buy', 0.7)
-        assert (await dialog.receive('error'))['oid'] == oid
+        assert (await dialog.receive(oid, 'error'))['oid'] == oid
         assert not (await live.venue.account('simkey')).orders
 
 
@@ -249,12 +250,12 @@ async def test_somebody_elses_order(open_live: OpenLive, mod: ModuleType) -> Non
         placed = await live.venue.place(
             'simkey', market.name, 'buy', market.size(5), market.price(0.5)
         )
-        status = await dialog.receive('status')
+        status = await dialog.receive(placed.order_id, 'status')
         assert (status['resp'], status['src']) == ('open', mod.name)
         order = convert(status['req'], Order)
         assert (order.symbol, order.size) == (market.mkt.bs_fqme, market.size(5))
         await dialog.cancel(status['oid'], reqid=status['reqid'])
-        await dialog.until('canceled')
+        await dialog.until(status['reqid'], 'canceled')
         (there,) = (await live.venue.account('simkey')).orders
         assert (there.order_id, there.state) == (placed.order_id, 'cancelled')
 
@@ -265,16 +266,16 @@ async def test_what_never_comes_is_asked_for(
 ) -> None:
     async with open_live() as live, open_dialog(live, mod) as dialog:
         places = {'orders': 0.7, 'fills': 0.6}
-        missed = {await dialog.send('buy', times) for times in places.values()}
-        for _ in missed:
-            await dialog.until('open')
+        missed = [await dialog.send('buy', times) for times in places.values()]
+        missed.reverse()  # what is told first is read last
+        for oid in missed:
+            await dialog.until(oid, 'open')
         for topic, times in places.items():
             await live.venue.misbehave('skip', topic=topic)
             await live.trade_at(times)
-        while missed:
-            *_, status = await dialog.until('closed')
+        for oid in missed:
+            *_, status = await dialog.until(oid, 'closed')
             assert status['filled'] == live.market.size(100)
-            missed.remove(status['reqid'])
 
 
 KINDS = {'': 0.9, 'lose_reply': 0.7, 'lose_request': 0.5}
@@ -298,25 +299,25 @@ async def trade_with(
 
     await misbehave('place')
     changed = await dialog.send('buy', times, 300)
-    await dialog.until('open')
+    await dialog.until(changed, 'open')
     await dialog.live.trade_at(times, 100)  # in part
-    await dialog.receive('fill')
+    await dialog.receive(changed, 'fill')
     await misbehave('edit')
     await dialog.send('buy', 0.9 * times, 200, oid=changed)
-    while (await dialog.until('open'))[-1]['remaining'] != size(100):
+    while (await dialog.until(changed, 'open'))[-1]['remaining'] != size(100):
         pass
     await dialog.live.trade_at(0.9 * times, 1000)
-    await dialog.until('closed')
+    await dialog.until(changed, 'closed')
 
     await misbehave('place')
     filled = await dialog.send('buy', 1.5)
-    await dialog.until('closed')
+    await dialog.until(filled, 'closed')
 
     canceled = await dialog.send('buy', 0.1)
-    await dialog.until('open')
+    await dialog.until(canceled, 'open')
     await misbehave('cancel')
     await dialog.cancel(canceled, reqid=canceled)
-    await dialog.until('canceled')
+    await dialog.until(canceled, 'canceled')
     await venue.behave()
     return [(changed, 200), (filled, 100), (canceled, 0)]
 

@@ -54,6 +54,14 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
         self._send, self._receive = trio.open_memory_channel[M | Mark](max_unread)
         self._error: BrokerError | None = None
 
+    @property
+    def is_behind(self) -> bool:
+        """
+        Whether orders have to wait for it: to wait for what is so already would cost
+        each of them a turn of the loop.
+        """
+        return self.before_orders and not self.caught_up.is_set()
+
     def mark_gap(self) -> None:
         """
         Push a `Reconnected`. Whoever has read it, and asks for more, has dealt with it.

@@ -154,7 +154,7 @@ class Session:
         with trio.move_on_after(self._limits.patience):
             while True:
                 for stream in self._subscriptions.consumers():
-                    if stream.before_orders:
+                    if stream.is_behind:
                         await stream.caught_up.wait()
                 if caller is self._caller:
                     return caller

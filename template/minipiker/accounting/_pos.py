@@ -103,13 +103,14 @@ class Account(Struct):
 
     async def keep_written(self) -> NoReturn:
         """
-        Write the account file after each change, or after many that come at once: a
-        filesystem may take milliseconds for it.
+        Write the account file some time after a change, and after many that come at
+        once: a filesystem may take milliseconds for it, and whoever trades wants to be
+        told first.
         """
         while True:
             await self.changed.wait()
-            self.write_config()
             await trio.sleep(_pause)
+            self.write_config()
 
     def write_config(self) -> None:
         """
