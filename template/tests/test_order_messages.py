@@ -344,7 +344,7 @@ def test_a_client_forgets_what_is_over(action: str, resps: str, is_over: bool) -
     """
     And not the order of which a change was refused.
     """
-    order = replace(ORDER, action=action)  # type: ignore[arg-type]
+    order = replace(ORDER, action=action)
     names: list[Any] = resps.split()
     first, *later = (Status(0, order.oid, resp, req=order) for resp in names)
     nowhere: Any = None
