@@ -77,10 +77,14 @@ def show(report: dict[str, Any]) -> None:
         table.add_row(what, f'{len(times)}', f'{middle:.1f}', f'{max(times):.1f}')
     console = Console()
     console.print(table)
-    table = Table('process', 'looks', 'MB, before', 'after', 'descriptors', 'after')
+    columns = ('MB, before', 'after', 'gained all along', 'descriptors', 'after')
+    table = Table('process', 'looks', *columns)
     for it in report['growth']:
-        sizes = (f'{size:.0f}' for size in (*it['memory'], *it['files']))
-        table.add_row(it['name'], f'{it["samples"]}', *sizes)
+        memory, files = (
+            [f'{size:.0f}' for size in it[of]] for of in ('memory', 'files')
+        )
+        gained = '' if it['creep'] is None else f'{it["creep"]:.1f}'
+        table.add_row(it['name'], f'{it["samples"]}', *memory, gained, *files)
     console.print(table)
     for name, value in report.items():
         if name not in ('recoveries', 'growth', 'problems'):

@@ -14,8 +14,8 @@ import signal
 import sys
 import time
 from ast import literal_eval
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from heapq import merge
 from itertools import chain, count, takewhile, zip_longest
 from pathlib import Path
@@ -28,6 +28,7 @@ import msgspec
 import psutil
 import tractor
 import trio
+from growth import Growth, Process, measure
 from minipiker.brokers import __brokers__
 from minipiker.data._sampling import open_sample_stream
 from minipiker.data.feed import Feed, open_feed
@@ -89,25 +90,6 @@ class Disturbance(Struct):
     took: float | None = None
 
 
-class Process(Struct):
-    name: str
-    pid: int
-    memory: list[int] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
-
-
-class Growth(Struct):
-    """
-    Medians of the second quarter of a process's life and of its last.
-    """
-
-    name: str
-    samples: int
-    memory: tuple[float, float]
-    """MB"""
-    files: tuple[float, float]
-
-
 class Report(Struct):
     trades: int = 0
     rate: float = 0
@@ -145,7 +127,8 @@ class Listener:
         self.pending: list[Disturbance] = []
         self.disturbances: list[Disturbance] = []
         self.lost = self.doubled = self.gaps = self.gap_trades = 0
-        self.lags: list[float] = []
+        self.lags: Counter[float] = Counter()
+        """How many quotes were so late, in s."""
         self.offset = 0.0
         """The venue's clock less ours, s."""
         self.calm = trio.Event()
@@ -180,7 +163,8 @@ class Listener:
         if self.pending:
             self._settle(market, told)
         else:
-            self.lags.append(time.time() + self.offset - told)
+            # to the ms, or this would be what grows
+            self.lags[round(time.time() + self.offset - told, 3)] += 1
 
     def _settle(self, market: str, told: float) -> None:
         for it in list(self.pending):
@@ -324,9 +308,16 @@ async def sample(plan: Plan, pikerd: int, processes: dict[int, Process]) -> None
         await trio.sleep(plan.sample_every)
 
 
-def quarters(samples: Sequence[float]) -> tuple[float, float]:
-    quarter = len(samples) // 4
-    return median(samples[quarter : 2 * quarter]), median(samples[-quarter:])
+def middle(counts: Counter[float]) -> float:
+    """
+    The median of values that are counted.
+    """
+    left = counts.total() / 2
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            return value
+    return 0
 
 
 def compare(options: list[str], runs: dict[str, list[Run]]) -> int:
@@ -358,7 +349,7 @@ def report(plan: Plan, it: Listener, processes: dict[int, Process]) -> Report:
         doubled=it.doubled,
         gaps=it.gaps,
         gap_trades=it.gap_trades,
-        lag_p50=round(median(it.lags or [0]), 3),
+        lag_p50=middle(it.lags),
         load=os.getloadavg(),
     )
     took: defaultdict[str, list[float]] = defaultdict(list)
@@ -374,17 +365,9 @@ def report(plan: Plan, it: Listener, processes: dict[int, Process]) -> Report:
     out.recovery_p50 = round(median(times or [0]), 2)
     out.recovery_max = max(times or [0])
     for process in processes.values():
-        # a life too short says nothing: what was closed may take a while to be gone
-        samples = len(process.memory)
-        if samples < 12 or samples * plan.sample_every < 30:
-            continue
-        memory = quarters([it / 2**20 for it in process.memory])
-        files = quarters(process.files)
-        out.growth.append(Growth(process.name, samples, memory, files))
-        if memory[1] > 1.1 * memory[0] + 16:
-            out.problems.append(f'{process.name}: its memory grew, {memory} MB')
-        if files[1] > 1.1 * files[0] + 8:
-            out.problems.append(f'{process.name}: its descriptors grew, {files}')
+        if grown := measure(process, plan.sample_every):
+            out.growth.append(grown)
+            out.problems.extend(grown.problems())
     return out
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager as cm
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import trio
 from tractor import current_actor
@@ -207,9 +208,11 @@ def _get_endpoint(get_rpc_func: F) -> F:
     return cast(F, get_endpoint)
 
 
-def _init_without_debugger(init: F) -> F:
+def _init(init: F) -> F:
     """
-    An actor exposes the modules that it was told to, and not its debugger.
+    An actor exposes the modules that it was told to, and not its debugger. It knows a
+    call for as long as somebody is at work on it: the runtimes' own remember both ends
+    of each `portal.run()`, with its connection, and each child, until the actor ends.
     """
 
     @wraps(init)
@@ -220,12 +223,14 @@ def _init_without_debugger(init: F) -> F:
             for name, path in actor.enable_modules.items()
             if not name.startswith('tractor.')
         }
+        actor._contexts = WeakValueDictionary()
+        actor._actoruid2nursery = WeakValueDictionary()
 
     return cast(F, init_actor)
 
 
 def _guard(actor_type: Any, rpc: Any) -> None:
-    actor_type.__init__ = _init_without_debugger(actor_type.__init__)
+    actor_type.__init__ = _init(actor_type.__init__)
     actor_type._get_rpc_func = _get_endpoint(actor_type._get_rpc_func)
     rpc._invoke = _invoke(rpc._invoke)
 

@@ -10,6 +10,8 @@ from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import trio
+
 from minipiker.accounting import Asset, MktPair
 from minipiker.clearing._messages import BrokerdFill, BrokerdStatus
 
@@ -43,6 +45,7 @@ class Venue:
     """
 
     traits = SimpleNamespace(edit='in_place')
+    limits = SimpleNamespace(doubt=0.01, probe=0.01)
 
     def __init__(self, order: Any, fill: Any) -> None:
         self.order, self.fill = order, fill
@@ -72,12 +75,14 @@ class Venue:
         return MKT
 
 
+TERMS = {'order_id': '7', 'market': 'BTC-USDT', 'side': 'buy', 'price': 60_000.0}
+
+
 async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) -> None:
     orders = import_module(f'{mod.__name__}._orders')
     flows = import_module(f'{mod.__name__}._flows')
-    terms = {'order_id': '7', 'market': 'BTC-USDT', 'side': 'buy', 'price': 60_000.0}
     order = orders.VenueOrder(
-        **terms,
+        **TERMS,
         client_id='oid',
         state='filled',
         size=0.5,
@@ -87,7 +92,7 @@ async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) 
         updated=1,
     )
     fill = orders.VenueFill(
-        **terms, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
+        **TERMS, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
     )
     told: list[Any] = []
     books = Books()
@@ -103,3 +108,34 @@ async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) 
     assert (last.reqid, last.status, last.filled) == ('oid', 'closed', 0.5)
     assert [msg.size for msg in told if isinstance(msg, BrokerdFill)] == [0.5]
     assert it.get('oid') is None
+
+
+async def test_fills_are_not_remembered_for_ever(mod: ModuleType) -> None:
+    """
+    Not even where every order is filled at once, so that none is open when it is time
+    to ask how they stand.
+    """
+    orders = import_module(f'{mod.__name__}._orders')
+    flows = import_module(f'{mod.__name__}._flows')
+    fills = [
+        orders.VenueFill(
+            **TERMS,
+            fill_id=f'{number}',
+            client_id='',
+            size=0.5,
+            fee=0.0,
+            time=1000.0 + number,
+            record={},
+        )
+        for number in range(2 * flows._max_kept)
+    ]
+    venue = Venue(None, fills[-1])
+    it = flows.Flows('x.main', venue, Books(), lambda msg: None)
+    await it._on_fills(fills)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as tn:
+            tn.start_soon(it.watch)
+            while len(it._booked) > 2 * flows._overlap:
+                await trio.lowlevel.checkpoint()
+            tn.cancel_scope.cancel()
+    assert fills[-1].fill_id in it._booked, 'the venue may tell of it again'

@@ -5,6 +5,7 @@ behind, and the next request is served.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -109,12 +110,17 @@ async def test_a_dead_daemon_leaves_nothing_in_pikerd(
     broker: str,
     how: str,
 ) -> None:
-    def count() -> tuple[int, int]:
-        tasks = trio.lowlevel.current_statistics().tasks_living
-        return tasks, psutil.Process().num_fds()
+    def count() -> tuple[int, int, int]:
+        gc.collect()
+        objects = (type(it).__module__ for it in gc.get_objects())
+        return (
+            trio.lowlevel.current_statistics().tasks_living,
+            psutil.Process().num_fds(),
+            sum(module.startswith('tractor') for module in objects),
+        )
 
     name = f'datad.{broker}'
-    counts: list[tuple[int, int]] = []
+    counts: list[tuple[int, int, int]] = []
     async with open_test_pikerd(tmp_path, url=session_venue.url) as services:
         for _ in range(4):
             service: Any = None

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from minipiker._tractor import open_nursery
 from minipiker.accounting import Asset, MktPair
+from minipiker.clearing import OrderClient
 from minipiker.clearing._dark import Market, Markets
 from minipiker.clearing._dialog import (
     Client,
@@ -323,3 +324,33 @@ def test_the_end_of_an_order(resp: str) -> None:
         assert dialog.status is status
     alert = Dialog(status, replace(ORDER, action='alert'))
     assert alert.is_over == (dialog.is_over or resp == 'triggered')
+
+
+@pytest.mark.parametrize(
+    ('action', 'resps', 'is_over'),
+    [
+        ('buy', 'pending', False),
+        ('buy', 'pending error', True),
+        ('buy', 'pending open error', False),
+        ('buy', 'pending open pending error', False),
+        ('buy', 'pending open fill closed error', True),
+        ('buy', 'dark_open error', False),
+        ('buy', 'dark_open triggered', False),
+        ('buy', 'dark_open triggered pending error', True),
+        ('alert', 'dark_open triggered', True),
+    ],
+)
+def test_a_client_forgets_what_is_over(action: str, resps: str, is_over: bool) -> None:
+    """
+    And not the order of which a change was refused.
+    """
+    order = replace(ORDER, action=action)
+    names: list[Any] = resps.split()
+    first, *later = (Status(0, order.oid, resp, req=order) for resp in names)
+    nowhere: Any = None
+    client = OrderClient(nowhere, {order.oid: first})
+    for status in later:
+        client._on_status(status)
+    left = {} if is_over else {order.oid: order}
+    assert client._sent_orders == left
+    assert client._taken <= {*left}

@@ -291,6 +291,7 @@ async def test_a_client_may_send_before_it_reads(
                 await client.send(order)
             told = await until_over(stream, *(order.oid for order in sent))
         assert all(it == ['pending', 'error'] for it in told.values())
+        assert not client._sent_orders, 'what is over is forgotten'
 
 
 def test_the_engine_is_spawned_as_the_backend_asks(

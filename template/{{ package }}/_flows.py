@@ -51,8 +51,8 @@ _first_overlap: float = 3600
 """... and after a start, when only the ledger tells, from so many."""
 _max_doubt: float = 10
 """How long the rest of a story may be under way at most, where asking did not help."""
-_max_ended: int = 1024
-"""Orders that are remembered when they are over."""
+_max_kept: int = 1024
+"""Orders that are over, and fills, of which so many are remembered unasked."""
 
 Emit = Callable[[Struct], None]
 
@@ -75,7 +75,7 @@ class Flows:
         self._flows: dict[str, Flow] = {}
         self._reqids: dict[str, str] = {}
         """What the host calls them, by order id."""
-        self._ended: deque[str] = deque(maxlen=_max_ended)
+        self._ended: deque[str] = deque(maxlen=_max_kept)
         """Ids of orders that are over: what is heard of them comes late."""
         self._booking = trio.Lock()
         self._in_doubt = trio.Event()
@@ -162,7 +162,8 @@ class Flows:
                 await self._in_doubt.wait()
                 self._in_doubt = trio.Event()
                 await trio.sleep(pause)  # the rest may be under way
-            if self._doubtful() or (probe.cancelled_caught and self._flows):
+            is_due = self._flows or len(self._booked) > _max_kept
+            if self._doubtful() or (probe.cancelled_caught and is_due):
                 await self.reconcile()
             pause = min(2 * pause, _max_doubt) if self._doubtful() else doubt
 
@@ -399,9 +400,7 @@ class Flows:
             )
 
     def emit_open(self, reqid: str, flow: Flow) -> None:
-        """
-        Say that an order is open, and how.
-        """
+        """Say that an order is open, and how."""
         self._emit_status(reqid, flow, 'open', flow.size)
 
     def emit_end(

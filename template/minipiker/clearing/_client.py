@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from .._streaming import CreditStream, open_endpoint
 from ._daemon import maybe_open_emsd
+from ._dialog import transitions
 from ._ems import _emsd_main
 from ._messages import (
     BrokerdPosition,
@@ -33,9 +34,14 @@ class OrderClient:
     Sends orders.
     """
 
-    def __init__(self, stream: CreditStream, orders: dict[str, Order]) -> None:
+    def __init__(self, stream: CreditStream, dialogs: dict[str, Status]) -> None:
         self._stream = stream
-        self._sent_orders = orders
+        self._sent_orders: dict[str, Order] = {}
+        """Until they are over."""
+        self._taken: set[str] = set()
+        """Those of them that stay what they are where a change of them is refused."""
+        for status in dialogs.values():
+            self._on_status(status)
 
     async def send(self, msg: Order) -> Order:
         """
@@ -61,10 +67,20 @@ class OrderClient:
         await self._stream.send(to_builtins(cancel))
 
     def _on_status(self, status: Status) -> None:
-        if status.resp in ('closed', 'canceled'):
-            self._sent_orders.pop(status.oid, None)
-        elif status.req:  # which somebody else may have sent, or changed
-            self._sent_orders[status.oid] = status.req
+        oid, resp, order = status.oid, status.resp, status.req
+        if resp == 'error' and oid in self._taken:
+            return
+        is_alert = order is not None and order.action == 'alert'
+        if not transitions[resp] or (is_alert and resp == 'triggered'):
+            self._sent_orders.pop(oid, None)
+            self._taken.discard(oid)
+            return
+        if resp in ('dark_open', 'open', 'fill'):
+            self._taken.add(oid)
+        elif resp == 'triggered':  # now the broker may refuse it
+            self._taken.discard(oid)
+        if order:  # which somebody else may have sent, or changed
+            self._sent_orders[oid] = order
 
 
 class TradesStream:
@@ -91,8 +107,9 @@ class TradesStream:
             case {'name': 'position'}:
                 return convert(msg, BrokerdPosition)
             case {'resp': 'error'}:
-                return convert(msg, Error)
-        status = convert(msg, Status)
+                status: Status = convert(msg, Error)
+            case _:
+                status = convert(msg, Status)
         self._client._on_status(status)
         return status
 
@@ -134,8 +151,7 @@ async def open_ems(
     ) as ((positions, accounts, statuses), raw):
         stream = CreditStream(raw)
         dialogs = {msg['oid']: convert(msg, Status) for msg in statuses}
-        orders = {oid: it.req for oid, it in dialogs.items() if it.req}
-        client = OrderClient(stream, orders)
+        client = OrderClient(stream, dialogs)
         yield (
             client,
             TradesStream(stream, client),
