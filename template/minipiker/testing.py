@@ -38,6 +38,7 @@ import trio
 
 import simvenue.process
 from simvenue.client import Controls
+from simvenue.forkserver import ForkServer
 from simvenue.process import SimVenue
 
 from ._session import full
@@ -145,6 +146,17 @@ def _isolation(
             # the simulator lets everybody be so much quicker than a real one does
             patch.setenv(f'{_broker.upper()}_PACE', '30')
         yield home / 'minipiker'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _forkserver(_isolation: Path) -> Iterator[None]:
+    """
+    What all venues of the session are forked from.
+    """
+    server = trio.run(ForkServer.start)
+    with server.share():
+        yield
+    trio.run(server.aclose)
 
 
 @pytest.fixture(autouse=True)
