@@ -14,14 +14,13 @@ may_fill       ... and may have its orders filled
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
 from decimal import Decimal
@@ -31,7 +30,6 @@ from tempfile import TemporaryFile
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-import psutil
 import pytest
 import tomli_w
 import trio
@@ -46,6 +44,7 @@ from .accounting import MktPair
 from .brokers import __brokers__, get_brokermod
 from .data.feed import open_feed
 from .log import get_logger
+from .processes import shared_pids
 from .recordings.venue import tree_scope, venue_command
 from .service import Services, _liveness, maybe_open_pikerd, open_pikerd
 from .service._registry import find_registry
@@ -54,15 +53,6 @@ _timeout: float = 240.0
 """
 Seconds that an async test or a command may take: to end what hangs, not what is slow.
 """
-
-_noticed: float = 3
-"""Seconds until an orphan has ended; the promise is 1, on an idle machine."""
-
-_PR_SET_CHILD_SUBREAPER: int = 36
-"""From `<linux/prctl.h>`."""
-
-_shared_pids: set[int] = set()
-"""The roots of what the whole session shares."""
 
 (_broker,) = __brokers__
 
@@ -87,10 +77,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, 'prctl'):  # on Linux
-        # orphans become children of ours, where `_no_orphans` finds them
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # a shell's background job ignores them, and so would all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -145,34 +131,6 @@ def _isolation(
             # the simulator lets everybody be so much quicker than a real one does
             patch.setenv(f'{_broker.upper()}_PACE', '30')
         yield home / 'minipiker'
-
-
-@pytest.fixture(autouse=True)
-def _no_orphans() -> Iterator[None]:
-    """
-    Fail a test that leaves a process behind.
-    """
-    before = descendants()
-    yield
-    # one whose parent was killed notices it, and ends by itself
-    _, left = psutil.wait_procs(descendants() - before, timeout=_noticed)
-    for process in left:
-        process.kill()
-    assert not left, f'processes left behind: {left}'
-
-
-def descendants() -> set[psutil.Process]:
-    """
-    The processes below this one, but those of the session's shared tree.
-    """
-    found: set[psutil.Process] = set()
-    for child in psutil.Process().children():
-        if child.status() == psutil.STATUS_ZOMBIE:
-            with suppress(ChildProcessError):
-                os.waitpid(child.pid, 0)  # an orphan that was left to us
-        elif child.pid not in _shared_pids:
-            found |= {child, *child.children(recursive=True)}
-    return found
 
 
 @pytest.fixture
@@ -246,7 +204,7 @@ def open_session_venue(config: pytest.Config) -> Iterator[Venue]:
         yield Venue(url, symbol)
         return
     with open_process(*venue_command(config.getoption('replay'))) as (process, url):
-        _shared_pids.add(process.pid)
+        shared_pids.add(process.pid)
         assert process.stdout
         controls = process.stdout.readline().strip()
         yield Venue(url, symbol or trio.run(_get_first_market, controls), controls)
@@ -413,7 +371,7 @@ def shared_pikerd(session_venue: Venue, _isolation: Path) -> Iterator[None]:
     """
     write_brokers_toml(_isolation, url=session_venue.url)
     with open_process('minipiker', 'pikerd', '--until-eof', '-l', 'error') as (root, _):
-        _shared_pids.add(root.pid)
+        shared_pids.add(root.pid)
         yield
 
 

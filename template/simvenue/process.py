@@ -4,6 +4,7 @@ The exchange as a child process of a trio program.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,8 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
-from pathlib import Path
-from subprocess import PIPE
 from tempfile import TemporaryFile
 from typing import IO
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import trio
 
 from .client import Controls, SimVenueError
+from .forkserver import ForkServer, maybe_open_forkserver
 from .lifetime import wait_for_eof
 
 __all__ = ['SimVenue', 'SimVenueError', 'open_simvenue', 'wait_for_eof']
@@ -32,17 +32,22 @@ class SimVenue(Controls):
 
     def __init__(
         self,
+        server: ForkServer,
         args: list[str],
         env: Mapping[str, str],
-        state: int,
+        state: IO[bytes],
         stderr: IO[bytes],
     ) -> None:
         super().__init__()
+        self._server = server
         self._args = args
-        self._env = env
+        self._env = dict(env)
         self._state = state
         self._stderr = stderr
-        self._process: trio.Process | None = None
+        self._link: trio.SocketStream | None = None
+        """What it reads and writes. It ends when our end of it is closed."""
+        self._pid = 0
+        self._said = b''
         self._held: list[socket.socket] = []
         """Keep its ports while it is not running."""
         self.url = ''
@@ -50,66 +55,79 @@ class SimVenue(Controls):
 
     @property
     def pid(self) -> int:
-        if self._process is None:
+        if self._link is None:
             raise SimVenueError('the venue is not running')
-        return self._process.pid
+        return self._pid
 
     async def _start(self, *args: str) -> None:
-        self._process = await trio.lowlevel.open_process(
-            [sys.executable, '-m', __package__, '--until-eof', *self._args, *args],
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=self._stderr,
-            cwd=Path(__file__).parents[1],
-            env={**os.environ, **self._env},
-            pass_fds=[self._state],
-            # Ctrl-C in a terminal is for us; we end the venue when we are done with it
-            start_new_session=True,
-        )
-        assert self._process.stdout
-        said = b''
-        while said.count(b'\n') < 2:
-            if not (chunk := await self._process.stdout.receive_some()):
-                raise SimVenueError(f'the venue did not start: {await self._why()}')
-            said += chunk
-        self.url, self.controls_url = said.decode().split('\n')[:2]
+        ours, theirs = socket.socketpair()
+        self._link = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        with theirs:
+            files = theirs, self._stderr, self._state
+            self._server.fork(*(it.fileno() for it in files))
+        request = json.dumps([[*self._args, *args], self._env])
+        with trio.CancelScope(shield=True):
+            # till its pid is known nobody could kill it
+            await self._link.send_all(request.encode() + b'\n')
+            self._pid = int(await self._read_line())
+        self.url = await self._read_line()
+        self.controls_url = await self._read_line()
         self._release_ports()
 
-    async def _why(self) -> str:
+    async def _read_line(self) -> str:
+        assert self._link
+        while b'\n' not in self._said:
+            if not (chunk := await self._link.receive_some()):
+                raise SimVenueError(f'the venue did not start: {self._why()}')
+            self._said += chunk
+        line, _, self._said = self._said.partition(b'\n')
+        return line.decode()
+
+    def _why(self) -> str:
         """
         The last that it said.
         """
-        assert self._process
-        status = await self._process.wait()
         lines = self._complaints().strip().splitlines()
-        return lines[-1] if lines else f'exit status {status}'
+        return lines[-1] if lines else 'it does not say why'
 
     def _complaints(self) -> str:
         self._stderr.seek(0)
         return self._stderr.read().decode(errors='replace')
 
-    async def _stop(self, signal: signal.Signals) -> None:
-        if (process := self._process) is None:
+    async def _stop(self) -> None:
+        if (link := self._link) is None:
             return
+
+        async def wait() -> None:
+            with suppress(trio.BrokenResourceError):
+                await link.send_eof()
+                while await link.receive_some():
+                    pass
+
         with trio.CancelScope(shield=True):
-            process.send_signal(signal)
-            with trio.move_on_after(3):
-                await process.wait()
-            process.kill()
-            await process.wait()
-            for pipe in (process.stdin, process.stdout):
-                assert pipe
-                await pipe.aclose()
-        self._process = None
+            with trio.move_on_after(3) as graceful:
+                await wait()
+            if graceful.cancelled_caught:
+                self._kill()
+                await wait()
+            await link.aclose()
+        self._link = None
         # what went wrong in there is for whoever watches us
         sys.stderr.write(self._complaints())
-        self._stderr.truncate(0)
+        self._stderr.seek(0)
+        self._stderr.truncate()
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
 
     async def kill(self) -> None:
         """
         Kill it with SIGKILL.
         """
-        await self._stop(signal.SIGKILL)
+        if self._link:
+            self._kill()
+        await self._stop()
         self._hold_ports()
 
     @property
@@ -141,7 +159,7 @@ class SimVenue(Controls):
         """
         await self.kill()
         if not memory:
-            os.ftruncate(self._state, 0)
+            self._state.truncate(0)
         port, controls_port = self._ports
         await self._start(f'--port={port}', f'--controls-port={controls_port}')
 
@@ -158,15 +176,16 @@ async def open_simvenue(
     It ends with this process, however that ends, and leaves nothing behind. Raises
     `SimVenueError` where it does not come up.
     """
-    # has no name, so that not even SIGKILL can leave it behind
+    args = [f'--{name.replace("_", "-")}={it}' for name, it in options.items()]
+    # files without a name, so that not even SIGKILL can leave them behind
     with TemporaryFile() as state, TemporaryFile() as stderr:
-        options = {'state': f'/dev/fd/{state.fileno()}', **options}
-        args = [f'--{name.replace("_", "-")}={it}' for name, it in options.items()]
-        venue = SimVenue(args, env or {}, state.fileno(), stderr)
-        async with venue:
+        async with (
+            maybe_open_forkserver() as server,
+            SimVenue(server, args, env or {}, state, stderr) as venue,
+        ):
             try:
                 await venue._start()
                 yield venue
             finally:
-                await venue._stop(signal.SIGTERM)
+                await venue._stop()
                 venue._release_ports()

@@ -24,12 +24,12 @@ import trio.testing
 from minipiker._tractor import open_nursery
 from minipiker.data._daemon import maybe_spawn_datad
 from minipiker.data.feed import open_feed
+from minipiker.processes import descendants
 from minipiker.service import ServiceDied, find_service, maybe_open_pikerd
 from minipiker.service._liveness import actor_info
 from minipiker.service._registry import find_registry
 from minipiker.testing import (
     Venue,
-    descendants,
     open_process,
     open_test_pikerd,
     run_and_kill,

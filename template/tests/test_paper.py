@@ -28,13 +28,13 @@ from minipiker.clearing.testing import (
     until_over,
     wait_for,
 )
+from minipiker.processes import descendants
 from minipiker.service import ServiceDied, Services, find_service
 from minipiker.service._liveness import actor_info
 from minipiker.testing import (
     Market,
     OpenSimVenue,
     Tree,
-    descendants,
     find_market,
     open_test_pikerd,
     run_and_kill,

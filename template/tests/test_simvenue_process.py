@@ -53,9 +53,20 @@ trio.run(main)
         [sys.executable, '-c', parent], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
-        venue = psutil.Process(int(process.stdout.readline()))
+        pid = int(process.stdout.readline())
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert pid in {it.pid for it in started}
         process.kill()
-    venue.wait(timeout=60)
+    _, left = psutil.wait_procs(started, timeout=60)
+    assert not left
+
+
+async def test_one_ends_while_another_goes_on() -> None:
+    async with open_simvenue(rate=0) as first, open_simvenue(rate=0) as second:
+        process = psutil.Process(first.pid)
+        await first.kill()
+        process.wait(timeout=10)
+        assert await second.markets()
 
 
 async def test_says_why_it_does_not_start() -> None:

@@ -99,17 +99,22 @@ def _result(reply: httpx.Response) -> Any:
     return message['result']
 
 
+def open_http(url: str) -> httpx.AsyncClient:
+    # without TLS: to load the certificates that it would go by takes a while
+    return httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=20)
+
+
 #{% if trading %}
 @acm
 async def open_rest(
     url: str, key: str = 'simkey', secret: str = 'simsecretkey'
 ) -> AsyncIterator[Rest]:
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+    async with open_http(url) as http:
         yield Rest(http, key, secret)
 #{% else %}
 @acm
 async def open_rest(url: str) -> AsyncIterator[Rest]:
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+    async with open_http(url) as http:
         yield Rest(http)
 #{% endif %}
 

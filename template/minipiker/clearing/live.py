@@ -27,13 +27,13 @@ import trio
 from .. import config as conf
 from ..brokers import BrokerError, __brokers__, get_brokermod
 from ..live import ask
+from ..processes import shared_pids
 from ..proof import is_loopback, needs_of
 from ..service import maybe_open_pikerd
 from ..service._registry import find_registry
 from ..testing import (
     Market,
     Venue,
-    _shared_pids,
     open_process,
     open_test_pikerd,
     run_async,
@@ -295,7 +295,7 @@ def _account_home(
                 patch.setenv(name, value)
             args = ('minipiker', 'pikerd', '--until-eof', '-l', 'error')
             root, _ = stack.enter_context(open_process(*args))
-        _shared_pids.add(root.pid)
+        shared_pids.add(root.pid)
         yield home
 
 

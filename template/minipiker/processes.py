@@ -1,0 +1,82 @@
+"""
+A pytest plugin: the processes of a session. No test may leave one behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from simvenue.forkserver import ForkServer
+
+_noticed: float = 3
+"""Seconds until an orphan has ended; the promise is 1, on an idle machine."""
+
+_PR_SET_CHILD_SUBREAPER: int = 36
+"""From `<linux/prctl.h>`."""
+
+shared_pids: set[int] = set()
+"""The roots of what the whole session shares."""
+
+
+def pytest_configure() -> None:
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, 'prctl'):  # on Linux
+        # orphans become children of ours, where `_no_orphans` finds them
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """
+    More than there are cores, since tests wait for other processes.
+    """
+    if 'PYTEST_XDIST_AUTO_NUM_WORKERS' in os.environ:
+        return None  # as xdist itself reads it
+    return 2 * (os.cpu_count() or 1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _forkserver(_isolation: Path) -> Iterator[None]:
+    """
+    What all venues of the session are forked from.
+    """
+    server = trio.run(ForkServer.start)
+    with server.share():
+        yield
+    trio.run(server.aclose)
+
+
+@pytest.fixture(autouse=True)
+def _no_orphans() -> Iterator[None]:
+    """
+    Fail a test that leaves a process behind.
+    """
+    before = descendants()
+    yield
+    # one whose parent was killed notices it, and ends by itself
+    _, left = psutil.wait_procs(descendants() - before, timeout=_noticed)
+    for process in left:
+        process.kill()
+    assert not left, f'processes left behind: {left}'
+
+
+def descendants() -> set[psutil.Process]:
+    """
+    The processes below this one, but those of the session's shared tree.
+    """
+    found: set[psutil.Process] = set()
+    for child in psutil.Process().children():
+        if child.status() == psutil.STATUS_ZOMBIE:
+            with suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)  # an orphan that was left to us
+        elif child.pid not in shared_pids:
+            found |= {child, *child.children(recursive=True)}
+    return found
