@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 
 from msgspec import Struct, field
 
 _steps: int = 6
 """Parts that are compared each with the one before."""
-_creep: float = 2
+_creep: float = 1.5
 """MB that a process may gain all along the last two thirds of its life."""
 
 
@@ -69,10 +69,12 @@ def quarters(samples: Sequence[float]) -> tuple[float, float]:
 
 def creep(samples: Sequence[float]) -> float:
     """
-    By how much the last two thirds have grown, if all of it grew as the median part: a
-    leak counts in full, but not the peak after an outage, which an allocator keeps.
+    By how much the last two thirds have grown, if all of it grew as the median part or,
+    where that is less, as the mean: a leak counts in full, but not the peak after an
+    outage, which an allocator keeps.
     """
     rest = samples[len(samples) // 3 :]
     at = [len(rest) * part // _steps for part in range(_steps + 1)]
     parts = [median(rest[start:stop]) for start, stop in pairwise(at)]
-    return _steps * median(after - before for before, after in pairwise(parts))
+    steps = [after - before for before, after in pairwise(parts)]
+    return _steps * min(median(steps), mean(steps))

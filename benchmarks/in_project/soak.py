@@ -163,8 +163,8 @@ class Listener:
         if self.pending:
             self._settle(market, told)
         else:
-            # to the ms, or this would be what grows
-            self.lags[round(time.time() + self.offset - told, 3)] += 1
+            # to two digits, or this would be what grows
+            self.lags[float(f'{time.time() + self.offset - told:.2g}')] += 1
 
     def _settle(self, market: str, told: float) -> None:
         for it in list(self.pending):
@@ -172,6 +172,7 @@ class Listener:
                 it.waiting.discard(market)
                 if not it.waiting:
                     it.took = time.monotonic() - it.begin
+                    it.waiting = set()  # one that was emptied stays as large
                     self.pending.remove(it)
         if not self.pending:
             self.calm.set()
