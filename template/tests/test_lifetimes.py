@@ -188,7 +188,7 @@ def test_nothing_is_left_when_the_root_ends(
         status = -by if by is signal.SIGKILL else 128 + by
         assert root.wait(timeout=60) == status
 
-    assert len(tree) == 3, 'pikerd, datad and the venue'
+    assert len(tree) == 4, 'pikerd, datad, the venue and what it is forked from'
     assert len(addrs) == 4, 'one of each, and the controls of the venue'
     _, alive = psutil.wait_procs(tree, timeout=_soon)
     assert not alive
