@@ -119,11 +119,12 @@ class Dialog:
 
     async def until(self, status: str) -> list[dict[str, Any]]:
         """
-        All messages up to the next status of that name.
+        All messages up to the next status of that name, before which no order ends.
         """
         msgs = [await self.next_msg()]
-        while msgs[-1].get('status') != status:
-            assert msgs[-1]['name'] != 'error', msgs[-1]
+        while (now := msgs[-1].get('status')) != status:
+            is_end = now in ('closed', 'canceled') or msgs[-1]['name'] == 'error'
+            assert not is_end, msgs[-1]
             msgs.append(await self.next_msg())
         return msgs
 
