@@ -64,6 +64,17 @@ class Line(Struct, eq=False):
     events: list[Event] = []
     exchanges: dict[int, Exchange] = {}
 
+    def made_at_once(self, at: int) -> int:
+        """
+        Where those subscriptions begin that were made together with one. When they are
+        made again, they may come in another order.
+        """
+        while (last := self.exchanges.get(at - 1)) and words.subscribes(
+            last.event.message
+        ):
+            at -= 1
+        return at
+
 
 class Player:
     """
@@ -200,7 +211,8 @@ class Replay:
             case 'subscribe':
                 if found in self._used:  # it begins again
                     self._used.clear()
-                self._since = found.time
+                at = found.line.made_at_once(found.at)
+                self._since = found.line.events[at].time
                 session.after_reply.append(partial(self._play, session, found, request))
             case 'unsubscribe':
                 for key, player in self._players.items():
@@ -314,9 +326,7 @@ class Replay:
                 for it in line.exchanges.values()
                 if words.subscribes(it.event.message)
             }
-            at = exchange.at
-            while at - 1 in subscribes:  # made at once, in whatever order
-                at -= 1
+            at = line.made_at_once(exchange.at)
             player = Player(session, line, at, self._renamed)
             self._players[session, id(line)] = player
             session.spawn(player.play, subscribes, self._pace)

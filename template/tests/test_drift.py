@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from minipiker.calls import find_calls, name_of
 from minipiker.recordings.cli import drift
 from minipiker.recordings.drift import (
     Finding,
@@ -162,6 +163,18 @@ def test_what_the_backend_cannot_read_breaks(mod: ModuleType) -> None:
     replies = {it for it in kinds if it.removeprefix('reply to ') in types}
     assert len(replies) > 5
     assert replies <= broken
+
+
+def test_all_that_the_api_asks_is_in_the_recordings() -> None:
+    asked = {it.method for it in example() if it.is_asked}
+    calls = [it for it in find_calls() if it.where.startswith('api.')]
+    assert len(calls) > 1
+    missing = [
+        name_of(it)
+        for it in calls
+        if not any(it.fits(it.where, method) for method in asked)
+    ]
+    assert missing == []
 
 
 def test_a_late_reply_is_no_news(mod: ModuleType) -> None:

@@ -11,9 +11,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import trio
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from minipiker.accounting import Asset, MktPair
-from minipiker.clearing._messages import BrokerdFill, BrokerdStatus
+from minipiker.clearing._messages import BrokerdFill, BrokerdOrder, BrokerdStatus
 
 BTC, USDT = (Asset(it, 'crypto', Decimal('0.01')) for it in ('btc', 'usdt'))
 MKT = MktPair(BTC, Decimal('0.5'), Decimal('0.1'), 'BTC-USDT', 'x', USDT, 'spot')
@@ -45,7 +47,7 @@ class Venue:
     """
 
     traits = SimpleNamespace(edit='in_place')
-    limits = SimpleNamespace(doubt=0.01, probe=0.01)
+    limits: Any = SimpleNamespace(doubt=0.01, probe=0.01)
 
     def __init__(self, order: Any, fill: Any) -> None:
         self.order, self.fill = order, fill
@@ -78,19 +80,23 @@ class Venue:
 TERMS = {'order_id': '7', 'market': 'BTC-USDT', 'side': 'buy', 'price': 60_000.0}
 
 
-async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) -> None:
-    orders = import_module(f'{mod.__name__}._orders')
-    flows = import_module(f'{mod.__name__}._flows')
-    order = orders.VenueOrder(
+def mk_order(mod: ModuleType, state: str, filled: float) -> Any:
+    return import_module(f'{mod.__name__}._orders').VenueOrder(
         **TERMS,
         client_id='oid',
-        state='filled',
+        state=state,
         size=0.5,
-        filled=0.5,
-        avg_price=60_000.0,
+        filled=filled,
+        avg_price=60_000.0 if filled else 0.0,
         created=1000.0,
         updated=1,
     )
+
+
+async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) -> None:
+    orders = import_module(f'{mod.__name__}._orders')
+    flows = import_module(f'{mod.__name__}._flows')
+    order = mk_order(mod, 'filled', 0.5)
     fill = orders.VenueFill(
         **TERMS, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
     )
@@ -139,3 +145,42 @@ async def test_fills_are_not_remembered_for_ever(mod: ModuleType) -> None:
                 await trio.lowlevel.checkpoint()
             tn.cancel_scope.cancel()
     assert fills[-1].fill_id in it._booked, 'the venue may tell of it again'
+
+
+class Refusing(Venue):
+    """
+    It takes an order away in order to change it, and then refuses the new one.
+    """
+
+    def price_tick(self, mkt: MktPair, price: float) -> Decimal:
+        return mkt.price_tick
+
+    async def edit(self, order: Any, *terms: Any) -> Any:
+        self.order = replace(order, state='canceled', updated=2)
+        errors = import_module(f'{type(order).__module__.rpartition(".")[0]}._errors')
+        raise errors.OrderRejected('that id has been used', 1)
+
+    async def fills_since(
+        self, since: float, markets: Collection[str]
+    ) -> AsyncIterator[list[Any]]:
+        yield []
+
+
+async def test_an_order_that_its_change_ends_says_why(mod: ModuleType) -> None:
+    dialogs = import_module(f'{mod.__name__}._dialog')
+    flows = import_module(f'{mod.__name__}._flows')
+    orders = import_module(f'{mod.__name__}._orders')
+    told: list[Any] = []
+    venue = Refusing(None, None)
+    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
+    it = flows.Flows('x.main', venue, Books(), told.append)
+    it.begin('oid')
+    await it.on_reply(orders.Reply(mk_order(mod, 'open', 0.0), []))
+    async with trio.open_nursery() as tn:
+        dialog = dialogs.AccountDialog(venue, it, told.append, tn)
+        terms: Any = {'symbol': 'btcusdt', 'price': 59_000.0, 'size': 0.5}
+        terms |= {'action': 'buy', 'time_ns': 0, 'account': 'x.main', 'reqid': 'oid'}
+        dialog.request(to_builtins(BrokerdOrder(oid='oid', **terms)))
+    *_, last = (msg for msg in told if isinstance(msg, BrokerdStatus))
+    assert last.status == 'canceled'
+    assert 'that id has been used' in last.reason

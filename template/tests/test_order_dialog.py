@@ -123,11 +123,13 @@ class Dialog:
 
     async def until(self, oid: str, status: str) -> list[dict[str, Any]]:
         """
-        All messages about an order up to the next status of that name.
+        All messages about an order up to the next status of that name, before which it
+        does not end.
         """
         msgs = [await self.next_msg(oid)]
-        while msgs[-1].get('status') != status:
-            assert msgs[-1]['name'] != 'error', msgs[-1]
+        while (now := msgs[-1].get('status')) != status:
+            is_end = now in ('closed', 'canceled') or msgs[-1]['name'] == 'error'
+            assert not is_end, msgs[-1]
             msgs.append(await self.next_msg(oid))
         return msgs
 

@@ -1,11 +1,12 @@
 """
-What the author says in `TRAITS` of orders, held against what the venue does with them:
-far from the market, of the smallest size, and canceled again.
+What the author says of orders, in `TRAITS` and by what `broker.py` makes of replies,
+held against what the venue does with them: far from the market, of the smallest size,
+and canceled again.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager as acm
 from importlib import import_module
 from types import ModuleType
@@ -75,13 +76,24 @@ async def test_a_change_keeps_the_id_as_it_says(
     open_orders: OpenOrders, market: Market, client_id: str
 ) -> None:
     async with open_account(open_orders, market, client_id) as account:
+        orders = account.orders
         placed = (await account.place(client_id)).order
         price = market.price(0.71)
-        await account.orders.edit(placed, placed.size, price, PATIENCE)
+        await orders.edit(placed, placed.size, price, PATIENCE)
         (changed,) = await account.open(client_id)
         assert changed.price == price
-        keeps = account.orders.traits.edit == 'in_place'
+        keeps = orders.traits.edit == 'in_place'
         assert (changed.order_id == placed.order_id) == keeps
+        # it is found by either name, open or not
+        for state in ('open', 'canceled'):
+            if state == 'canceled':
+                await orders.cancel(changed)
+            found = await orders.find_order(changed.order_id)
+            assert (found.client_id, found.market) == (client_id, market.mkt.bs_mktid)
+            assert (found.side, found.price, found.size) == ('buy', price, placed.size)
+            assert (found.state, found.filled) == (state, 0)
+            *_, newest = await orders.find_orders(client_id, market.mkt)
+            assert (newest.order_id, newest.state) == (changed.order_id, state)
 
 
 @pytest.mark.case('TRAIT-CLIENT-IDS')
@@ -122,18 +134,25 @@ async def test_what_comes_too_late_is_refused_as_it_says(
 @pytest.mark.case('TRAIT-FILLS', 'TRAIT-POSITIONS')
 @pytest.mark.usefixtures('may_fill')
 async def test_fills_and_positions_are_told_as_it_says(
-    open_orders: OpenOrders, market: Market, client_id: str, mod: ModuleType
+    open_orders: OpenOrders,
+    market: Market,
+    client_id: str,
+    mod: ModuleType,
+    venue_time: Callable[[], float],
 ) -> None:
     async with open_account(open_orders, market, client_id) as account:
         orders, mkt = account.orders, market.mkt
         fill = import_module(f'{mod.__name__}._orders').VenueFill
+        traded: set[str] = set()
         async with open_feed([market.fqme]) as feed:
             last = feed.quotes[market.fqme]['last']
 
         async def trade(side: str, times: float) -> Any:
             price = float(mkt.quantize(last * times, 'price'))
             size = market.size(1)
-            return await orders.place(mkt, side, size, price, client_id, PATIENCE)
+            reply = await orders.place(mkt, side, size, price, client_id, PATIENCE)
+            traded.add(reply.order.order_id)
+            return reply
 
         async def position() -> float:
             found = await orders.positions()
@@ -145,6 +164,7 @@ async def test_fills_and_positions_are_told_as_it_says(
                     if isinstance(event, fill) and event.side == side:
                         return
 
+        since = venue_time() - PATIENCE
         before = await position()
         reply = await trade('buy', 1.01)
         assert bool(reply.fills) == (orders.traits.fills == 'reply')
@@ -156,3 +176,6 @@ async def test_fills_and_positions_are_told_as_it_says(
         await trade('sell', 0.99)
         await until_filled('sell')
         assert await position() == pytest.approx(before)
+        pages = [page async for page in orders.fills_since(since, {mkt.bs_mktid})]
+        mine = [it for page in pages for it in page if it.order_id in traded]
+        assert [it.side for it in mine] == ['buy', 'sell']

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from minipiker.brokers import BrokerError
 from minipiker.testing import OpenSimVenue, find_market, open_test_pikerd
@@ -21,6 +22,7 @@ from simvenue.__main__ import open_venue, parse_options
 from simvenue.dialect import replay as words
 from simvenue.recording import Event, Header, Recording, RecordingError
 from simvenue.replay import Replay
+from simvenue.session import Call
 
 _minute: int = 60_000
 
@@ -139,6 +141,32 @@ def check_that_each_part_counts(path: Path) -> None:
             assert (found is None) == counts, (request, leaf)
             counted += counts
     assert counted > 10
+
+
+def test_subscriptions_at_once_come_in_any_order() -> None:
+    """
+    Whichever is made first, the others are those of the same moment.
+    """
+    examples = (Path(__file__).parents[1] / 'recordings').glob('*.jsonl')
+    subscriptions = {
+        str(words.channels(event.message)): event
+        for path in examples
+        for event in Recording.read(path).events
+        if event.over == 'ws' and event.is_asked and words.subscribes(event.message)
+    }
+    first, second, *_ = [*subscriptions.values()] * 2
+    moments = [
+        replace(event, conn=str(conn), time=conn + 0.1 * at)
+        for conn in (1, 2)
+        for at, event in enumerate((first, second))
+    ]
+    nothing = cast(Any, None)
+    replay = Replay(nothing, Recording(Header(recording=1), moments), 0)
+    session = cast(Any, SimpleNamespace(after_reply=[]))
+    call = Call('subscribe', '', nothing, nothing, nothing)
+    for event in (second, first):
+        replay._replayed(session, 'ws ', call, event.message)
+    assert {it.event.conn for it in replay._used} == {'1'}
 
 
 @pytest.mark.parametrize(

@@ -316,10 +316,12 @@ class AccountDialog:
                 except ConnectionLost as err:
                     log.warning('order %s: asking what became of it: %s', reqid, err)
                     await self._flows.look_up(reqid, flow)
-                except OrderRejected:
+                except OrderRejected as err:
                     # it may have ended or, by an attempt whose reply was lost, changed
                     await self._flows.look_up(reqid, flow)
-                    if flow.is_open and flow.order.order_id == order.order_id:
+                    if not flow.is_open:
+                        flow.refusal = f'it could not be changed: {err}'
+                    elif flow.order.order_id == order.order_id:
                         raise
                 else:
                     await self._flows.on_reply(reply)

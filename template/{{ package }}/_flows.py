@@ -396,7 +396,7 @@ class Flows:
                 flow,
                 'closed' if order.state == 'filled' else 'canceled',
                 flow.size,
-                order.reason,
+                order.reason or flow.refusal,
             )
 
     def emit_open(self, reqid: str, flow: Flow) -> None:

@@ -222,6 +222,8 @@ class Flow(Struct):
     is_editing: bool = False
     """A change is under way: what ends may only have been replaced."""
     cancel_called: bool = False
+    refusal: str = ''
+    """Why it was not changed, where it was over by then."""
 
     @property
     def order(self) -> VenueOrder | None:

@@ -390,10 +390,10 @@ def open_trader(
     """
     `async with open_trader() as trader:`
     """
-    monkeypatch.setenv('XDG_CONFIG_HOME', str(_account_home))
 
     @acm
     async def open_trader() -> AsyncIterator[Trader]:
+        monkeypatch.setenv('XDG_CONFIG_HOME', str(_account_home))
         async with (
             maybe_open_pikerd(find_registry()),
             open_ems(_broker, 'live') as (client, stream, pps, (account,), _),
@@ -424,10 +424,11 @@ def open_orders(
     """
     `async with open_orders() as orders:`, the backend's own `OrderApi`.
     """
-    monkeypatch.setenv('XDG_CONFIG_HOME', str(_account_home))
 
     @acm
     async def open_orders() -> AsyncIterator[Any]:
+        # not before: other fixtures have a tree of their own
+        monkeypatch.setenv('XDG_CONFIG_HOME', str(_account_home))
         async with (
             maybe_open_pikerd(find_registry()),
             _open_orders(mod, credentials) as orders,
