@@ -307,10 +307,12 @@ async def test_a_feed_outlives_its_datad(
             assert not any('missed' in it for it in trades)
 
 
+@pytest.mark.parametrize('fault', ['maintenance', 'unauthorized'])
 async def test_a_feed_outlives_its_datad_while_the_venue_is_out_of_reach(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
     mod: ModuleType,
+    fault: str,
 ) -> None:
     async with (
         open_market(open_simvenue(rate=0), tmp_path, mod) as (venue, market),
@@ -320,7 +322,7 @@ async def test_a_feed_outlives_its_datad_while_the_venue_is_out_of_reach(
         async def count_requests() -> int:
             return sum((await venue.state()).requests.values())
 
-        await venue.misbehave('maintenance')
+        await venue.misbehave(fault, count=1000)
         before = await count_requests()
         datad = Services.service_tasks[f'datad.{mod.name}']
         os.kill(datad.process.pid, signal.SIGKILL)
