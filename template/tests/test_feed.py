@@ -307,7 +307,7 @@ async def test_a_feed_outlives_its_datad(
             assert not any('missed' in it for it in trades)
 
 
-@pytest.mark.parametrize('fault', ['maintenance', 'unauthorized'])
+@pytest.mark.parametrize('fault', ['maintenance', 'expired_token'])
 async def test_a_feed_outlives_its_datad_while_the_venue_is_out_of_reach(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,

@@ -53,7 +53,13 @@ _max_lag: int = 2**16
 """Quotes that a subscriber may be behind, even while it is sent what it missed."""
 _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
-_out_of_reach = ('AuthError', 'ConnectionLost', 'NotConnected', 'ReplyLost', 'Throttled')
+_out_of_reach = (
+    'AuthError',
+    'ConnectionLost',
+    'NotConnected',
+    'ReplyLost',
+    'Throttled',
+)
 """
 What a backend calls it that its venue, which could be asked before, cannot be just now.
 """
