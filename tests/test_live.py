@@ -6,11 +6,13 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -223,35 +225,60 @@ def test_credentials_are_asked_for_at_a_terminal(one_backend: Backend) -> None:
         for answer in (KEY, SECRET):
             # with the blank that comes once nothing is echoed any more
             said += read_until(terminal, r'DERIBIT2_API_\w+: $')
-            os.write(terminal, f'{answer}\n'.encode())
+            os.write(terminal.fd, f'{answer}\n'.encode())
         said += read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
     assert '2 passed' in said
     for secret in (KEY, SECRET):
         assert secret not in said
 
 
+@dataclass
+class Terminal:
+    """And the command that was typed into it."""
+
+    pid: int
+    fd: int
+    status: int | None = None
+    """Once it has ended."""
+
+
 @contextmanager
-def at_terminal(command: list[str], cwd: Path) -> Iterator[int]:
+def at_terminal(command: list[str], cwd: Path) -> Iterator[Terminal]:
     """Type a command into a terminal of its own."""
-    pid, terminal = pty.fork()
+    pid, fd = pty.fork()
     if not pid:
         os.chdir(cwd)
         os.execve(command[0], command, ENVIRON)
+    terminal = Terminal(pid, fd)
     try:
         yield terminal
     finally:
-        os.close(terminal)  # it hangs up
-        os.waitpid(pid, 0)
+        os.close(fd)  # it hangs up
+        _, status = os.waitpid(pid, 0)
+        terminal.status = os.waitstatus_to_exitcode(status)
 
 
-def read_until(terminal: int, pattern: str) -> str:
+def read_until(terminal: Terminal, pattern: str) -> str:
     said = ''
     while not re.search(pattern, said):
         try:
-            said += os.read(terminal, 4096).decode()
+            said += os.read(terminal.fd, 4096).decode()
         except OSError:  # whoever wrote to it has ended
             raise AssertionError(said) from None
     return said
+
+
+def interrupt(terminal: Terminal) -> str:
+    """Type Ctrl-C at a question, and return what is said up to the end."""
+    os.write(terminal.fd, b'\x03')
+    # readline does not hear it in the moment before it begins to wait
+    while not select.select([terminal.fd], [], [], 1)[0]:
+        os.write(terminal.fd, b'\x03')
+    said = b''
+    with suppress(OSError):
+        while more := os.read(terminal.fd, 4096):
+            said += more
+    return re.sub(r'\x1b\[[\d;]*m', '', said.decode())
 
 
 def test_without_anybody_to_ask(one_backend: Backend) -> None:
@@ -261,7 +288,7 @@ def test_without_anybody_to_ask(one_backend: Backend) -> None:
 
 
 def test_a_market_is_asked_for_where_none_is_found(one_backend: Backend) -> None:
-    """Nobody trades there; once with somebody at the terminal, and once without."""
+    """Nobody trades there; who is at the terminal answers or not, or nobody is."""
     project = one_backend.project
     with run(project, '--rate', '0') as venue:
         backend = Backend('jsonrpc', project, venue)
@@ -270,10 +297,18 @@ def test_a_market_is_asked_for_where_none_is_found(one_backend: Backend) -> None
         command = backend.command(*suite)
         with at_terminal(command, project) as terminal:
             read_until(terminal, r'No market was found .*Which one does: $')
-            os.write(terminal, b'btcusd.perp\n')
+            os.write(terminal.fd, b'btcusd.perp\n')
             said = read_until(terminal, r'(passed|failed|error).* in [\d.]+s')
         assert f'venue: {venue.url}, btcusd.perp.deribit2' in said
         assert '1 passed' in said
+        with at_terminal(command, project) as terminal:
+            read_until(terminal, r'No market was found .*Which one does: $')
+            first, *more = interrupt(terminal).strip().split('\r\n')
+        assert first.endswith('Exit: no answer')
+        assert len(more) <= 1  # which is pytest's line on how the session ended
+        assert terminal.status == 2
+        with pytest.raises(ProcessLookupError):  # of all that it has started
+            os.killpg(terminal.pid, 0)
         done = backend.run(*suite)
     assert done.returncode == 4
     assert 'type --symbol' in done.stderr

@@ -111,7 +111,8 @@ class Calls:
         counts = dict.fromkeys(chain(*names), 0)
         for line, times in self._counts.items():
             match line.split(' '):
-                case ['call', method, where]:
+                case ['call', *words, where]:  # as `GET time`
+                    method = ' '.join(words)
                     found = (it for it in calls if it.fits(where, method))
                     if call := next(found, None):
                         counts[name_of(call)] += times

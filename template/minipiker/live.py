@@ -93,7 +93,7 @@ def ask(config: pytest.Config, question: str, *, hidden: bool = False) -> str:
         answer: str = typer.prompt(question, hide_input=hidden, err=True)
         return answer
     except typer.Abort:
-        raise KeyboardInterrupt from None
+        raise pytest.exit.Exception('no answer', returncode=2) from None
     finally:
         capture.resume_global_capture()
         capture.suspend_global_capture()
