@@ -41,3 +41,10 @@ class DataThrottle(BrokerError):
     """
     The broker asks for fewer requests.
     """
+
+
+NOT_NOW = ('AuthError', 'ConnectionLost', 'NotConnected', 'ReplyLost', 'Throttled')
+"""
+What backends call it where a venue that could be asked before cannot be just now: the
+names, since the types are each backend's own.
+"""

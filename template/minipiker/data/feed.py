@@ -29,6 +29,7 @@ from .._tractor import (
 )
 from ..accounting import MktPair, unpack_fqme
 from ..brokers import BrokerError, get_brokermod
+from ..brokers._util import NOT_NOW
 from ..log import get_logger
 from ..service._liveness import ServiceDied
 from ._daemon import maybe_spawn_datad
@@ -53,16 +54,6 @@ _max_lag: int = 2**16
 """Quotes that a subscriber may be behind, even while it is sent what it missed."""
 _max_failures: int = 5
 """How often in a row to try and get a feed back whose `datad` died."""
-_out_of_reach = (
-    'AuthError',
-    'ConnectionLost',
-    'NotConnected',
-    'ReplyLost',
-    'Throttled',
-)
-"""
-What a backend calls it that its venue, which could be asked before, cannot be just now.
-"""
 _stable: float = 10
 """A feed that has lasted this long begins to count anew, s."""
 
@@ -355,7 +346,7 @@ class Subscription:
                 await trio.sleep(0.1 * (2 ** (failures - 1) - 1))
             except tractor.RemoteActorError as err:
                 # the old one would have waited until its venue is there
-                if not died or boxed_type_name(err) not in _out_of_reach:
+                if not died or boxed_type_name(err) not in NOT_NOW:
                     raise
                 log.warning('%s; trying again', error_text(err))
                 await trio.sleep(pause * random.uniform(0.5, 1))
