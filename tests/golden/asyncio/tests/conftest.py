@@ -17,6 +17,7 @@ from simvenue.process import SimVenue, open_simvenue
 collect_ignore = ['on_piker']
 
 pytest_plugins = [
+    'minipiker.processes',
     'minipiker.testing',
     'minipiker.proof',
     'minipiker.live',

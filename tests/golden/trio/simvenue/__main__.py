@@ -186,11 +186,11 @@ async def run(options: Namespace) -> int:
     return int(isinstance(server.dialect, Replay) and server.dialect.missed > 0)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """
     The exit status is 1 if a replay was asked for what was not recorded.
     """
-    options = parse_options()
+    options = parse_options(argv)
     try:
         sys.exit(trio.run(run, options))
     except* (RecordingError, TradeFileError, OSError, ValueError) as errors:

@@ -86,12 +86,13 @@ class Engine:
         self._trades = trades
         self._indexes: dict[str, Synthetic] = {}
         self._strikes = _STRIKES
-        fewest = sum(1 for _ in self._list(clock.now()))
-        options = sum(it.kind == 'option' for it in self._list(clock.now()))
-        if markets > fewest and options:
-            self._strikes += -(-_STRIKES * (markets - fewest) // options)
-        elif markets > fewest:
-            self.products += more_alike(self.products, markets - fewest)
+        if markets:
+            listed = [it.kind for it in self._list(clock.now())]
+            missing, options = markets - len(listed), listed.count('option')
+            if missing > 0 and options:
+                self._strikes += -(-_STRIKES * missing // options)
+            elif missing > 0:
+                self.products += more_alike(self.products, missing)
         self._own: dict[str, Instrument] = {}
         """Listed by the controls."""
         self._delisted: dict[str, int] = {}

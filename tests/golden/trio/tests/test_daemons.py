@@ -4,6 +4,7 @@ The actor tree: who runs, once, and who may ask whom for what.
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from importlib import import_module
@@ -20,9 +21,10 @@ from minipiker.data._sampling import open_sample_stream
 from minipiker.data.feed import open_feed
 from minipiker.data.search import open_search
 from minipiker.data.tsp import load_history
+from minipiker.processes import descendants
 from minipiker.service import Services, find_service
 from minipiker.service._liveness import actor_info
-from minipiker.testing import Tree, Venue, descendants, open_test_pikerd
+from minipiker.testing import Tree, Venue, open_test_pikerd
 
 
 def actor_names(services: type[Services]) -> set[str]:
@@ -195,6 +197,25 @@ async def test_datad_refuses_functions_of_other_modules(
         with pytest.raises(tractor.RemoteActorError) as refusal:
             await portal.run_from_ns(f'{mod.__name__}.{module}', function)
         assert boxed_type_name(refusal.value) == 'ModuleNotExposed'
+
+
+async def test_a_call_is_forgotten_when_it_is_over(
+    shared_tree: Tree,
+    broker: str,
+) -> None:
+    """
+    Or whoever calls once a second would grow for ever.
+    """
+    async with shared_tree(), maybe_spawn_datad(broker) as portal:
+        calls = tractor.current_actor()._contexts
+        gc.collect()
+        before = len(calls)
+        for _ in range(3):
+            await portal.run(actor_info)
+            with pytest.raises(tractor.RemoteActorError):
+                await portal.run_from_ns('os', 'getcwd')
+        gc.collect()
+        assert len(calls) <= before
 
 
 async def test_only_pikerd_spawns(shared_tree: Tree, broker: str) -> None:

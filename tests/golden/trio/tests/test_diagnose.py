@@ -33,12 +33,12 @@ from minipiker.clearing.testing import mk_account, mk_order
 from minipiker.data._sampling import open_sample_stream
 from minipiker.data.feed import open_feed
 from minipiker.data.tsp import load_history
+from minipiker.processes import shared_pids
 from minipiker.service import _report, maybe_open_pikerd
 from minipiker.service._diagnose import Diagnosis, _ask, diagnose
 from minipiker.service._registry import find_pikerd, find_registry
 from minipiker.testing import (
     _load_market,
-    _shared_pids,
     open_process,
     run_minipiker,
     write_brokers_toml,
@@ -167,7 +167,7 @@ def sick(
             of_the_tree.setenv('PYTHONPATH', str(folder), prepend=os.pathsep)
             args = ('minipiker', 'pikerd', '--until-eof', '-l', 'error')
             root, _ = stack.enter_context(open_process(*args))
-        _shared_pids.update((venue.pid, root.pid))
+        shared_pids.update((venue.pid, root.pid))
         trio.run(_start_daemons, broker)
         pids = {it.name.partition('.')[0]: it.pid for it in look().actors}
         assert pids.keys() == {*_kinds}
