@@ -127,6 +127,18 @@ def test_a_session_leaves_nothing(backend: Backend) -> None:
     assert on['EXEC-LIMIT-BUY']['venue'][0] == 'never'
 
 
+def test_the_recording_that_ships(backend: Backend) -> None:
+    """It carries what it was made of, and has each call of an account in it."""
+    files = [*(backend.project / 'tests').glob('test_api_account.py')]
+    files += [backend.project / 'tests' / 'test_order_traits.py']
+    recording = '--replay=recordings/account.jsonl'
+    done = backend.run('pytest', '-q', recording, '--calls', *map(str, files))
+    assert f'{1 + len(files)} passed, 2 skipped' in done.stdout, done.stdout
+    assert not re.search(r'^ +never  api\.', done.stdout, re.MULTILINE)
+    on = backend.ready()['on']
+    assert {on[it]['recording'][0] for it in ('edit', 'fills')} == {'passed'}
+
+
 def test_no_orders_without_being_told(one_backend: Backend) -> None:
     backend = one_backend
     done = backend.pytest('tests/test_trading.py', **CREDENTIALS)
