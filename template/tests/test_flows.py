@@ -10,6 +10,7 @@ from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
 import trio
 from msgspec import to_builtins
 from msgspec.structs import replace
@@ -184,3 +185,53 @@ async def test_an_order_that_its_change_ends_says_why(mod: ModuleType) -> None:
     *_, last = (msg for msg in told if isinstance(msg, BrokerdStatus))
     assert last.status == 'canceled'
     assert 'that id has been used' in last.reason
+
+
+class Replacing(Venue):
+    """
+    It has put another order in the place of one, while nobody listened.
+    """
+
+    traits = SimpleNamespace(edit='replace')
+
+    def __init__(self, old: Any, new: Any, fill: Any) -> None:
+        super().__init__(new, fill)
+        self.found = [old, new]
+
+    async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
+        return self.found
+
+    async def fills_since(
+        self, since: float, markets: Collection[str]
+    ) -> AsyncIterator[list[Any]]:
+        yield [self.fill] if self.order.filled else []
+
+
+@pytest.mark.parametrize(
+    ('state', 'filled', 'end'), [('filled', 0.5, 'closed'), ('open', 0.0, 'open')]
+)
+async def test_what_was_replaced_before_us_is_not_the_end(
+    mod: ModuleType, state: str, filled: float, end: str
+) -> None:
+    """
+    Whoever made the change may have died of it: all there is to go by is the id that
+    both orders have.
+    """
+    orders = import_module(f'{mod.__name__}._orders')
+    flows = import_module(f'{mod.__name__}._flows')
+    old = mk_order(mod, 'canceled', 0.0)
+    new = replace(mk_order(mod, state, filled), order_id='8', updated=2)
+    terms = TERMS | {'order_id': '8'}
+    fill = orders.VenueFill(
+        **terms, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
+    )
+    told: list[Any] = []
+    it = flows.Flows('x.main', Replacing(old, new, fill), Books(), told.append)
+    assert await it.look_up('oid', it.begin('oid'), MKT)
+    statuses = [msg for msg in told if isinstance(msg, BrokerdStatus)]
+    assert [(msg.status, msg.filled) for msg in statuses] == [(end, filled)]
+    fills = [msg.size for msg in told if isinstance(msg, BrokerdFill)]
+    assert fills == ([0.5] if filled else [])
+    # and it can be changed, canceled or filled if it is open
+    flow = it.get('oid')
+    assert (flow and flow.order.order_id) == ('8' if end == 'open' else None)

@@ -115,11 +115,11 @@ class Flows:
         """
         While the block is open, an order that ends may only have been replaced.
         """
-        flow.is_editing = True
+        before, flow.is_editing = flow.is_editing, True
         try:
             yield
         finally:
-            flow.is_editing = False
+            flow.is_editing = before
             self._settle(reqid, flow)
 
     async def listen(self) -> None:
@@ -217,12 +217,12 @@ class Flows:
         if not found:
             return False
         await self._fetch_fills()
-        for order in found.values():
-            if self._flows.get(reqid) is flow:  # or that was the end of it
-                self._reqids[order.order_id] = reqid
-                self._tell_past_fills(reqid, flow, order)
-                await self.on_order(order)
-                self._settle(reqid, flow)  # it may have lacked but a fill
+        with self.editing(reqid, flow):  # all but the last one were replaced
+            for order in found.values():
+                if self._flows.get(reqid) is flow:  # or that was the end of it
+                    self._reqids[order.order_id] = reqid
+                    self._tell_past_fills(reqid, flow, order)
+                    await self.on_order(order)
         return True
 
     def _tell_past_fills(self, reqid: str, flow: Flow, order: VenueOrder) -> None:
