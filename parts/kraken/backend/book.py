@@ -15,7 +15,6 @@ from .messages import BookNews, Level, Quote
 DEPTH: int = 10
 """The best prices of each side, as many as the checksum is of."""
 
-
 Best = tuple[float | None, float | None]
 """A price, and the quantity on offer there."""
 
