@@ -55,8 +55,6 @@ DRIFT: dict[str, dict[str, list[str]]] = {
         ],
         'nothing of the kind is in the example': [
             'unknown refusal of public/subscribe: …',
-            'unknown reply to private/cancel: …',
-            'unknown reply to private/edit: …',
             'word reply to private/sell.result.order.order_state: open',
             'word reply to public/get_last_trades_by_instrument.result.trades[]'
             '.direction: buy',
@@ -140,6 +138,7 @@ DRIFT: dict[str, dict[str, list[str]]] = {
         'quotes are of another channel': [
             'unexpected channel ticker: …',
             'unknown channel ticker: …',
+            'word reply to subscribe.result.channel: ticker',
         ],
         'nobody subscribes to it': [
             'unexpected channel level3: …',
@@ -158,10 +157,27 @@ DRIFT: dict[str, dict[str, list[str]]] = {
             'unknown reply to public/SystemStatus: …',
         ],
         'nothing of the kind is in the example': [
-            'new reply to private/OpenOrders.result.open.*: object',
-            'new reply to private/TradesHistory.result.trades.*: object',
             'unknown refusal of add_order: …',
-            'unknown reply to private/ClosedOrders: …',
+            'word reply to private/ClosedOrders.result.closed.*.descr.ordertype: '
+            'market',
+            'word reply to private/ClosedOrders.result.closed.*.descr.type: sell',
+            'word reply to private/ClosedOrders.result.closed.*.status: closed',
+            'word reply to private/OpenOrders.result.open.*.descr.type: sell',
+            'word reply to private/TradesHistory.result.trades.*.ordertype: market',
+        ],
+        'a stop, which the backend never places': [
+            'word reply to private/OpenOrders.result.open.*.descr.ordertype: stop-loss',
+        ],
+        'flags that the backend never sets': [
+            'word reply to private/ClosedOrders.result.closed.*.oflags: …',
+            'word reply to private/OpenOrders.result.open.*.oflags: …',
+        ],
+        'orders that somebody else placed, and nobody amended': [
+            'missing reply to private/ClosedOrders.result.closed.*.amended: everywhere',
+            'missing reply to private/ClosedOrders.result.closed.*.cl_ord_id: '
+            'everywhere',
+            'missing reply to private/TradesHistory.result.trades.*.cl_ord_id: '
+            'everywhere',
         ],
         'the simulator has no shares': [
             'missing reply to public/AssetPairs.result.*.execution_venue: somewhere',
@@ -188,6 +204,7 @@ DRIFT: dict[str, dict[str, list[str]]] = {
 V1 = {
     'version 1 of the sockets, which names a channel by a number': [
         'breaks no channel: Expected `object`, got `array`',
+        'missing no channel.…',
         'new no channel.…',
         'new no channel[]: …',
         'type no channel: list, and not object',
