@@ -227,10 +227,14 @@ class Private(Orders):
                     for fill in news.fills
                     for row in ledger_rows(self.engine, news.account, fill)
                 ]
-            else:
-                rows = self._executions(it.filter, news)
-            if rows:
-                told.append(self._numbered_news(it, rows))
+                if rows:
+                    told.append(self._numbered_news(it, rows))
+                continue
+            # each event is a message of its own
+            told += [
+                self._numbered_news(it, [row])
+                for row in self._executions(it.filter, news)
+            ]
         return told
 
     def _executions(self, subscriber: _Account, news: AccountNews) -> list[Row]:
