@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from .in_project.growth import OWN_MALLOC
 from .project import open_project
 
 HERE = Path(__file__).parent
@@ -62,7 +63,7 @@ def run(project: Path, python: str, plan: dict[str, float]) -> dict[str, Any]:
         # not as a script: each actor would import that, too
         [python, '-c', f'import soak; soak.main({json.dumps(plan)!r})'],
         cwd=project,
-        env={**os.environ, 'PYTHONPATH': str(HERE / 'in_project')},
+        env={**os.environ, **OWN_MALLOC, 'PYTHONPATH': str(HERE / 'in_project')},
         stdout=subprocess.PIPE,
         check=True,
     )
@@ -77,14 +78,18 @@ def show(report: dict[str, Any]) -> None:
         table.add_row(what, f'{len(times)}', f'{middle:.1f}', f'{max(times):.1f}')
     console = Console()
     console.print(table)
-    columns = ('MB, before', 'after', 'gained all along', 'descriptors', 'after')
+    columns = (
+        *('MB, before', 'after', 'in use, before', 'after', 'gained all along'),
+        *('descriptors', 'after'),
+    )
     table = Table('process', 'looks', *columns)
     for it in report['growth']:
         memory, files = (
             [f'{size:.0f}' for size in it[of]] for of in ('memory', 'files')
         )
+        used = [f'{size:.1f}' for size in it['used']]
         gained = '' if it['creep'] is None else f'{it["creep"]:.1f}'
-        table.add_row(it['name'], f'{it["samples"]}', *memory, gained, *files)
+        table.add_row(it['name'], f'{it["samples"]}', *memory, *used, gained, *files)
     console.print(table)
     for name, value in report.items():
         if name not in ('recoveries', 'growth', 'problems'):

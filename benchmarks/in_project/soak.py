@@ -28,7 +28,7 @@ import msgspec
 import psutil
 import tractor
 import trio
-from growth import Growth, Process, measure
+from growth import OWN_MALLOC, Growth, Process, allocated, measure
 from minipiker.brokers import __brokers__
 from minipiker.data._sampling import open_sample_stream
 from minipiker.data.feed import Feed, open_feed
@@ -305,6 +305,8 @@ async def sample(plan: Plan, pikerd: int, processes: dict[int, Process]) -> None
                 continue  # it has just been killed
             it = processes.setdefault(pid, Process(name, pid))
             it.memory.append(memory)
+            used = allocated() if pid == os.getpid() else None
+            it.used.append(memory if used is None else used)
             it.files.append(files)
         await trio.sleep(plan.sample_every)
 
@@ -427,6 +429,8 @@ async def soak(plan: Plan, folder: Path) -> Report:
 
 
 def main(plan: str) -> None:
+    for name in OWN_MALLOC:
+        os.environ.pop(name, None)  # daemons are as everybody has them
     with TemporaryDirectory() as folder:
         os.environ['XDG_CONFIG_HOME'] = str(Path(folder) / 'config')
         out = trio.run(soak, msgspec.json.decode(plan, type=Plan), Path(folder))

@@ -53,7 +53,7 @@ class TradeList:
         while True:
             page, after = await self._load(after, PAGE)
             numbered = [it for it in page if first <= it.number <= last]
-            found = [it for it in numbered if it.timestamp <= end_ms]
+            found = [it for it in numbered if start_ms <= it.timestamp <= end_ms]
             is_last = len(page) < PAGE or page[-1].number >= last
             if found or is_last or page[-1].timestamp > end_ms:
                 break
@@ -121,7 +121,7 @@ class TradeList:
         after = _before(start)
         while True:
             page, after = await self._load(after, PAGE)
-            found += [it for it in page if it.timestamp <= end]
+            found += [it for it in page if start <= it.timestamp <= end]
             if len(page) < PAGE or page[-1].timestamp > end:
                 return found, True
             if (end - page[-1].timestamp) / self._pace > 3 * PAGE:
@@ -129,5 +129,6 @@ class TradeList:
 
 
 def _before(ms: int) -> int:
-    # the venue tells of trades after a time
-    return max(0, ms * 1_000_000 - 1)
+    # the venue lists what comes after a time, in ns; a trade at the end of a ms may be
+    # one of the next by our clock, which is rounded
+    return max(0, (ms - 1) * 1_000_000 - 1)

@@ -107,6 +107,26 @@ async def test_trades_by_number(open_client: OpenClient, back: int) -> None:
         assert (await venue.state()).requests['trades'] == asked + 1
 
 
+async def test_a_trade_at_the_end_of_its_ms(open_client: OpenClient) -> None:
+    async with open_client(rate=50) as (_, client):
+        (newest,), _ = await client.get_trades(_market, count=1, newest_first=True)
+        # at 999 806 ns of one, which is in the next when it is rounded to µs
+        first = newest.number // 10**6 * 10**6 - 194
+        start_ms: int | None = None
+        for _ in range(2):
+            found, _ = await client.get_trades(
+                _market, first_number=first, last_number=first + 2, start_ms=start_ms
+            )
+            assert [it.number for it in found] == [first, first + 1, first + 2]
+            start_ms = found[0].timestamp
+        for newest_first in (False, True):
+            found, _ = await client.get_trades(
+                _market, start_ms=start_ms, end_ms=start_ms, newest_first=newest_first
+            )
+            assert first in [it.number for it in found]
+            assert all(it.timestamp == start_ms for it in found)
+
+
 @pytest.mark.parametrize('rate', [0.2, 8, 1000])
 async def test_trades_by_time(open_client: OpenClient, rate: float) -> None:
     async with open_client(rate=rate) as (_, client):
