@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, get_type_hints
 
 import msgspec
@@ -23,41 +24,47 @@ class Method:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        hints = get_type_hints(function, include_extras=True)
-        _, *parameters = inspect.signature(function).parameters.values()
-        only = hints[parameters[0].name] if len(parameters) == 1 else None
-        self._whole = isinstance(only, type) and issubclass(only, msgspec.Struct)
-        """Whether there is one parameter, that stands for all."""
-        self._params: Any = (
-            only
-            if self._whole
-            else msgspec.defstruct(
-                'Params',
-                [
-                    (
-                        it.name,
-                        hints[it.name],
-                        msgspec.NODEFAULT if it.default is it.empty else it.default,
-                    )
-                    for it in parameters
-                ],
-                kw_only=True,
-            )
+
+    @cached_property
+    def _params(self) -> tuple[Any, bool]:
+        """
+        The type of all parameters, and whether it is that of the only one, which then
+        stands for all. Found at the first call: a venue hears few of its methods.
+        """
+        hints = get_type_hints(self._function, include_extras=True)
+        _, *parameters = inspect.signature(self._function).parameters.values()
+        if len(parameters) == 1:
+            only = hints[parameters[0].name]
+            if isinstance(only, type) and issubclass(only, msgspec.Struct):
+                return only, True
+        params = msgspec.defstruct(
+            'Params',
+            [
+                (
+                    it.name,
+                    hints[it.name],
+                    msgspec.NODEFAULT if it.default is it.empty else it.default,
+                )
+                for it in parameters
+            ],
+            kw_only=True,
         )
+        return params, False
 
     def __call__(self, session: Any, params: Mapping[str, Any]) -> Any:
         """
         Numbers may be texts. Raises `Refusal`.
         """
+        type_, is_whole = self._params
         given = {key: value for key, value in params.items() if value is not None}
         try:
-            checked = msgspec.convert(given, self._params, strict=False)
+            checked = msgspec.convert(given, type_, strict=False)
         except msgspec.ValidationError as err:
             reason, _, param = str(err).partition(' - at `$.')
             if 'missing required field' in reason:
                 param, reason = reason.split('`')[1], 'required'
             raise Refusal('bad_params', f'{param.rstrip("`")} {reason}') from None
-        if self._whole:
+        if is_whole:
             return self._function(session, checked)
         return self._function(session, **msgspec.structs.asdict(checked))
 

@@ -142,7 +142,7 @@ class Synthetic:
         """
         return float(np.exp(self._at(np.array([second])))[0])
 
-    def _shift(self, octave: int, index: Bars) -> Floats:
+    def _shift(self, octave: Bars | int, index: Bars) -> Floats:
         strength = self._VOLATILITY * 2 ** (octave / 2)
         return strength * (2 * self._drift.uniform(octave, index) - 1)
 
@@ -171,12 +171,14 @@ class Synthetic:
         """
         left = np.full(len(seconds), self._level)
         right = left.copy()
-        for octave in reversed(range(self._OCTAVES)):
-            index = seconds >> octave
-            odd = (index & 1).astype(bool)
+        octaves = np.arange(self._OCTAVES)[::-1, np.newaxis]
+        indices = seconds >> octaves
+        # of all octaves at once, since each call of numpy costs more than what it does
+        shifts = self._shift(octaves, indices), self._shift(octaves, indices + 1)
+        for odd, left_shift, right_shift in zip(indices & 1, *shifts, strict=True):
             middle = (left + right) / 2
-            left = np.where(odd, middle, left) + self._shift(octave, index)
-            right = np.where(odd, right, middle) + self._shift(octave, index + 1)
+            left = np.where(odd, middle, left) + left_shift
+            right = np.where(odd, right, middle) + right_shift
         return left
 
     def _prices(self, seconds: Bars) -> Floats:
