@@ -29,7 +29,8 @@ from ._errors import (
     OrderRejected,
     Throttled,
 )
-from ._flows import Emit, Flows
+from ._fills import Emit
+from ._flows import Flows
 from ._orders import Flow, OrderApi, Side, check_order, mk_error
 from ._piker import (
     BrokerdOrder,
@@ -181,7 +182,7 @@ class AccountDialog:
 
     @property
     def positions(self) -> list[BrokerdPosition]:
-        return list(self._flows.positions.values())
+        return list(self._flows.fills.positions.values())
 
     def request(self, msg: dict[str, Any]) -> None:
         """

@@ -10,7 +10,7 @@ its fills were told, and what does not fit together is asked for.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager as cm
 from typing import Literal
 
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from ._channels import Disconnected, Reconnected
 from ._config import NAME
+from ._fills import Emit, Fills, find_market
 from ._orders import (
     Flow,
     OrderApi,
@@ -27,68 +28,40 @@ from ._orders import (
     VenueFill,
     VenueOrder,
     VenuePosition,
-    add_up,
     mk_fill,
     mk_found,
-    mk_record,
     mk_status,
 )
-from ._piker import (
-    Account,
-    BrokerdPosition,
-    MktPair,
-    Struct,
-    SymbolNotFound,
-    get_logger,
-)
+from ._piker import Account, MktPair, get_logger
 from ._session import insist
 
 log = get_logger(f'{NAME}.orders')
 
-_overlap: float = 60
-"""Fills are asked for from so many seconds before the last that is known for sure..."""
-_first_overlap: float = 3600
-"""... and after a start, when only the ledger tells, from so many."""
 _max_doubt: float = 10
 """How long the rest of a story may be under way at most, where asking did not help."""
-_max_kept: int = 1024
-"""Orders that are over, and fills, of which so many are remembered unasked."""
-
-Emit = Callable[[Struct], None]
+_max_ended: int = 1024
+"""Orders that are over, of which so many are remembered."""
 
 
 class Flows:
     """
-    The orders, fills and positions of one account.
+    The orders of one account, with its fills and positions.
     """
 
     def __init__(self, account: str, api: OrderApi, books: Account, emit: Emit) -> None:
         self._account = account
         self._api = api
-        self._books = books
         self._emit = emit
+        self.fills = Fills(account, api, books, emit, self._on_fill)
         self._replaces = api.traits.edit == 'replace'
         self._trouble = ''
         """Why the venue is out of reach, while it is."""
-        self.positions: dict[str, BrokerdPosition] = {}
-        """By fqme."""
         self._flows: dict[str, Flow] = {}
         self._reqids: dict[str, str] = {}
         """What the host calls them, by order id."""
-        self._ended: deque[str] = deque(maxlen=_max_kept)
+        self._ended: deque[str] = deque(maxlen=_max_ended)
         """Ids of orders that are over: what is heard of them comes late."""
-        self._booking = trio.Lock()
         self._in_doubt = trio.Event()
-        recent: list[VenueFill] = []
-        for _, record in books.ledger.iter_newest():
-            fill = api.read_record(record)
-            if recent and fill.time < recent[0].time - _first_overlap:
-                break
-            recent.append(fill)
-        self._booked = {fill.fill_id: fill.time for fill in reversed(recent)}
-        """When those fills were made that the venue may tell of again, by id."""
-        self._complete_until = recent[0].time - _first_overlap if recent else 0.0
-        """No fill before that is missing in the ledger, epoch s."""
 
     def get(self, reqid: str) -> Flow | None:
         return self._flows.get(reqid)
@@ -129,11 +102,11 @@ class Flows:
         async for event in self._api.events:
             match event:
                 case VenueOrder():
-                    await self.on_order(event)
+                    await self._on_news(event)
                 case VenueFill():
-                    await self._on_fills([event])
+                    await self.fills.book([event])
                 case VenuePosition():
-                    await self._on_position(event)
+                    await self.fills.on_position(event)
                 case Disconnected(reason=reason):
                     self._tell_trouble(reason)
                 case Reconnected():
@@ -162,7 +135,7 @@ class Flows:
                 await self._in_doubt.wait()
                 self._in_doubt = trio.Event()
                 await trio.sleep(pause)  # the rest may be under way
-            is_due = self._flows or len(self._booked) > _max_kept
+            is_due = self._flows or self.fills.are_many
             if self._doubtful() or (probe.cancelled_caught and is_due):
                 await self.reconcile()
             pause = min(2 * pause, _max_doubt) if self._doubtful() else doubt
@@ -176,7 +149,7 @@ class Flows:
         """
         Ask the venue for what we may have missed: fills, orders, positions.
         """
-        await self._fetch_fills()
+        await self.fills.fetch()
         orders = await insist(self._api.open_orders)
         for order in orders:
             await self.on_order(order)
@@ -191,8 +164,8 @@ class Flows:
                 await self.on_order(gone)
         positions = await insist(self._api.positions)
         for position in positions:
-            await self._on_position(position)
-        await self._sum_up({position.market for position in positions})
+            await self.fills.on_position(position)
+        await self.fills.sum_up({position.market for position in positions})
 
     async def look_up(self, reqid: str, flow: Flow, mkt: MktPair | None = None) -> bool:
         """
@@ -202,44 +175,58 @@ class Flows:
         for leg in flow.unsure:
             now = await insist(self._api.find_order, leg.order_id)
             await self.on_order(now or replace(leg, state='canceled'))
-        found: dict[str, VenueOrder] = {}
-        names = [flow.order.order_id] if flow.order else []
-        if flow.order is None or (flow.is_editing and self._replaces):
-            orders = await insist(self._api.find_orders, reqid, mkt)
-            if not self._replaces:  # one is ours, whoever gave that id to the others
-                orders = sorted(orders, key=lambda it: it.state == 'open')[-1:]
-            found = {order.order_id: order for order in orders}
-        if not found and flow.order is None:
-            names = [reqid]  # only an order that is not ours has no id of ours
-        for order_id in names:
-            if order := await insist(self._api.find_order, order_id):
-                found = {order_id: order, **found}
+        found = await self._find(reqid, flow, mkt)
         if not found:
             return False
-        await self._fetch_fills()
+        await self.fills.fetch()
         with self.editing(reqid, flow):  # all but the last one were replaced
-            for order in found.values():
+            for order in found:
                 if self._flows.get(reqid) is flow:  # or that was the end of it
                     self._reqids[order.order_id] = reqid
                     self._tell_past_fills(reqid, flow, order)
                     await self.on_order(order)
         return True
 
+    async def _find(
+        self, reqid: str, flow: Flow, mkt: MktPair | None
+    ) -> list[VenueOrder]:
+        """
+        An order as the venue has it, and after it those that were put in its place.
+        """
+        known = flow.order
+        found: list[VenueOrder] = []
+        if known is None or self._may_be_replaced(reqid, known):
+            found = [
+                order
+                for order in await insist(self._api.find_orders, reqid, mkt)
+                if self._reqids.get(order.order_id, reqid) == reqid
+            ]
+        if known is None and not self._replaces:
+            # one is ours, whoever gave that id to the others
+            found = sorted(found, key=lambda it: it.state == 'open')[-1:]
+        # only an order that is not ours has no id of ours
+        order_id = known.order_id if known else reqid
+        names = [order.order_id for order in found]
+        if known and order_id in names:
+            found = found[names.index(order_id) :]
+            # as long as it is open, none was
+            return found[:1] if found[0].state == 'open' else found
+        if known or not found:
+            order = await insist(self._api.find_order, order_id)
+            found = [order] if order else found
+        return found
+
+    def _may_be_replaced(self, reqid: str, order: VenueOrder) -> bool:
+        """
+        Whether another order could be put in its place, and be told by its client's id.
+        """
+        return self._replaces and order.client_id == reqid
+
     def _tell_past_fills(self, reqid: str, flow: Flow, order: VenueOrder) -> None:
         """
         Tell of those fills of an order that were booked before anybody here knew it.
         """
-        past: list[VenueFill] = []
-        told = (it.size for it in flow.fills.values() if it.order_id == order.order_id)
-        missing = add_up(order.filled, *(-size for size in told))
-        for _, record in self._books.ledger.iter_newest():
-            fill = self._api.read_record(record)
-            if missing <= 0 or fill.time < order.created - _overlap:
-                break
-            if fill.order_id == order.order_id and fill.fill_id not in flow.fills:
-                past.append(fill)
-                missing = add_up(missing, -fill.size)
-        for fill in reversed(past):
+        for fill in self.fills.find_past(order, flow.fills):
             self._tell_fill(reqid, flow, fill)
 
     def _tell_fill(self, reqid: str, flow: Flow, fill: VenueFill) -> None:
@@ -265,8 +252,36 @@ class Flows:
         """
         Take in what the venue says of a request that it has carried out.
         """
-        await self._on_fills(reply.fills)
+        await self.fills.book(reply.fills)
         await self.on_order(reply.order)
+
+    def _on_fill(self, fill: VenueFill) -> None:
+        if reqid := self._reqid_of(fill.order_id, fill.client_id):
+            flow = self._flows[reqid]
+            self._tell_fill(reqid, flow, fill)
+            self._settle(reqid, flow)
+
+    async def _on_news(self, order: VenueOrder) -> None:
+        """
+        Take in what the venue tells of an order unasked.
+
+        Where edits replace, one that is canceled may live on as another, by an edit of
+        somebody else, or of a predecessor that did not live to see it. So that is its
+        end only when the venue was asked, be it by canceling it.
+        """
+        reqid = self._reqids.get(order.order_id, '')
+        flow = self._flows.get(reqid)
+        known = flow and flow.order
+        if (
+            flow
+            and known
+            and (known.order_id, order.state) == (order.order_id, 'canceled')
+            and self._may_be_replaced(reqid, known)
+        ):
+            flow.unasked_end = order
+            self._settle(reqid, flow)
+        else:
+            await self.on_order(order)
 
     async def on_order(self, order: VenueOrder) -> None:
         """
@@ -276,10 +291,8 @@ class Flows:
             return
         reqid = self._reqid_of(order.order_id, order.client_id)
         if reqid is None:
-            mkt = await self._market(order.market) if order.state == 'open' else None
-            # or has somebody else told of it in the meantime?
-            if mkt and self._reqid_of(order.order_id, order.client_id) is None:
-                self._on_found(order, mkt)
+            if order.state == 'open':
+                await self._on_unknown(order)
             return
         flow = self._flows[reqid]
         known = flow.legs.get(order.order_id)
@@ -291,10 +304,27 @@ class Flows:
             return  # old news
         self._reqids[order.order_id] = reqid
         told = flow.standing
+        if known is None and flow.unasked_end and flow.may_live_on:
+            flow.legs[flow.unasked_end.order_id] = flow.unasked_end
         flow.legs[order.order_id] = order
         if flow.standing not in (told, None):
             self.emit_open(reqid, flow)
         self._settle(reqid, flow)
+
+    async def _on_unknown(self, order: VenueOrder) -> None:
+        """
+        Find out whose order it is that is open: one of ours that was put in the place
+        of another, or one from before us or of somebody else.
+        """
+        flow = self._flows.get(order.client_id)
+        if flow and flow.order and self._may_be_replaced(order.client_id, flow.order):
+            await self.look_up(order.client_id, flow)
+        mkt = await find_market(self._api, order.market)
+        is_over = order.order_id in self._ended
+        # or has somebody else told of it in the meantime?
+        is_known = is_over or self._reqid_of(order.order_id, order.client_id)
+        if mkt and not is_known:
+            self._on_found(order, mkt)
 
     def _on_found(self, order: VenueOrder, mkt: MktPair) -> None:
         """
@@ -310,76 +340,6 @@ class Flows:
         self._tell_past_fills(reqid, flow, order)
         if flow.fills:
             self.emit_open(reqid, flow)
-
-    async def _on_fills(self, fills: list[VenueFill]) -> None:
-        """
-        Enter fills into the books, each once, and tell of them.
-        """
-        async with self._booking:
-            for fill in fills:
-                if fill.fill_id not in self._booked:
-                    await self._book(fill)
-
-    async def _fetch_fills(self) -> None:
-        async with self._booking:
-            newest = await insist(self._book_since, self._complete_until)
-            # what comes late is asked for again; what is older need not be remembered
-            self._complete_until = max(self._complete_until, newest - _overlap)
-            for fill_id, made in list(self._booked.items()):
-                if made >= self._complete_until:
-                    break
-                del self._booked[fill_id]
-
-    async def _book_since(self, since: float) -> float:
-        """
-        Book all fills from the epoch second `since` on; returns when the last was made.
-        """
-        newest = since
-        known = [await self._market(fqme) for fqme in self._books.holdings()]
-        markets = {mkt.bs_mktid for mkt in known if mkt}
-        async for page in self._api.fills_since(since, markets):
-            for fill in page:
-                newest = max(newest, fill.time)
-                if fill.fill_id not in self._booked:
-                    await self._book(fill)
-        return newest
-
-    async def _book(self, fill: VenueFill) -> None:
-        mkt = await self._market(fill.market)
-        fqme = mkt.fqme if mkt else f'{fill.market}.{NAME}'.lower()
-        self._books.add(fill.fill_id, mk_record(fill, fqme))
-        self._booked[fill.fill_id] = fill.time
-        if reqid := self._reqid_of(fill.order_id, fill.client_id):
-            flow = self._flows[reqid]
-            self._tell_fill(reqid, flow, fill)
-            self._settle(reqid, flow)
-        if mkt and not self._api.tells_position(mkt):
-            self._hold(fqme, *self._books.holdings()[fqme])
-
-    async def _on_position(self, position: VenuePosition) -> None:
-        mkt = await self._market(position.market)
-        if mkt and self._api.tells_position(mkt):
-            self._hold(mkt.fqme, position.size, position.avg_price)
-
-    async def _sum_up(self, told: set[str]) -> None:
-        """
-        Say what is held in those markets that the venue did not tell of.
-        """
-        holdings = self._books.holdings()
-        for fqme in {*self.positions, *holdings}:
-            mkt = await self._market(fqme)
-            if mkt is None or mkt.bs_mktid in told:
-                continue
-            if self._api.tells_position(mkt):
-                self._hold(fqme, 0.0, 0.0)  # it leaves out what is flat
-            else:
-                self._hold(fqme, *holdings.get(fqme, (0.0, 0.0)))
-
-    def _hold(self, fqme: str, size: float, avg_price: float) -> None:
-        held = BrokerdPosition(NAME, self._account, fqme, size, avg_price)
-        if self.positions.get(fqme) != held:
-            self.positions[fqme] = held
-            self._emit(held)
 
     def _settle(self, reqid: str, flow: Flow) -> None:
         """
@@ -400,7 +360,14 @@ class Flows:
             )
 
     def emit_open(self, reqid: str, flow: Flow) -> None:
-        """Say that an order is open, and how."""
+        """
+        Say that an order is open: at which price, for which size in total, and how much
+        of it is filled, as far as the venue has said so by now.
+
+        It may have been said before. The host takes it as the answer to a change, and
+        after an error as word that the order stands all the same. Raises nothing: it
+        waits in the outbox for as long as there is no host to hear it.
+        """
         self._emit_status(reqid, flow, 'open', flow.size)
 
     def emit_end(
@@ -437,13 +404,3 @@ class Flows:
                 reason=reason,
             )
         )
-
-    async def _market(self, name: str) -> MktPair | None:
-        """
-        The market of that name; None for one that the venue does not list any more.
-        """
-        try:
-            return await insist(self._api.market, name)
-        except SymbolNotFound as err:
-            log.error('%s', err)
-            return None

@@ -221,6 +221,8 @@ class Flow(Struct):
     """Those that the host was told, by id."""
     is_editing: bool = False
     """A change is under way: what ends may only have been replaced."""
+    unasked_end: VenueOrder | None = None
+    """How it was canceled, where nobody here asked for that."""
     cancel_called: bool = False
     refusal: str = ''
     """Why it was not changed, where it was over by then."""
@@ -254,11 +256,19 @@ class Flow(Struct):
         return self.order.order_id, self.order.price, self.size, self.filled
 
     @property
+    def may_live_on(self) -> bool:
+        """
+        Whether it was canceled, and it is not known if for another in its place.
+        """
+        end = self.unasked_end
+        return end is not None and self.legs[end.order_id].state == 'open'
+
+    @property
     def adds_up(self) -> bool:
         """
-        Whether the host was told of all that is filled.
+        Whether the host was told of all that is filled, and nothing else is open.
         """
-        return self.told == self.filled and not self.unsure
+        return self.told == self.filled and not (self.unsure or self.may_live_on)
 
     @property
     def filled(self) -> float:

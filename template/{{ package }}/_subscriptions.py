@@ -78,10 +78,11 @@ class Subscriptions:
         try:
             event = self._venue.on_notification(connection, name, content)
         except OutOfStep as err:
-            if err.channel not in self._broken:
+            # of one that was left, the last messages may be under way
+            if err.channel in self._streams.keys() - self._broken:
                 log.warning('%s: it is subscribed to anew', err)
-            self._broken.add(err.channel)
-            self._tidy.set()
+                self._broken.add(err.channel)
+                self._tidy.set()
             return
         if event:
             channel, msg = event
@@ -115,17 +116,19 @@ class Subscriptions:
         while True:
             await self._tidy.wait()
             self._tidy = trio.Event()
-            broken = self._broken & self._streams.keys()
-            if left := self._unread | broken:
-                self._unread.clear()
-                try:
-                    await self._venue.unsubscribe(caller, [*left])
-                except BrokerError as err:
-                    log.warning('%s', err)
+            left = self._unread | (self._broken & self._streams.keys())
+            if not left:
+                continue
+            self._unread.clear()
+            try:
+                await self._venue.unsubscribe(caller, [*left])
+            except BrokerError as err:
+                log.warning('%s', err)
             # of what was on its way until now nothing more comes
             self._broken.clear()
-            if broken:
-                await self.restore(caller, [*broken])
+            # somebody may have come to read what was just being left
+            if anew := left & self._streams.keys():
+                await self.restore(caller, [*anew])
                 # where that does not help, it is not done again and again at once
                 await trio.sleep(self._limits.min_backoff)
 

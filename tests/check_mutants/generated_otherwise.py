@@ -156,9 +156,9 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK601',
         [
             (
-                '_flows.py',
-                '        except SymbolNotFound as err:',
-                '        except (SymbolNotFound, trio.Cancelled) as err:',
+                '_fills.py',
+                '    except SymbolNotFound as err:',
+                '    except (SymbolNotFound, trio.Cancelled) as err:',
             )
         ],
     ),

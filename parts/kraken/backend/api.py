@@ -129,7 +129,7 @@ class Client(Markets):
         self.traits = get_traits(TRAITS)
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
-        self._books = Books()
+        self._books = Books(self.now)
 #{% if trading %}
         self._changes: dict[str, Change] = {}
         """Of the orders that may be changed again, by their ids."""

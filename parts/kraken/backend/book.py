@@ -5,7 +5,8 @@ each time with a checksum of what there is by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from zlib import crc32
 
@@ -75,9 +76,13 @@ class Book:
 class Books:
     """
     Those of the channels that are subscribed to.
+
+    One that bears no time is of `now()`, the epoch second by the venue's clock. Ours
+    may be ahead of that, and the quotes that come next would be left out as older ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._books: dict[str, Book] = {}
 
     def take(self, channel: str, news: BookNews, type: str) -> Quote | None:
@@ -94,8 +99,9 @@ class Books:
             raise OutOfStep(channel)
         if book.best == before:
             return None
+        time = news.time or datetime.fromtimestamp(self._now(), UTC)
         bid, ask = book.best
-        return Quote(news.instrument_name, *bid, *ask, time=news.time)
+        return Quote(news.instrument_name, time, *bid, *ask)
 
     def forget(self, channels: Iterable[str]) -> None:
         for channel in channels:

@@ -177,9 +177,14 @@ class Orders:
         mkt: MktPair | None,
     ) -> list[VenueOrder]:
         asked = self._client.now()
-        # in this order, or one that ends in between is missed
-        found = await self._client.get_open_orders(client_id)
-        found = {**found, **await self._client.get_closed_orders(client_id)}
+        while True:
+            # in this order, or one that ends in between is missed
+            still_open = await self._client.get_open_orders(client_id)
+            closed = await self._client.get_closed_orders(client_id)
+            # or another was put in the place of one that ended in between
+            if not still_open.keys() & closed.keys():
+                break
+        found = {**still_open, **closed}
         orders = [self._mk_order(name, it, asked) for name, it in found.items()]
         return sorted(orders, key=lambda order: order.created)
 

@@ -132,12 +132,12 @@ class Markets(Wire):
         (bid, *_, bid_size), (ask, *_, ask_size) = ticker.b, ticker.a
         return Quote(
             instrument_name,
+            datetime.fromtimestamp(self.now(), UTC),
             float(bid),
             float(bid_size),
             float(ask),
             float(ask_size),
             float(ticker.c[0]),
-            datetime.fromtimestamp(self.now(), UTC),
         )
 
     async def get_bars(

@@ -9,7 +9,6 @@ The venue may add fields, and states that are not listed here.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -232,6 +231,7 @@ class BookNews(
     bids: tuple[Level, ...] = ()
     asks: tuple[Level, ...] = ()
     time: datetime | None = None
+    """Not every book that is told whole bears one."""
 
 
 class Quote(Struct, frozen=True):
@@ -240,20 +240,20 @@ class Quote(Struct, frozen=True):
     """
 
     instrument_name: str
+    time: datetime
     best_bid_price: float | None = None
     best_bid_amount: float | None = None
     best_ask_price: float | None = None
     best_ask_amount: float | None = None
     last: float = 0.0
     """The price of the last trade, if that is known."""
-    time: datetime | None = None
 
     @property
     def timestamp(self) -> int:
         """
         Epoch ms.
         """
-        return mk_ms(self.time) if self.time else int(time.time() * 1000)
+        return mk_ms(self.time)
 
 
 TradeRow = tuple[str, str, float, str, str, str, int]

@@ -5,8 +5,10 @@ The backend's calls, in the venue's own language.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import pytest
 import trio
@@ -16,7 +18,8 @@ from minipiker.brokers import BrokerError, SymbolNotFound
 #{% filter replace('PACKAGE', package.replace(_copier_conf.sep, '.')) %}
 from PACKAGE import api
 from PACKAGE._connection import read_pause
-from PACKAGE.messages import Pair, Quote
+from PACKAGE.book import Books
+from PACKAGE.messages import BookNews, Level, Pair, Quote
 #{% endfilter %}
 from simvenue import dialect
 
@@ -221,6 +224,11 @@ async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
     epoch = 1_700_000_000_000
     async with open_client(epoch=epoch) as (_, client):
         assert epoch < client.now_ms() < epoch + 10 * _min
+        books: Books = client._books
+        whole = BookNews(_market, crc32(b'152'), (Level(Decimal('1.5'), Decimal(2)),))
+        quote = books.take('book.of it', whole, 'snapshot')
+        assert quote
+        assert epoch < quote.timestamp < epoch + 10 * _min
 
 
 async def test_many_channels(open_client: OpenClient) -> None:
