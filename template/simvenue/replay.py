@@ -207,17 +207,16 @@ class Replay:
         if call.operation == 'heartbeat':
             return call
         self._take_names(found.event.message, request)
-        match call.operation:
-            case 'subscribe':
-                if found in self._used:  # it begins again
-                    self._used.clear()
-                at = found.line.made_at_once(found.at)
-                self._since = found.line.events[at].time
-                session.after_reply.append(partial(self._play, session, found, request))
-            case 'unsubscribe':
-                for key, player in self._players.items():
-                    if key[0] is session:
-                        player.channels -= {*words.channels(request)}
+        if words.subscribes(request):
+            if found in self._used:  # it begins again
+                self._used.clear()
+            at = found.line.made_at_once(found.at)
+            self._since = found.line.events[at].time
+            session.after_reply.append(partial(self._play, session, found, request))
+        elif call.operation == 'unsubscribe':
+            for key, player in self._players.items():
+                if key[0] is session:
+                    player.channels -= {*words.channels(request)}
         self._used.add(found)
         if not found.replies:  # the connection was lost before there was any
 

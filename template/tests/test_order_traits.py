@@ -96,6 +96,55 @@ async def test_a_change_keeps_the_id_as_it_says(
             assert (newest.order_id, newest.state) == (changed.order_id, state)
 
 
+@pytest.mark.case('TRAIT-EDIT')
+async def test_an_id_is_looked_up_in_all_markets(
+    open_orders: OpenOrders, market: Market, client_id: str
+) -> None:
+    """
+    The newest order that has it comes last, be it the one that is open.
+    """
+    async with open_account(open_orders, market, client_id) as account:
+        orders = account.orders
+        placed = (await account.place(client_id)).order
+        await orders.edit(placed, placed.size, market.price(0.71), PATIENCE)
+        (changed,) = await account.open(client_id)
+        *_, newest = await orders.find_orders(client_id, None)
+        assert (newest.order_id, newest.state) == (changed.order_id, 'open')
+
+
+@pytest.mark.case('TRAIT-FILLS')
+@pytest.mark.usefixtures('may_fill')
+async def test_what_was_filled_before_us_is_looked_up_in_all_markets(
+    open_orders: OpenOrders,
+    market: Market,
+    client_id: str,
+    mod: ModuleType,
+    venue_time: Callable[[], float],
+) -> None:
+    """
+    Whoever comes next knows no more of an order than its id, and the fills.
+    """
+    fill = import_module(f'{mod.__name__}._orders').VenueFill
+    async with open_feed([market.fqme]) as feed:
+        last = feed.quotes[market.fqme]['last']
+    since, mkt, size = venue_time() - PATIENCE, market.mkt, market.size(1)
+    for side, times in (('buy', 1.01), ('sell', 0.99)):
+        oid = client_id if side == 'buy' else str(uuid4())
+        price = float(mkt.quantize(last * times, 'price'))
+        async with open_account(open_orders, market, oid) as account:
+            orders = account.orders
+            await orders.place(mkt, side, size, price, oid, PATIENCE)
+            with trio.fail_after(PATIENCE):
+                async for event in orders.events:
+                    if isinstance(event, fill):
+                        break
+    async with open_orders() as orders:
+        async for _ in orders.fills_since(since, ()):
+            pass
+        (found,) = await orders.find_orders(client_id, None)
+    assert (found.side, found.state) == ('buy', 'filled')
+
+
 @pytest.mark.case('TRAIT-CLIENT-IDS')
 async def test_client_ids_are_as_unique_as_it_says(
     open_orders: OpenOrders, market: Market, client_id: str

@@ -143,9 +143,11 @@ def check_that_each_part_counts(path: Path) -> None:
     assert counted > 10
 
 
-def test_subscriptions_at_once_come_in_any_order() -> None:
+@pytest.mark.parametrize('operation', ['subscribe', 'login'])
+def test_subscriptions_at_once_come_in_any_order(operation: str) -> None:
     """
-    Whichever is made first, the others are those of the same moment.
+    Whichever is made first, the others are those of the same moment. A venue may begin
+    to tell an account of itself as soon as it has logged in.
     """
     examples = (Path(__file__).parents[1] / 'recordings').glob('*.jsonl')
     subscriptions = {
@@ -163,10 +165,11 @@ def test_subscriptions_at_once_come_in_any_order() -> None:
     nothing = cast(Any, None)
     replay = Replay(nothing, Recording(Header(recording=1), moments), 0)
     session = cast(Any, SimpleNamespace(after_reply=[]))
-    call = Call('subscribe', '', nothing, nothing, nothing)
+    call = Call(operation, '', nothing, nothing, nothing)
     for event in (second, first):
         replay._replayed(session, 'ws ', call, event.message)
     assert {it.event.conn for it in replay._used} == {'1'}
+    assert len(session.after_reply) == 2, 'each brings what came on its channels'
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,13 @@ class OrderApi(Protocol):
         self, client_id: str, mkt: MktPair | None
     ) -> list[VenueOrder]:
         """
-        The orders to which a client gave this id, the newest last; in all markets
-        where none is named.
+        The orders to which a client gave this id, open or not, the oldest first and the
+        newest last, whichever way they are found: the last one counts, and those before
+        were replaced.
+
+        They are looked for in all markets where none is named. A venue that has to be
+        asked for each market is asked for those of open orders, and for those of which
+        `fills_since()` has told: an order may have been filled before we came.
         """
 
     async def open_orders(self) -> list[VenueOrder]: ...
