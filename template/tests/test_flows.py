@@ -97,10 +97,36 @@ def mk_order(mod: ModuleType, state: str, filled: float) -> Any:
 def mk_request(kind: str) -> dict[str, Any]:
     if kind == 'cancel':
         return {'action': 'cancel', 'oid': 'oid', 'reqid': 'oid'}
-    terms: Any = {'symbol': 'btcusdt', 'price': 59_000.0, 'size': 0.5, 'time_ns': 0}
-    terms |= {'action': 'buy', 'account': 'x.main', 'oid': 'oid', 'reqid': 'oid'}
+    price, reqid = (60_000.0, None) if kind == 'place' else (59_000.0, 'oid')
+    terms: Any = {'symbol': 'btcusdt', 'price': price, 'size': 0.5, 'time_ns': 0}
+    terms |= {'action': 'buy', 'account': 'x.main', 'oid': 'oid', 'reqid': reqid}
     msg: dict[str, Any] = to_builtins(BrokerdOrder(**terms))
     return msg
+
+
+class Told:
+    """
+    What the host is told of how an order stands.
+    """
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[Any](99)
+
+    def emit(self, msg: Any) -> None:
+        if isinstance(msg, BrokerdStatus):
+            self._send.send_nowait((msg.status, msg.filled))
+
+    async def status(self) -> tuple[str, float]:
+        """
+        The next one, and how much is filled by then.
+        """
+        with trio.fail_after(10):
+            status: tuple[str, float] = await self._receive.receive()
+            return status
+
+    @property
+    def is_all(self) -> bool:
+        return not self._receive.statistics().current_buffer_used
 
 
 async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) -> None:
@@ -195,6 +221,43 @@ async def test_an_order_that_its_change_ends_says_why(mod: ModuleType) -> None:
     assert 'that id has been used' in last.reason
 
 
+@pytest.mark.parametrize('is_there', [True, False])
+async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
+    mod: ModuleType, is_there: bool
+) -> None:
+    """
+    It died, and the venue carries the request out when the next one has looked already.
+    """
+    dialogs = import_module(f'{mod.__name__}._dialog')
+    flows = import_module(f'{mod.__name__}._flows')
+    orders = import_module(f'{mod.__name__}._orders')
+    limits = import_module(f'{mod.__name__}.api').LIMITS
+    order, told = mk_order(mod, 'open', 0.0), Told()
+    placed: list[float] = []
+    end = trio.current_time() + 0.2
+
+    class Slow(Refusing):
+        async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
+            return [order] if is_there and trio.current_time() > end else []
+
+        async def find_order(self, order_id: str) -> Any:
+            return None
+
+        async def place(self, *terms: Any) -> Any:
+            placed.append(trio.current_time())
+            return orders.Reply(order, [])
+
+    venue: Any = Slow(None, None)
+    venue.traits = SimpleNamespace(edit='in_place', client_ids='never', deadline=True)
+    venue.limits = replace(limits, valid_for=0.2, clock_error=0.1)
+    it = flows.Flows('x.main', venue, Books(), told.emit)
+    async with trio.open_nursery() as tn:
+        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog.request(mk_request('place'))
+        assert await told.status() == ('open', 0)
+    assert [it > end for it in placed] == ([] if is_there else [True])
+
+
 class Replacing(Venue):
     """
     It has put another order in the place of one, while nobody listened.
@@ -270,31 +333,6 @@ async def test_what_was_replaced_before_us_is_not_the_end(
     # and it can be changed, canceled or filled if it is open
     flow = it.get('oid')
     assert (flow and flow.order.order_id) == ('8' if end == 'open' else None)
-
-
-class Told:
-    """
-    What the host is told of how an order stands.
-    """
-
-    def __init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[Any](99)
-
-    def emit(self, msg: Any) -> None:
-        if isinstance(msg, BrokerdStatus):
-            self._send.send_nowait((msg.status, msg.filled))
-
-    async def status(self) -> tuple[str, float]:
-        """
-        The next one, and how much is filled by then.
-        """
-        with trio.fail_after(10):
-            status: tuple[str, float] = await self._receive.receive()
-            return status
-
-    @property
-    def is_all(self) -> bool:
-        return not self._receive.statistics().current_buffer_used
 
 
 @pytest.mark.parametrize(

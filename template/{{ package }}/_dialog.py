@@ -177,7 +177,9 @@ class AccountDialog:
         self._emit = emit
         self._tn = tn
         self._since = time.time_ns()
-        """Older orders may have been given to the venue by a predecessor."""
+        """Older orders may have been given to the venue by a predecessor..."""
+        self._started = trio.current_time()
+        """... before this."""
         self._requests: dict[str, deque[dict[str, Any]]] = {}
 
     @property
@@ -220,14 +222,15 @@ class AccountDialog:
 
     async def _submit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
         mkt = await insist(self._api.market, msg.symbol)
-        if flow.order is None and (msg.reqid or msg.time_ns < self._since):
-            known = await self._flows.look_up(reqid, flow, mkt)
-            if msg.reqid and not known:
+        if flow.order is None and msg.reqid:
+            if not await self._flows.look_up(reqid, flow, mkt):
                 # the venue had it once, so it is not to be placed anew
                 self._flows.emit_end(reqid, flow, 'canceled', msg.size)
                 raise BrokerError(f'no order {reqid!r} here')
-            if self._flows.get(reqid) is not flow:
-                return
+        elif flow.order is None and msg.time_ns < self._since:
+            await self._was_placed(reqid, flow, mkt, self._started)
+        if self._flows.get(reqid) is not flow:
+            return
         check_order(mkt, msg, self._api.price_tick(mkt, msg.price))
         if flow.order is None:
             await self._place(reqid, flow, mkt, msg)
@@ -253,7 +256,7 @@ class AccountDialog:
                 raise
             except ConnectionLost as err:
                 log.warning('order %s: asking for what became of it: %s', reqid, err)
-                if await self._was_placed(reqid, flow, mkt):
+                if await self._was_placed(reqid, flow, mkt, trio.current_time()):
                     return
             except Throttled:
                 raise
@@ -270,21 +273,23 @@ class AccountDialog:
         if not await self._flows.look_up(reqid, flow, mkt):
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
 
-    async def _was_placed(self, reqid: str, flow: Flow, mkt: MktPair) -> bool:
+    async def _was_placed(
+        self, reqid: str, flow: Flow, mkt: MktPair, sent: float
+    ) -> bool:
         """
-        Whether an attempt whose reply was lost was carried out. If not, it never will
-        be, or is refused then.
+        Whether an attempt whose reply was lost, and which was `sent` by then, was
+        carried out. If not, it never will be, or is refused then.
         """
         limits = self._limits
-        deadline = trio.current_time() + limits.valid_for + limits.clock_error
+        deadline = sent + limits.valid_for + limits.clock_error
         if await self._flows.look_up(reqid, flow, mkt):
             return True
         if self._api.traits.client_ids == 'ever':
             return False
         if not self._api.traits.deadline:
             raise BrokerError(
-                'the connection broke before the venue answered; it has no such order '
-                'yet, but may still come to it, so the order is not placed again'
+                'nobody has heard what the venue answered; it has no such order yet, '
+                'but may still come to it, so the order is not placed again'
             )
         await trio.sleep_until(deadline)
         return await self._flows.look_up(reqid, flow, mkt)

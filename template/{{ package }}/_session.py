@@ -43,7 +43,7 @@ T = TypeVar('T')
 log = get_logger(f'{NAME}.session')
 
 live: list[Session] = []
-"""This process's, for a host that wants to know how they are."""
+"""The sessions of this process, for a host that wants to know how they are."""
 
 
 class Session:
@@ -59,8 +59,9 @@ class Session:
         self._limits = venue.limits
         self._pacer = Pacer(venue.pools)
         self._latest: Caller | None = None
+        """The newest connection, from the moment that it is open."""
         self._caller: Caller | None = None
-        """While there is a connection."""
+        """The one that requests go over, while there is one that can be used."""
         self.connected = trio.Event()
         self._last_error: Exception | None = None
         """Why there is no connection."""
@@ -74,8 +75,10 @@ class Session:
 
     async def request(self, method: str, result: type[T], /, **params: object) -> T:
         """
-        Make a request that does no harm when it is made twice. Returns its result;
-        params that are None are left out.
+        Make a request that does no harm when it is made twice: one that got lost, or
+        came too soon, is made again. Returns its result; params that are None are left
+        out. Raises what the last attempt has: `ConnectionLost`, or what the venue's
+        refusal stands for.
         """
         wait = self._wait_connected
         return await self._repeat(partial(self._ask, wait, method, result, params))
@@ -85,8 +88,9 @@ class Session:
     ) -> T:
         """
         Make a request that is not to be made twice: it is made again only where the
-        venue cannot have carried it out. On a new connection it waits for those
-        consumers of channels that are to know first what they have missed.
+        venue cannot have carried it out, for the login had run out. On a new connection
+        it waits for those consumers of channels that are to know first what they have
+        missed.
         """
         return await self._ask(self._wait_caught_up, method, result, params)
 
@@ -304,7 +308,7 @@ class Session:
 
     def _suspend(self) -> None:
         """
-        Let requests wait.
+        Let requests wait until `_resubscribe()` has a connection for them.
         """
         self._caller = None
         # nobody waits for one that is set

@@ -35,19 +35,22 @@ class Subscriptions:
         """Channels that are out of step, and are to begin anew."""
         self._tidy = trio.Event()
         self._heard: set[str] | None = set() if _calls.is_noted() else None
-        """The channels of which that is noted."""
+        """Channels of which that is noted; None where nothing is, see `_calls.py`."""
         self._quiet: set[str] = set()
-        """Channels of which nothing has been heard lately."""
+        """Channels of which nothing was heard since `wait_quiet()` has listed them."""
 
     @property
     def channels(self) -> list[str]:
+        """
+        Those that somebody reads.
+        """
         return [*self._streams]
 
     def consumers(
         self, channels: Iterable[str] | None = None
     ) -> set[ChannelStream[Any]]:
         """
-        Of these channels, or of all.
+        The streams of those who read these channels, or any.
         """
         chosen = self._streams if channels is None else channels
         return {it for name in chosen for it in self._streams.get(name, ())}
@@ -75,6 +78,10 @@ class Subscriptions:
         self._broken.clear()
 
     def on_notification(self, connection: object, name: str, content: Any) -> None:
+        """
+        Hand what came unasked to those who read its channel. One that is out of step is
+        left to `tidy()`. Raises what `Venue.on_notification()` does otherwise.
+        """
         try:
             event = self._venue.on_notification(connection, name, content)
         except OutOfStep as err:
@@ -134,7 +141,7 @@ class Subscriptions:
 
     async def wait_quiet(self) -> list[str]:
         """
-        Wait for channels of which nothing is heard for long.
+        Wait until there are channels of which nothing is heard for long: these.
         """
         while True:
             self._quiet = {*self._streams}

@@ -17,7 +17,7 @@ DEPTH: int = 10
 """The best prices of each side, as many as the checksum is of."""
 
 Best = tuple[float | None, float | None]
-"""A price, and the quantity on offer there."""
+"""A price, and the quantity on offer there; None where nothing is."""
 
 
 class Side:
@@ -41,6 +41,9 @@ class Side:
         return None, None
 
     def take(self, levels: Iterable[Level]) -> None:
+        """
+        Take in what has changed, and forget what is deeper than `DEPTH`.
+        """
         for it in levels:
             if it.qty:
                 self._levels[it.price] = float(it.qty), it.digits
@@ -64,7 +67,8 @@ class Book:
 
     def take(self, news: BookNews) -> bool:
         """
-        Returns whether it is the venue's book, by the checksum.
+        Take in what has changed. Returns whether it is the venue's book, by the
+        checksum.
         """
         self._bids.take(news.bids)
         self._asks.take(news.asks)
@@ -75,7 +79,7 @@ class Book:
 
 class Books:
     """
-    Those of the channels that are subscribed to.
+    The books of the channels that are subscribed to.
 
     One that bears no time is of `now()`, the epoch second by the venue's clock. Ours
     may be ahead of that, and the quotes that come next would be left out as older ones.
@@ -85,12 +89,15 @@ class Books:
         self._now = now
         self._books: dict[str, Book] = {}
 
-    def take(self, channel: str, news: BookNews, type: str) -> Quote | None:
+    def take(self, channel: str, news: BookNews, kind: str) -> Quote | None:
         """
-        The best bid and offer, if they are others than before. Raises `OutOfStep` where
-        the book is not the venue's: a channel that begins anew says it all.
+        Take in what a channel says, `kind` being `'snapshot'` or `'update'`. Returns
+        the best bid and offer, if they are others than before.
+
+        Raises `OutOfStep` where the book is not the venue's. It is forgotten then: when
+        the channel begins anew, it comes whole.
         """
-        if type == 'snapshot':
+        if kind == 'snapshot':
             self._books[channel] = Book()
         book = self._books.get(channel)
         before = book and book.best

@@ -46,5 +46,6 @@ class DataThrottle(BrokerError):
 NOT_NOW = ('AuthError', 'ConnectionLost', 'NotConnected', 'ReplyLost', 'Throttled')
 """
 What backends call it where a venue that could be asked before cannot be just now: the
-names, since the types are each backend's own.
+names, since the types are each backend's own. This host's alone: piker exports no such
+names, so neither does `minipiker.brokers`.
 """
