@@ -157,9 +157,7 @@ class Session:
         caller = await self._wait_connected()
         with trio.move_on_after(self._limits.patience):
             while True:
-                for stream in self._subscriptions.consumers():
-                    if stream.is_behind:
-                        await stream.caught_up.wait()
+                await self._subscriptions.wait_caught_up()
                 if caller is self._caller:
                     return caller
                 caller = await self._wait_connected()
@@ -224,6 +222,8 @@ class Session:
             quiet = await self._subscriptions.wait_quiet()
             self._suspend()
             await self._resubscribe(caller, quiet)
+            # or else who needs longer for that is behind for ever, and no order gets out
+            await self._subscriptions.wait_caught_up()
 
     # connections
 

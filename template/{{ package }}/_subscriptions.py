@@ -116,6 +116,14 @@ class Subscriptions:
                 for stream in self.consumers([channel]):
                     stream.fail(error)
 
+    async def wait_caught_up(self) -> None:
+        """
+        Wait for those consumers that are to know first what they have missed.
+        """
+        for stream in self.consumers():
+            if stream.is_behind:
+                await stream.caught_up.wait()
+
     async def tidy(self, caller: Caller) -> NoReturn:
         """
         Leave what nobody reads, and begin anew what is out of step.
