@@ -147,12 +147,14 @@ class OrderApi(Protocol):
     ) -> Reply:
         """
         Give an open order another size, in total, and another price. Where that makes
-        a new order, it is one for what is left.
+        a new order, it is one for what is left, and bears the same client's id: by that
+        it is found if the reply is lost, or somebody else made the change.
         """
 
     async def cancel(self, order: VenueOrder) -> VenueOrder | None:
         """
-        Returns the order as far as the reply describes it.
+        Returns the order as far as the reply describes it. Raises `OrderRejected` where
+        it was over, which may be by a change that put another in its place.
         """
 
     async def find_order(self, order_id: str) -> VenueOrder | None:
