@@ -72,11 +72,19 @@ def descendants() -> set[psutil.Process]:
     """
     The processes below this one, but those of the session's shared tree.
     """
+    family = psutil.Process().children(recursive=True)
+    left_out = {*shared_pids}
     found: set[psutil.Process] = set()
-    for child in psutil.Process().children():
-        if child.status() == psutil.STATUS_ZOMBIE:
-            with suppress(ChildProcessError):
-                os.waitpid(child.pid, 0)  # an orphan that was left to us
-        elif child.pid not in shared_pids:
-            found |= {child, *child.children(recursive=True)}
+    # parents come before their children; and to list these once for each of them is
+    # to read all processes of the machine as often
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            parent = process.ppid()
+            if parent == os.getpid() and process.status() == psutil.STATUS_ZOMBIE:
+                with suppress(ChildProcessError):
+                    os.waitpid(process.pid, 0)  # an orphan that was left to us
+            elif left_out & {process.pid, parent}:
+                left_out.add(process.pid)
+            else:
+                found.add(process)
     return found

@@ -10,6 +10,7 @@ add to its environment; the first that it answers is its process id.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -92,6 +93,8 @@ async def maybe_open_forkserver() -> AsyncIterator[ForkServer]:
 def main() -> None:
     from .__main__ import main as run_exchange
 
+    # else each exchange copies the memory that it is in, to look for cycles there
+    gc.freeze()
     running: dict[int, tuple[int, int]] = {}
     """Of each exchange a pipe that ends with it: its pid, and the link."""
     with socket.socket(fileno=os.dup(0)) as requests:
