@@ -258,6 +258,38 @@ async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
     assert [it > end for it in placed] == ([] if is_there else [True])
 
 
+@pytest.mark.parametrize('is_booked', [True, False])
+async def test_an_order_that_was_filled_unheard_is_not_placed_twice(
+    mod: ModuleType, is_booked: bool
+) -> None:
+    """
+    The host died before it was told, and sends the order again as if it were new.
+    """
+    dialogs = import_module(f'{mod.__name__}._dialog')
+    flows = import_module(f'{mod.__name__}._flows')
+    orders = import_module(f'{mod.__name__}._orders')
+    order, told = mk_order(mod, 'filled', 0.5), Told()
+    fill = orders.VenueFill(
+        **TERMS, fill_id='1', client_id='oid', size=0.5, fee=0.0, time=1000.0, record={}
+    )
+
+    class Asked(Venue):
+        async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
+            return [self.order]
+
+    venue: Any = Asked(order, fill)
+    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
+    books = Books()
+    it = flows.Flows('x.main', venue, books, told.emit)
+    await it.reconcile()
+    if is_booked:  # by a daemon of before
+        it = flows.Flows('x.main', venue, books, told.emit)
+    async with trio.open_nursery() as tn:
+        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog.request(mk_request('place') | {'time_ns': 2**62})
+        assert await told.status() == ('closed', 0.5)
+
+
 class Replacing(Venue):
     """
     It has put another order in the place of one, while nobody listened.

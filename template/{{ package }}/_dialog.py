@@ -222,7 +222,9 @@ class AccountDialog:
 
     async def _submit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
         mkt = await insist(self._api.market, msg.symbol)
-        if flow.order is None and msg.reqid:
+        # a host that was killed may not have heard of fills, and sends an order again
+        was_there = msg.reqid or self._flows.fills.are_of(reqid)
+        if flow.order is None and was_there:
             if not await self._flows.look_up(reqid, flow, mkt):
                 # the venue had it once, so it is not to be placed anew
                 self._flows.emit_end(reqid, flow, 'canceled', msg.size)

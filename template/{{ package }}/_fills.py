@@ -5,6 +5,7 @@ from them, where the venue does not tell it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import trio
@@ -28,7 +29,7 @@ _overlap: float = 60
 _first_overlap: float = 3600
 """... and after a start, when only the ledger tells, from so many."""
 _max_booked: int = 1024
-"""Fills of which so many are remembered unasked."""
+"""Fills of which so many are remembered unasked, and the orders of as many."""
 
 Emit = Callable[[Struct], None]
 
@@ -63,6 +64,10 @@ class Fills:
             recent.append(fill)
         self._booked = {fill.fill_id: fill.time for fill in reversed(recent)}
         """When those fills were made that the venue may tell of again, by id."""
+        self._client_ids = deque(
+            (fill.client_id for fill in reversed(recent)), maxlen=_max_booked
+        )
+        """Of the orders of the last fills, as far as the venue says so."""
         self._complete_until = recent[0].time - _first_overlap if recent else 0.0
         """No fill before that is missing in the ledger, epoch s."""
 
@@ -72,6 +77,12 @@ class Fills:
         Whether it is time to `fetch()`, after which fewer need be remembered.
         """
         return len(self._booked) > _max_booked
+
+    def are_of(self, client_id: str) -> bool:
+        """
+        Whether there are fills of an order with this client's id, of late.
+        """
+        return client_id in self._client_ids
 
     async def book(self, fills: list[VenueFill]) -> None:
         """
@@ -114,6 +125,7 @@ class Fills:
         fqme = mkt.fqme if mkt else f'{fill.market}.{NAME}'.lower()
         self._books.add(fill.fill_id, mk_record(fill, fqme))
         self._booked[fill.fill_id] = fill.time
+        self._client_ids.append(fill.client_id)
         self._on_fill(fill)
         if mkt and not self._api.tells_position(mkt):
             self._hold(fqme, *self._books.holdings()[fqme])
