@@ -72,6 +72,21 @@ class Event(Struct, kw_only=True, omit_defaults=True):
         return self.way == 'received' and not self.method
 
 
+def check_place(path: Path) -> None:
+    """
+    Raise `RecordingError` where none can be made.
+    """
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        path.unlink()
+    except FileExistsError:
+        raise RecordingError(
+            f'{path} is there already: a recording is of one session'
+        ) from None
+    except OSError as err:
+        raise RecordingError(f'{path}: {err.strerror}') from None
+
+
 class Recording:
     """
     A file's header and events. Raises `RecordingError`.
@@ -109,8 +124,14 @@ class Recording:
         return recording
 
     def write(self, path: Path) -> None:
+        """
+        Raises `RecordingError`.
+        """
         lines = map(encode, [self.header, *self.events])
-        path.write_bytes(b''.join(line + b'\n' for line in lines))
+        try:
+            path.write_bytes(b''.join(line + b'\n' for line in lines))
+        except OSError as err:
+            raise RecordingError(f'{path}: {err.strerror}') from None
 
     def named(self, way: str) -> dict[str, float]:
         """

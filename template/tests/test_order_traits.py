@@ -125,14 +125,14 @@ async def test_what_was_filled_before_us_is_looked_up_in_all_markets(
     Whoever comes next knows no more of an order than its id, and the fills.
     """
     fill = import_module(f'{mod.__name__}._orders').VenueFill
-    async with open_feed([market.fqme]) as feed:
-        last = feed.quotes[market.fqme]['last']
     since, mkt, size = venue_time() - PATIENCE, market.mkt, market.size(1)
     for side, times in (('buy', 1.01), ('sell', 0.99)):
         oid = client_id if side == 'buy' else str(uuid4())
-        price = float(mkt.quantize(last * times, 'price'))
         async with open_account(open_orders, market, oid) as account:
+            async with open_feed([market.fqme]) as feed:
+                last = feed.quotes[market.fqme]['last']
             orders = account.orders
+            price = float(mkt.quantize(last * times, 'price'))
             await orders.place(mkt, side, size, price, oid, PATIENCE)
             with trio.fail_after(PATIENCE):
                 async for event in orders.events:

@@ -9,15 +9,17 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 
-from minipiker.recordings.cli import record
+from minipiker.recordings import testing
+from minipiker.recordings.cli import record, trim
 from minipiker.testing import (
     Market,
     OpenSimVenue,
@@ -211,3 +213,21 @@ def test_refuses_to_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         record(path, ['search', 'btc'])
     assert 'is there already' in capsys.readouterr().err
+
+
+def test_where_none_can_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Who asks for a recording is told before, and not left without one after an hour.
+    """
+    path = tmp_path / 'nowhere' / 'session.jsonl'
+    market = Path(__file__).parents[1] / 'recordings' / 'market.jsonl'
+    for make in (partial(record, path, ['search']), partial(trim, market, path)):
+        with pytest.raises(SystemExit):
+            make()
+        assert capsys.readouterr().err == f'error: {path}: No such file or directory\n'
+    options = {'record': path}
+    config: Any = SimpleNamespace(getoption=lambda name: options.get(name.strip('-')))
+    with pytest.raises(pytest.UsageError, match='No such file or directory'):
+        testing.pytest_cmdline_main(config)

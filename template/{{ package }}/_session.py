@@ -222,7 +222,7 @@ class Session:
             quiet = await self._subscriptions.wait_quiet()
             self._suspend()
             await self._resubscribe(caller, quiet)
-            # or who needs longer for that is behind for ever, and no order gets out
+            # whoever needs longer for that would be behind for ever, and no order sent
             await self._subscriptions.wait_caught_up()
 
     # connections

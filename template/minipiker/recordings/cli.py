@@ -15,7 +15,7 @@ import typer
 from msgspec import to_builtins
 from rich.table import Table
 
-from simvenue.recording import Event, Recording, RecordingError
+from simvenue.recording import Event, Recording, RecordingError, check_place
 
 from .._session import VenueOption
 from .._terminal import cell, draw, fail, say
@@ -57,12 +57,9 @@ def record(
     from ..cli import app
 
     try:
-        file.touch(mode=0o600, exist_ok=False)
-        file.unlink()
-    except FileExistsError:
-        fail(f'{file} is there already: a recording is of one session')
-    except OSError as err:
-        fail(f'{file}: {err.strerror}')
+        check_place(file)
+    except RecordingError as err:
+        fail(err)
     listen('RECORD', str(file.absolute()))
     args = command or ['pikerd']
     app(args if venue is None else [*args, '--venue', venue])
@@ -85,7 +82,10 @@ def trim(
     smaller = trim(recording, keep)
     into = into or file
     before = file.stat().st_size
-    smaller.write(into)
+    try:
+        smaller.write(into)
+    except RecordingError as err:
+        fail(err)
     say(
         f'{into}: {len(smaller.events)} of {len(recording.events)} events, '
         f'{into.stat().st_size} of {before} bytes'

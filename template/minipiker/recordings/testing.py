@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from simvenue.client import Controls
-from simvenue.recording import Recording, RecordingError
+from simvenue.recording import Recording, RecordingError, check_place
 
 from ..brokers import __brokers__, get_brokermod
 
@@ -45,8 +45,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     record, replay = (config.getoption(it) for it in ('record', 'replay'))
     if replay and (record or config.getoption('--venue')):
         raise pytest.UsageError('--replay takes the place of a venue')
-    if record and Path(record).exists():
-        raise pytest.UsageError(f'{record} is there already')
+    if record:
+        try:
+            check_place(Path(record))
+        except RecordingError as err:
+            raise pytest.UsageError(str(err)) from None
     if record or replay:
         # one test after the other, whose messages can be told apart
         config.option.numprocesses = 0
