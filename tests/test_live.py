@@ -121,10 +121,6 @@ def test_a_session_leaves_nothing(backend: Backend) -> None:
         assert re.search(rf'^ +\d+  api\.{name}: ', done.stdout, re.MULTILINE), name
     for secret in (KEY, SECRET):
         assert secret not in done.stdout + done.stderr
-    # what is on this machine is a simulator, however it is reached
-    on = backend.ready()['on']
-    assert on['EXEC-LIMIT-BUY']['simulator'][0] == 'passed'
-    assert on['EXEC-LIMIT-BUY']['venue'][0] == 'never'
 
 
 def test_the_recording_that_ships(backend: Backend) -> None:
@@ -133,7 +129,8 @@ def test_the_recording_that_ships(backend: Backend) -> None:
     files += [backend.project / 'tests' / 'test_order_traits.py']
     recording = '--replay=recordings/account.jsonl'
     done = backend.run('pytest', '-q', recording, '--calls', *map(str, files))
-    assert f'{1 + len(files)} passed, 2 skipped' in done.stdout, done.stdout
+    assert done.returncode == 0, done.stdout
+    assert f'{1 + len(files)} passed, ' in done.stdout, done.stdout
     assert not re.search(r'^ +never  api\.', done.stdout, re.MULTILINE)
     on = backend.ready()['on']
     assert {on[it]['recording'][0] for it in ('edit', 'fills')} == {'passed'}
@@ -191,7 +188,9 @@ def test_what_is_left_is_told(backend: Backend, tmp_path: Path) -> None:
     for secret in (KEY, SECRET):
         assert secret not in done.stdout + done.stderr
     page = backend.ready()
+    # what is on this machine is a simulator, however it is reached
     assert page['on']['EXEC-CANCEL-TWICE']['simulator'][0] == 'failed'
+    assert page['on']['EXEC-CANCEL-TWICE']['venue'][0] == 'never'
     assert {'EXEC-CANCEL-TWICE', 'open_trade_dialog'} <= {*page['red']}
 
 

@@ -96,7 +96,7 @@ async def test_a_change_keeps_the_id_as_it_says(
             assert (newest.order_id, newest.state) == (changed.order_id, state)
 
 
-@pytest.mark.case('TRAIT-EDIT')
+@pytest.mark.case('EXEC-FOUND-ORDERS')
 async def test_an_id_is_looked_up_in_all_markets(
     open_orders: OpenOrders, market: Market, client_id: str
 ) -> None:
@@ -112,7 +112,7 @@ async def test_an_id_is_looked_up_in_all_markets(
         assert (newest.order_id, newest.state) == (changed.order_id, 'open')
 
 
-@pytest.mark.case('TRAIT-FILLS')
+@pytest.mark.case('EXEC-FOUND-FILLS')
 @pytest.mark.usefixtures('may_fill')
 async def test_what_was_filled_before_us_is_looked_up_in_all_markets(
     open_orders: OpenOrders,
