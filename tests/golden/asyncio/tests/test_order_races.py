@@ -152,6 +152,46 @@ async def test_the_old_leg_of_a_replaced_order_is_cancelled_by_somebody_else(
         await desk.check()
 
 
+@pytest.mark.parametrize('fault', ['', 'skip', 'reorder', 'repeat'])
+async def test_an_order_is_replaced_by_somebody_else(
+    open_desk: OpenDesk, fault: str
+) -> None:
+    """
+    Or by a daemon that died, and whose request came to the venue after the next one had
+    asked for what is open.
+    """
+    async with open_desk(edit='replace') as desk, open_rival(desk) as rival:
+        oid = await desk.rest(0.7)
+        await desk.trade_at(0.7, 40)
+        await desk.told(oid, 'open', filled=40)
+        (order,) = await rival.open_orders()
+        if fault:
+            await desk.venue.misbehave(fault, topic='orders')
+        await rival.edit(order, order.size, desk.market.price(0.6), 1)
+        await desk.told(oid, 'open', filled=40, remaining=60, price=0.6)
+        await desk.trade_at(0.6)
+        await desk.told(oid, 'closed', filled=100)
+        await desk.check()
+
+
+@pytest.mark.parametrize('request_for', ['edit', 'cancel'])
+async def test_a_request_for_an_order_that_somebody_else_has_replaced(
+    open_desk: OpenDesk, request_for: str
+) -> None:
+    async with open_desk(edit='replace') as desk, open_rival(desk) as rival:
+        oid = await desk.rest(0.7)
+        (order,) = await rival.open_orders()
+        await desk.venue.misbehave('skip', topic='orders', count=2)
+        await rival.edit(order, order.size, desk.market.price(0.6), 1)
+        if request_for == 'cancel':
+            desk.cancel(oid)
+            await desk.told(oid, 'canceled', filled=0, remaining=100)
+        else:
+            desk.send(0.65, 150, oid)
+            await desk.told(oid, 'open', filled=0, remaining=150, price=0.65)
+        await desk.check()
+
+
 @pytest.mark.parametrize('fault', ['skip', 'reorder', 'repeat'])
 async def test_the_end_of_the_old_leg_is_told_late(
     open_desk: OpenDesk, fault: str

@@ -50,6 +50,34 @@ async def test_subscriptions_equal_what_is_wanted(
                     pass
 
 
+async def test_who_makes_up_for_a_gap_is_not_set_back(
+    open_venue: OpenVenue, set_limits: SetLimits
+) -> None:
+    """
+    Where that takes longer than a channel may be quiet, orders get out all the same.
+    """
+    set_limits(quiet=0.01, patience=1)
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        channels = mk_channels(market)
+        is_behind = trio.Event()
+
+        async def make_up(msgs: ChannelStream[Any]) -> None:
+            async for msg in msgs:
+                if isinstance(msg, Reconnected):
+                    is_behind.set()
+                    await trio.sleep(0.1)
+
+        async with (
+            client.open_channel(*channels, before_orders=True) as msgs,
+            trio.open_nursery() as tn,
+        ):
+            tn.start_soon(make_up, msgs)
+            await is_behind.wait()
+            await client.session._wait_caught_up()
+            tn.cancel_scope.cancel()
+
+
 async def test_no_request_is_left_waiting(open_venue: OpenVenue) -> None:
     async with open_venue() as venue, get_client() as client:
         names = (await get_names(venue))[:4]

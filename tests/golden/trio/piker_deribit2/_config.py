@@ -57,10 +57,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     silence: float
     """Without a word from the venue for this long, a connection is lost..."""
-    quiet: float = 60
-    """A channel on which nothing comes for this long is subscribed to anew."""
     reply: float = 30
     """... and so it is when a request waits for its reply for this long."""
+    quiet: float = 60
+    """A channel on which nothing comes for this long is subscribed to anew."""
     in_flight: int = 64
     """Requests that may wait for their replies at a time."""
     message: int = 2**24

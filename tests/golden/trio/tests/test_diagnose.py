@@ -8,20 +8,17 @@ import os
 import pwd
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from itertools import cycle, islice
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import msgspec
-import psutil
 import pytest
 import trio
 import trio.testing
@@ -35,7 +32,7 @@ from minipiker.data.feed import open_feed
 from minipiker.data.tsp import load_history
 from minipiker.processes import shared_pids
 from minipiker.service import _report, maybe_open_pikerd
-from minipiker.service._diagnose import Diagnosis, _ask, diagnose
+from minipiker.service._diagnose import Diagnosis, diagnose
 from minipiker.service._registry import find_pikerd, find_registry
 from minipiker.testing import (
     _load_market,
@@ -288,51 +285,6 @@ def test_the_command(sick: Sick, capsys: pytest.CaptureFixture[str]) -> None:
         assert secret not in done.stdout + as_json.out
 
 
-async def test_who_holds_what_others_wait_for_may_work() -> None:
-    room, event = trio.Lock(), trio.Event()
-
-    async def hold(in_child: bool) -> None:
-        with trio.CancelScope(shield=True):  # from the test's own deadline
-            async with room, open_nursery() as tn:
-                if in_child:
-                    tn.start_soon(event.wait)
-                else:
-                    await event.wait()
-
-    async def enter() -> None:
-        async with room:
-            pass
-
-    reporter = _report.Reporter()
-    try:
-        for in_child in (True, False):
-            async with open_nursery() as tn:
-                tn.start_soon(hold, in_child)
-                await trio.testing.wait_all_tasks_blocked()
-                tn.start_soon(enter)
-                await trio.testing.wait_all_tasks_blocked()
-                stuck = await trio.to_thread.run_sync(reporter._find_stuck)
-                event.set()
-            assert ('hold' in stuck) == (not in_child)
-            event = trio.Event()
-    finally:
-        reporter.end()
-
-
-def test_what_a_session_says_has_no_secret(mod: ModuleType) -> None:
-    session_mod, api = (
-        import_module(f'{mod.__name__}.{it}') for it in ('_session', 'api')
-    )
-    url = 'wss://joe:secret@host:1/path?token=secret'
-    venue: Any = SimpleNamespace(limits=api.LIMITS, pools={})
-    session = session_mod.Session(url, venue, session_mod.open_connection)
-    session._last_error = OSError(f'no WebSocket at {url}, wss://joe:secret@host/2')
-    said = session.report()
-    assert said['url'] == 'wss://host:1'
-    assert said['error'] == 'no WebSocket at wss://host:1, wss://host/2'
-    assert 'secret' not in str(said)
-
-
 def test_there_is_no_tree(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -374,42 +326,3 @@ def test_another_user_is_told_nothing(sick: Sick) -> None:
             check=True,
         )
         assert done.stdout == expected
-
-
-def test_nobody_can_speak_for_another_process() -> None:
-    key = bytes(32)
-    process = psutil.Process(os.getppid())
-    with socket.socket(socket.AF_UNIX) as impostor:
-        impostor.bind(_report.mk_name(process.pid, key))
-        impostor.listen()
-        with _ask(process, key) as receive:
-            assert receive() is None
-
-
-def test_a_killed_process_leaves_no_socket() -> None:
-    script = (
-        'import trio\n'
-        'from minipiker import _gate\n'
-        'from minipiker.service._report import reporting\n'
-        'async def main():\n'
-        '    with _gate.use_key(bytes(32)), reporting():\n'
-        '        print("up", flush=True)\n'
-        '        await trio.sleep_forever()\n'
-        'trio.run(main)\n'
-    )
-    key = bytes(32)
-    with subprocess.Popen(
-        [sys.executable, '-c', script], stdout=subprocess.PIPE
-    ) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline()
-            other = psutil.Process(process.pid)
-            with _ask(other, b'another key') as receive:
-                assert receive() is None
-            with _ask(other, key) as receive:
-                assert receive()
-        finally:
-            process.kill()
-    with socket.socket(socket.AF_UNIX) as peer, pytest.raises(ConnectionError):
-        peer.connect(_report.mk_name(process.pid, key))

@@ -47,8 +47,10 @@ import takes half of that.
 """
 _still: float = 0.6
 """Seconds of standing still, after which something is said to be stuck."""
+_look: float = 0.05
+"""Seconds between two looks at a loop that does not come round."""
 _patience: float = 4
-"""Seconds that a busy machine may take for either."""
+"""Seconds that a busy machine may take for any of it."""
 
 _PEERCRED: int | None = getattr(socket, 'SO_PEERCRED', None)
 """On Linux, which also has the names."""
@@ -169,21 +171,27 @@ class Reporter:
         came_round = threading.Event()
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(came_round.set)
-        began = moved = time.monotonic()
+        began = looked = time.monotonic()
         computed = counted = time.process_time()
         before: tuple[FrameType | None, int] | None = None
-        while (now := time.monotonic()) < began + _patience:
-            if came_round.wait(0.05):
+        stood = 0.0
+        while looked < began + _patience:
+            if came_round.wait(_look):
                 return 'turns', ''
             frame = sys._current_frames().get(self._thread)
             cpu, at = time.process_time(), (frame, frame.f_lasti if frame else 0)
+            took = time.monotonic() - looked
+            looked += took
             # by its own time, of which a busy machine takes nothing
             if cpu - computed > _spins:
                 return 'spins', _locate(_stack(frame))
             if at != before or cpu - counted > _still / 30:
-                moved, before, counted = now, at, cpu
-            elif now - moved > _still:
-                return 'blocked', _locate(_stack(frame))
+                stood, before, counted = 0, at, cpu
+            elif took < 2 * _look:
+                # who looks late waited for a processor, and so may the loop have
+                stood += took
+                if stood > _still:
+                    return 'blocked', _locate(_stack(frame))
         spins = time.process_time() - computed > _spins / 10
         return 'spins' if spins else 'late', _locate(_stack(frame))
 
