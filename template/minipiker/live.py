@@ -19,7 +19,8 @@ import pytest
 import typer
 
 from ._session import full
-from .brokers import __brokers__, get_brokermod
+from ._tractor import collapse
+from .brokers import BrokerError, __brokers__, get_brokermod
 from .proof import needs_of
 from .testing import open_test_pikerd, run_async
 
@@ -47,7 +48,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     listing = config.getoption('--ids') or config.option.collectonly
     if not url or listing or config.getoption('--symbol'):
         return
-    config.option.symbol = run_async(find_symbol, url) or ask(
+    try:
+        found = run_async(find_symbol, url)
+    except Exception as err:
+        if not isinstance(reason := collapse(err), BrokerError):
+            raise
+        raise pytest.UsageError(str(reason)) from None
+    config.option.symbol = found or ask(
         config, 'No market was found that trades often. Which one does'
     )
     if not config.option.symbol:

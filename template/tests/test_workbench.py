@@ -10,10 +10,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from minipiker import live
 from minipiker.testing import Market, OpenSimVenue, Venue, open_process, run_minipiker
 
 
@@ -204,3 +208,17 @@ def test_ctrl_c_ends_it_quietly(
         # the promise is 2 s, on an idle machine
         _, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (128 + signum, '')
+
+
+def test_no_venue_to_run_the_suite_on(session_venue: Venue) -> None:
+    """
+    No traceback: it may be down, or the URL be mistyped.
+    """
+    nobody = urlsplit(session_venue.url)._replace(netloc='127.0.0.1:1').geturl()
+    for url in ('nonsense', nobody):
+        options = {'--venue': url}
+        option = SimpleNamespace(collectonly=False)
+        config = SimpleNamespace(getoption=options.get, option=option)
+        session: Any = SimpleNamespace(config=config)
+        with pytest.raises(pytest.UsageError, match=re.escape(url)):
+            live.pytest_sessionstart(session)
