@@ -8,16 +8,11 @@ from __future__ import annotations
 #{% if client == 'asyncio' %}
 import asyncio
 #{% endif %}
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager as acm
-from contextlib import suppress
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from itertools import count
 from typing import Any, NoReturn, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -26,6 +21,7 @@ from msgspec import field
 
 from ._config import NAME, Limits
 from ._errors import AuthError, ConnectionLost, ReplyLost, Throttled, Unexpected
+from ._http import check_url, open_http, read_pause
 from ._piker import BrokerError, Struct, get_logger, open_nursery
 #{% if client == 'asyncio' %}
 from ._proxy import open_client_proxy
@@ -170,12 +166,12 @@ class Connection:
         Connect, and read. Raises `ConnectionLost` in the end, and `BrokerError` for a
         URL that is none.
         """
-        self._check_url()
+        check_url(self._url)
         urls = self._language.sockets(self._url)
         self._tap = self._open_tap(self._url, 'http')
         try:
             async with (
-                self._open_http() as self._http,
+                open_http(self._url, self._limits) as self._http,
 #{% if client == 'asyncio' %}
                 asyncio.TaskGroup() as self._tasks,
 #{% else %}
@@ -190,28 +186,6 @@ class Connection:
 #{% endif %}
         finally:
             self._end()
-
-    def _check_url(self) -> None:
-        try:
-            parts = urlsplit(self._url)
-            if parts.port != 0 and parts.scheme in ('http', 'https') and parts.hostname:
-                return
-        except ValueError:
-            pass
-        raise BrokerError(f'{self._url!r} is no HTTP URL')
-
-    def _open_http(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self._url,
-            verify=_tls() if self._url.startswith('https') else False,
-            timeout=httpx.Timeout(self._limits.reply, connect=self._limits.connect),
-            limits=httpx.Limits(
-                max_connections=self._limits.in_flight,
-                max_keepalive_connections=_kept_alive,
-                keepalive_expiry=_keep_alive,
-            ),
-            trust_env=False,
-        )
 
     def _end(self) -> None:
         if self._open and self._tap:
@@ -432,19 +406,6 @@ class Connection:
         return BrokerError(said)
 
 
-def read_pause(retry_after: str | None) -> float | None:
-    """
-    The seconds that a `Retry-After` asks for, which says them or a date.
-    """
-    if retry_after is None:
-        return None
-    with suppress(ValueError):
-        return float(retry_after)
-    with suppress(ValueError):
-        return parsedate_to_datetime(retry_after).timestamp() - time.time()
-    return None
-
-
 def read_reply(language: Language, method: str, data: bytes, over: str) -> msgspec.Raw:
     """
     The result in a reply. Raises what a refusal stands for.
@@ -460,17 +421,6 @@ def read_news(language: Language, data: bytes) -> tuple[str, Any] | None:
     call_id, name, content = language.read_message(data)
     return (name, content) if call_id is None else None
 
-
-@lru_cache
-def _tls() -> ssl.SSLContext:
-    # it takes longer to make than a connection does
-    return ssl.create_default_context()
-
-
-_keep_alive: float = 30
-"""Seconds for which a connection that is not used is kept..."""
-_kept_alive: int = 4
-"""... and how many are, after many requests at once."""
 
 _nonsense = (msgspec.MsgspecError, RecursionError, ValueError)
 """What comes of a message that is cut short, of another type, or nested without end."""

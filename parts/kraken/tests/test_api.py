@@ -17,7 +17,7 @@ from msgspec.structs import asdict, replace
 from minipiker.brokers import BrokerError, SymbolNotFound
 #{% filter replace('PACKAGE', package.replace(_copier_conf.sep, '.')) %}
 from PACKAGE import api
-from PACKAGE._connection import read_pause
+from PACKAGE._http import read_pause
 from PACKAGE.book import Books
 from PACKAGE.messages import BookNews, Level, Pair, Quote
 #{% endfilter %}
