@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 from order_stubs import TERMS, Books, Told, Venue, mk_order, mk_request
 
@@ -178,3 +179,45 @@ async def test_an_order_that_was_filled_unheard_is_not_placed_twice(
         dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
         dialog.request(mk_request('place') | {'time_ns': 2**62})
         assert await told.status() == ('closed', 0.5)
+
+
+@pytest.mark.parametrize('request_for', ['edit', 'cancel'])
+async def test_what_is_asked_of_an_order_that_is_over_comes_to_nothing(
+    mod: ModuleType, request_for: str
+) -> None:
+    """
+    The host had not heard of the end when it sent that.
+    """
+    dialogs = import_module(f'{mod.__name__}._dialog')
+    flows = import_module(f'{mod.__name__}._flows')
+    orders = import_module(f'{mod.__name__}._orders')
+    order, told = mk_order(mod, 'filled', 0.5), Told()
+    fill = orders.VenueFill(
+        **TERMS, fill_id='1', client_id='oid', size=0.5, fee=0.0, time=1000.0, record={}
+    )
+
+    class Asked(Venue):
+        placed = 0
+
+        async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
+            return [self.order]
+
+        async def place(self, *terms: Any) -> Any:
+            self.placed += 1
+            return orders.Reply(self.order, [])
+
+        def price_tick(self, mkt: MktPair, price: float) -> Decimal:
+            return mkt.price_tick
+
+    venue: Any = Asked(order, fill)
+    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
+    it = flows.Flows('x.main', venue, Books(), told.emit)
+    it.begin('oid')
+    await it.on_reply(orders.Reply(order, [fill]))
+    assert await told.status() == ('closed', 0.5)
+    async with trio.open_nursery() as tn:
+        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog.request(mk_request(request_for))
+        await trio.testing.wait_all_tasks_blocked()
+        assert it.get('oid') is None
+    assert (venue.placed, it._reqids, told.is_all) == (0, {}, True)

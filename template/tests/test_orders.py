@@ -203,11 +203,13 @@ async def test_no_order_is_lost_with_emsd(open_live: OpenLive) -> None:
                         await stream.receive()
 
         async with open_client(live) as (client, stream, dialogs):
-            status = dialogs.get(order.oid)
-            status = status or await wait_for(stream, order.oid, 'open')
+            status = dialogs[order.oid]
             broker = live.market.mkt.broker
             assert status.src == broker
             assert order_of(status) == Order(**{**vars_of(order), 'brokers': [broker]})
+            # whoever asks for it again is told as well
+            await client.send(order)
+            await wait_for(stream, order.oid, 'open')
             await live.trade_at(0.7)
             assert (await responses(stream, order.oid))[-1] == 'closed'
             assert pid_of(live, 'brokerd') == brokerd

@@ -366,6 +366,16 @@ async def test_the_clock_is_set() -> None:
         assert 0 < (await venue.state()).now - before < 10**7
 
 
+async def test_a_venue_that_differs_does_so_after_a_restart() -> None:
+    async with open_simvenue(rate=0) as venue:
+        was = (await venue.state()).traits
+        await venue.differ(nonces=not was['nonces'])
+        await venue.restart()
+        assert (await venue.state()).traits == was | {'nonces': not was['nonces']}
+        await venue.restart(memory=False)
+        assert (await venue.state()).traits == was
+
+
 async def test_a_port_is_closed_and_open_when_it_is_said_to_be() -> None:
     async with open_simvenue(rate=0) as venue:
         port = urlsplit(venue.url).port

@@ -197,15 +197,16 @@ class Session:
         """
         Follow the market's trades. A feed ends only where its market does, by an error.
         """
+        is_first = True
         while True:
             try:
                 async with open_feed([self.live.market.fqme]) as feed:
                     (first,) = feed.quotes.values()
-                    if self.newest:
-                        self.untold |= {*range(self.newest + 1, first['trade_id'] + 1)}
-                    else:
+                    if is_first:
                         task_status.started()
-                    self.newest = first['trade_id']
+                    else:
+                        self.untold |= {*range(self.newest + 1, first['trade_id'] + 1)}
+                    is_first, self.newest = False, first['trade_id']
                     async for quotes in feed:
                         for tick in iter_ticks(*quotes.values()):
                             if tick['type'] == 'trade':

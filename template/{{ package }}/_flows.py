@@ -170,7 +170,8 @@ class Flows:
     async def look_up(self, reqid: str, flow: Flow, mkt: MktPair | None = None) -> bool:
         """
         Find out about an order that may have been given to the venue, and tell its
-        whole story so far. Whether the venue has it; waits for a connection.
+        whole story so far; of one that is over and was told, nothing more. Whether the
+        venue has it; waits for a connection.
         """
         for leg in flow.unsure:
             now = await insist(self._api.find_order, leg.order_id)
@@ -181,10 +182,14 @@ class Flows:
         await self.fills.fetch()
         with self.editing(reqid, flow):  # all but the last one were replaced
             for order in found:
-                if self._flows.get(reqid) is flow:  # or that was the end of it
+                if self._flows.get(reqid) is not flow:
+                    return True  # that was the end of it
+                if order.order_id not in self._ended:
                     self._reqids[order.order_id] = reqid
                     self._tell_past_fills(reqid, flow, order)
                     await self.on_order(order)
+            if flow.order is None:
+                self.forget(reqid)  # a request for it came when it had just ended
         return True
 
     async def _find(

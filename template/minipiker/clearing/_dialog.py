@@ -69,6 +69,7 @@ class Client:
         self.fqme = fqme
         """The market whose orders it wants to hear of; None: all."""
         self.since = time_ns()
+        """What is older it was not told."""
         self._queue, self.unsent = trio.open_memory_channel[Any](_max_lag)
         self.error: Exception | None = None
 

@@ -276,13 +276,12 @@ async def _emsd_main(
     the other, of what has come meanwhile. The dialogs outlast it.
     """
     router = get_router()
-    client = Client(None)
-    broker = fqme
+    broker, market = fqme, None
     if '.' in fqme:
-        market = await router.markets.get(fqme)
-        client.fqme = market.mkt.fqme
-        broker = unpack_fqme(client.fqme)[0]
+        market = (await router.markets.get(fqme)).mkt.fqme
+        broker = unpack_fqme(market)[0]
     relay = await router.get_relay(broker, exec_mode, loglevel)
+    client = Client(market)  # now, from when on it is told
     relay.clients.add(client)
     try:
         positions = [pp for pps in relay.positions.values() for pp in pps.values()]
