@@ -14,7 +14,7 @@ PROTOCOLS = questions()['protocol'].choices or ()
 # The author's, and what differs by its answer: how one connects, the summary of all
 # that, and what it needs.
 MAY_DIFFER = re.compile(
-    r'piker_acme/([a-z]\w*|_connection)\.py'
+    r'piker_acme/([a-z]\w*|_connection|_http)\.py'
     r'|simvenue/(dialect/\w+|jsonrpc)\.py'
     r'|recordings/\w+\.jsonl'
     r'|tests/(test_api(_\w+)?|test_dialect(_\w+)?|test_http|wire)\.py'

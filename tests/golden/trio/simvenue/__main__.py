@@ -13,6 +13,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import trio
@@ -86,7 +87,7 @@ def parse_options(argv: list[str] | None = None) -> Namespace:
         '--state',
         type=Path,
         metavar='FILE',
-        help='keep here what a restart must not forget: time, trades made by clients',
+        help='keep here what a restart must not forget: time, traits, what clients did',
     )
     add(
         '--until-eof',
@@ -116,12 +117,15 @@ def open_venue(options: Namespace) -> Server:
     replayed = Recording.read(options.replay) if options.replay else None
     if replayed:
         clock.set(int(1000 * replayed.start), options.speed)
+    traits = dict(dialect.TRAITS)
+    for differing in journal.take('traits', dict[str, Any]):
+        traits |= differing
     engine = Engine(
         clock,
         journal,
         dialect.LISTING,
         dialect,
-        traits=dict(dialect.TRAITS),
+        traits=traits,
         seed=options.seed,
         rate=options.rate,
         markets=options.markets,

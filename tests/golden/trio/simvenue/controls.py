@@ -221,6 +221,7 @@ class Controls:
                     f'{name!r} is none of {", ".join(self._engine.traits)}'
                 )
         self._engine.traits |= traits
+        self._engine.journal.append('traits', traits)
 
     def _account(self, key: str) -> Account:
         try:
