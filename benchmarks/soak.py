@@ -79,17 +79,19 @@ def show(report: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     columns = (
-        *('MB, before', 'after', 'in use, before', 'after', 'gained all along'),
+        *('MB, before', 'after', 'most', 'in use, before', 'after', 'gained all along'),
         *('descriptors', 'after'),
     )
-    table = Table('process', 'looks', *columns)
+    table = Table('process', 'lives', 'looks', *columns)
     for it in report['growth']:
         memory, files = (
             [f'{size:.0f}' for size in it[of]] for of in ('memory', 'files')
         )
         used = [f'{size:.1f}' for size in it['used']]
         gained = '' if it['creep'] is None else f'{it["creep"]:.1f}'
-        table.add_row(it['name'], f'{it["samples"]}', *memory, *used, gained, *files)
+        lives = (f'{it["lives"]}', f'{it["samples"]}')
+        most = f'{it["most"]:.0f}'
+        table.add_row(it['name'], *lives, *memory, most, *used, gained, *files)
     console.print(table)
     for name, value in report.items():
         if name not in ('recoveries', 'growth', 'problems'):

@@ -3,7 +3,9 @@ Whether a process grows: what is made of looks at its memory and its descriptors
 
 How much memory a process has does not say whether it leaks: an allocator keeps part of
 each peak, so that each outage which is worse than all before it leaves a step. What is
-allocated at the moment does say so, but only the process itself can tell.
+allocated at the moment does say so, but only the process itself can tell. A daemon that
+is killed again and again has several lives: what leaks does so in each of them, and a
+peak is in some, so they are judged by what is the median at each age.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import ctypes
 import gc
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from statistics import mean, median
+from statistics import mean, median, median_low
 
 from msgspec import Struct, field
 
@@ -20,7 +22,12 @@ _steps: int = 6
 """Parts that are compared each with the one before."""
 _creep: float = 1.5
 """MB that a process may gain all along the last two thirds of its life."""
-
+_peak: float = 16
+"""MB that may be left of a peak, in the only life that there was..."""
+_usual_peak: float = 4
+"""... and in the median of several."""
+_several: int = 3
+"""Lives of which the median knows no peak that is in one of them alone."""
 
 OWN_MALLOC: dict[str, str] = {'PYTHONMALLOC': 'malloc', 'MALLOC_ARENA_MAX': '1'}
 """The environment in which `allocated()` tells of all that there is."""
@@ -42,7 +49,10 @@ class Growth(Struct):
     """
 
     name: str
+    lives: int
     samples: int
+    most: float
+    """MB, in any of its lives."""
     memory: tuple[float, float]
     """MB"""
     used: tuple[float, float]
@@ -53,7 +63,7 @@ class Growth(Struct):
 
     def problems(self) -> Iterator[str]:
         before, after = self.memory
-        if after > 1.1 * before + 16:
+        if after > 1.1 * before + (_peak if self.lives < _several else _usual_peak):
             yield f'{self.name}: its memory grew, {self.memory} MB'
         if self.creep is not None and self.creep > _creep:
             yield f'{self.name}: its memory keeps growing, by {self.creep:.1f} MB'
@@ -90,24 +100,40 @@ def allocated() -> int | None:
     return int(info.uordblks + info.hblkhd)
 
 
-def measure(it: Process, every: float) -> Growth | None:
+def measure(several: Sequence[Process], every: float) -> Growth | None:
     """
-    What a process has gained, that was looked at `every` so many seconds. None where
-    its life was too short to say: what was closed may take a while to be gone.
+    What a process has gained in each of its lives, in which it was looked at `every` so
+    many seconds. None where all were too short to say: what was closed may take a while
+    to be gone.
     """
-    samples = len(it.memory)
-    if samples < 12 or samples * every < 30:
+    lives = [
+        life
+        for life in several
+        if (samples := len(life.memory)) >= 12 and samples * every >= 30
+    ]
+    if not lives:
         return None
-    memory, used = ([size / 2**20 for size in of] for of in (it.memory, it.used))
+    memory = usual([[size / 2**20 for size in life.memory] for life in lives])
+    used = usual([[size / 2**20 for size in life.used] for life in lives])
     return Growth(
-        it.name,
-        samples,
+        lives[0].name,
+        len(lives),
+        len(memory),
+        max(max(life.memory) for life in lives) / 2**20,
         quarters(memory),
         quarters(used),
         # of each part four samples
-        creep(used) if samples >= 6 * _steps else None,
-        quarters(it.files),
+        creep(used) if len(used) >= 6 * _steps else None,
+        quarters(usual([life.files for life in lives])),
     )
+
+
+def usual(lives: Sequence[Sequence[float]]) -> list[float]:
+    """
+    The median of all lives at each age that at least half of them have reached.
+    """
+    ages = range(median_low(len(life) for life in lives))
+    return [median(life[age] for life in lives if age < len(life)) for age in ages]
 
 
 def quarters(samples: Sequence[float]) -> tuple[float, float]:

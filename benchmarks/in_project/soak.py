@@ -367,8 +367,11 @@ def report(plan: Plan, it: Listener, processes: dict[int, Process]) -> Report:
     times = [seconds for several in took.values() for seconds in several]
     out.recovery_p50 = round(median(times or [0]), 2)
     out.recovery_max = max(times or [0])
+    lives: defaultdict[str, list[Process]] = defaultdict(list)
     for process in processes.values():
-        if grown := measure(process, plan.sample_every):
+        lives[process.name].append(process)
+    for several in lives.values():
+        if grown := measure(several, plan.sample_every):
             out.growth.append(grown)
             out.problems.extend(grown.problems())
     return out
