@@ -423,7 +423,7 @@ async def check(
 @given(differing=differing, todo=todos)
 # filled in part while nobody listens, and then canceled by who has not heard of it
 @example(
-    differing={},
+    differing={'edit': 'replace'},
     todo=[
         ('order', 'buy', 0.8, 37),
         ('order', 'buy', 0.7, 20),
