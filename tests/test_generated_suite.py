@@ -18,9 +18,14 @@ FITTING = 'at this venue|only root'
 MAIN_PYTHON = 'PIKER_NEW_TRACTOR_MAIN_PYTHON'
 
 
-def assert_green(command: list[str | Path], project: Path) -> None:
+def assert_green(command: list[str | Path], project: Path, folder: Path) -> None:
+    """
+    It passes, and leaves nothing behind in the `folder` of pytest's temporary files,
+    which a later session would have to remove.
+    """
+    env = outside() | {'PYTEST_DEBUG_TEMPROOT': str(folder)}
     done = subprocess.run(
-        command, cwd=project, env=outside(), capture_output=True, text=True, check=False
+        command, cwd=project, env=env, capture_output=True, text=True, check=False
     )
     print(done.stdout[-4000:], done.stderr[-4000:])
     assert done.returncode == 0
@@ -30,6 +35,7 @@ def assert_green(command: list[str | Path], project: Path) -> None:
     skipped = re.findall(r'^\d+ x (.+)$', done.stdout, re.MULTILINE)
     assert bool(skipped) == ('skipped' in closing)
     assert not [reason for reason in skipped if not re.search(FITTING, reason)]
+    assert not [*folder.glob('*/pytest-*')]
 
 
 # every answer with every other one, if not with all of them at once
@@ -42,10 +48,10 @@ OPTIONS = [
 
 @pytest.mark.parametrize('options', OPTIONS, ids=' '.join)
 def test_on_the_release_of_tractor(
-    options: tuple[str, ...], make_project: MakeProject, uv: str
+    options: tuple[str, ...], make_project: MakeProject, uv: str, tmp_path: Path
 ) -> None:
     """What the README of the project says to type first."""
-    assert_green([uv, 'run', '-q', 'pytest'], make_project(*options))
+    assert_green([uv, 'run', '-q', 'pytest'], make_project(*options), tmp_path)
 
 
 @pytest.mark.skipif(
@@ -60,4 +66,6 @@ def test_on_the_main_branch_of_tractor(
     chosen = {'client': client, 'protocol': protocol, 'tractor': 'main'}
     answers = {'backend': 'deribit2', **chosen}
     project = shutil.copytree(rendered(answers), tmp_path / 'deribit2')
-    assert_green([os.environ[MAIN_PYTHON], '-m', 'pytest'], project)
+    folder = tmp_path / 'temporary'
+    folder.mkdir()
+    assert_green([os.environ[MAIN_PYTHON], '-m', 'pytest'], project, folder)

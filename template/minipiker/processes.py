@@ -80,11 +80,21 @@ def descendants() -> set[psutil.Process]:
     for process in family:
         with suppress(psutil.NoSuchProcess):
             parent = process.ppid()
-            if parent == os.getpid() and process.status() == psutil.STATUS_ZOMBIE:
-                with suppress(ChildProcessError):
-                    os.waitpid(process.pid, 0)  # an orphan that was left to us
-            elif left_out & {process.pid, parent}:
+            if left_out & {process.pid, parent}:
                 left_out.add(process.pid)
-            else:
+            elif parent != os.getpid() or not has_ended(process):
                 found.add(process)
     return found
+
+
+def has_ended(child: psutil.Process) -> bool:
+    """
+    Whether nothing is left of it, as of an orphan that was left to us. It is a zombie
+    when its first thread has ended, and to wait for the others may take for ever.
+    """
+    if child.status() != psutil.STATUS_ZOMBIE:
+        return False
+    try:
+        return os.waitpid(child.pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True

@@ -154,12 +154,13 @@ class Exchange:
         if price is None and order.price is not None:
             price = market.prices.value(order.price)
         steps, ticks = market.check_order(amount, price)
-        if steps <= order.filled:
+        if (left := steps - order.filled) <= 0:
             raise Refusal('amount_too_low', 'not more than what is filled')
+        if replaces:
+            market.check_order(market.amounts.value(left), price)
         keeps_place = ticks == order.price and steps <= order.amount
-        edited = replace(order, price=ticks, amount=steps)
-        if post_only is not None:
-            edited.post_only = post_only
+        post_only = order.post_only if post_only is None else post_only
+        edited = replace(order, price=ticks, amount=steps, post_only=post_only)
         if edited.post_only and slide:
             edited.price = market.book.beyond(edited.direction, edited.price)
         matches = self._match(account, market, edited, order)
@@ -174,14 +175,14 @@ class Exchange:
         return order, self._execute(account, market, order, matches)
 
     def _replace(self, order: Order, edited: Order) -> tuple[Order, list[Fill]]:
-        market, left = self._engine.market(order.market), edited.amount - order.filled
+        market, ticks = self._engine.market(order.market), edited.price
         self.cancel(order, 'replaced')
         return self.place(
             self.accounts[order.account],
             order.market,
             order.direction,
-            market.amounts.value(left),
-            None if edited.price is None else market.prices.value(edited.price),
+            market.amounts.value(edited.amount - order.filled),
+            None if ticks is None else market.prices.value(ticks),
             post_only=edited.post_only,
             client_id=order.client_id,
             group=order.group,
@@ -233,8 +234,7 @@ class Exchange:
         """
         The end of an instrument: of its orders, and of the positions in it.
         """
-        due = instrument.expiry is not None
-        due = due and (instrument.expiry or 0) <= self._engine.clock.now()
+        due = (instrument.expiry or 2**62) <= self._engine.clock.now()
         for account in self.accounts.values():
             for order in list(account.open_orders.values()):
                 if order.market == instrument.name:

@@ -38,6 +38,14 @@ _soon: float = 60
 """Seconds; the promise is 1, on an idle machine."""
 
 
+_lives_on = """
+import ctypes, sys, threading
+threading.Thread(target=sys.stdin.read, daemon=True).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+"""A program whose first thread ends."""
+
+
 @pytest.fixture
 def _watch(request: pytest.FixtureRequest) -> None:
     """
@@ -354,3 +362,16 @@ def test_who_is_there_hears_that_the_other_side_took_it_for_gone(
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, 'ContextCancelled\n'), done.stderr
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux has such zombies')
+def test_who_has_lost_its_first_thread_is_left_behind_and_not_waited_for() -> None:
+    command = [sys.executable, '-c', _lives_on]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        process = psutil.Process(child.pid)
+        while process.status() != psutil.STATUS_ZOMBIE:
+            pass
+        assert process in descendants()
+        child.kill()
+        child.wait()
+        assert process not in descendants()

@@ -210,6 +210,29 @@ async def test_an_order_that_the_next_daemon_finds() -> None:
         assert heard == ['buy 60000.0', 'cancel ']
 
 
+async def test_who_asks_again_is_told_once_of_what_was_before() -> None:
+    """
+    What it asks for after that are changes, each of which would tell of the fills anew.
+    """
+    async with open_relay() as (relay, talk, _):
+        await talk(ACK, OPEN, FILL)
+        client = Client(FQME)
+        relay.clients.add(client)
+
+        async def ask(price: float) -> list[str]:
+            await relay.on_client_msg(client, to_builtins(at(price)))
+            told: list[str] = []
+            with suppress(trio.WouldBlock):
+                while True:
+                    told.append(client.unsent.receive_nowait()['resp'])
+            return told
+
+        assert await ask(60_000.0) == ['fill']
+        assert await ask(2.0) == []
+        await talk(CLOSED)
+        assert await ask(2.0) == ['closed', 'error']
+
+
 async def test_which_of_two_changes_was_refused() -> None:
     async with open_relay() as (relay, talk, _):
         (dialog,) = relay.dialogs.values()

@@ -39,10 +39,10 @@ async def stream_ticks(
         for kind, msgs in groupby(unread, type):
             if kind is list:
                 async for run in tape.take([*chain.from_iterable(msgs)]):
-                    yield mk_trade_ticks(run)
+                    yield mk_trade_ticks(run, tape.numbered)
             elif kind is Reconnected:
                 async for run in tape.resume():
-                    yield mk_trade_ticks(run)
+                    yield mk_trade_ticks(run, tape.numbered)
             elif kind is not Disconnected:
                 ticks: list[dict[str, Any]] = []
                 for msg in msgs:
@@ -55,10 +55,11 @@ async def stream_ticks(
                     yield ticks
 
 
-def mk_trade_ticks(run: Run[PublicTrade]) -> list[dict[str, Any]]:
+def mk_trade_ticks(run: Run[PublicTrade], numbered: bool) -> list[dict[str, Any]]:
     """
     The trades' ticks. The first one has the number of those before it that could not
-    be had, as `missed`.
+    be had, as `missed`. Whoever is told numbers takes a gap for a loss: they are told
+    where they are `numbered` without one.
     """
     missed, trades = run
     ticks: list[dict[str, Any]] = []
@@ -69,7 +70,7 @@ def mk_trade_ticks(run: Run[PublicTrade]) -> list[dict[str, Any]]:
             'size': trade.amount,
             'time': trade.timestamp / 1000,
         }
-        if trade.number is not None:
+        if numbered:
             tick['trade_id'] = trade.number
         ticks.append(tick)
     if missed:

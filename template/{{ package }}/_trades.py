@@ -142,7 +142,7 @@ class Tape(Generic[Trade]):
     ) -> None:
         self._market = market
         self._get_trades = get_trades
-        self._numbered = numbered
+        self.numbered = numbered
         self.last_number = last_number
         self._last_ms: int | None = None
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -154,7 +154,7 @@ class Tape(Generic[Trade]):
         newest, _ = await insist(self._get_newest)
         async for _ in self.take(newest):
             pass
-        if self._numbered and not newest:
+        if self.numbered and not newest:
             self.last_number = 0  # the first one is yet to come
 
     async def _get_newest(self) -> tuple[list[Trade], bool]:
@@ -166,17 +166,17 @@ class Tape(Generic[Trade]):
         them that are new.
         """
         numbers = [trade.number for trade in trades]
-        if self._numbered and self.last_number is not None:
+        if self.numbered and self.last_number is not None:
             first = self.last_number + 1
             if numbers == [*range(first, first + len(numbers))]:
                 if numbers:
                     self.last_number = first + len(numbers) - 1
                     yield 0, trades
                 return
-        if self._numbered and any(trade.number is None for trade in trades):
+        if self.numbered and any(trade.number is None for trade in trades):
             log.error('%s: its trades have no numbers', self._market)
-            self._numbered = False
-        if not self._numbered:
+            self.numbered = False
+        if not self.numbered:
             if new := self._take_unknown(trades):
                 yield 0, new
             return
@@ -194,7 +194,7 @@ class Tape(Generic[Trade]):
         """
         What there is to tell after a time without a connection.
         """
-        if self._numbered:
+        if self.numbered:
             newest, _ = await insist(self._get_newest)
             async for run in self.take(newest):
                 yield run

@@ -273,6 +273,19 @@ async def test_the_life_of_an_order_by_socket() -> None:
             assert [it['exec_type'] for it in rows] == ['trade', 'trade']
 
 
+async def test_of_too_little_that_is_left_no_order_is_made() -> None:
+    """
+    The one that it was to replace stays.
+    """
+    async with open_simvenue(rate=0) as venue, open_account(venue.url) as wire:
+        placed = await wire.request('add_order', **bid(1000, order_qty=0.001))
+        await venue.print_trade(BTC, 1000, 0.0009, side='sell')
+        with pytest.raises(Refused, match='EOrder:Cost minimum not met'):
+            await wire.request('edit_order', **placed, limit_price=1001)
+        async with open_rest(venue.url) as rest:
+            assert placed['order_id'] in (await rest.post('OpenOrders'))['open']
+
+
 async def test_several_orders_at_once() -> None:
     async with open_simvenue(rate=0) as venue, open_account(venue.url) as wire:
         orders = [bid(1000 + n, cl_ord_id=str(n)) for n in range(3)]

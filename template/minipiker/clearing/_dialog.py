@@ -69,7 +69,9 @@ class Client:
         self.fqme = fqme
         """The market whose orders it wants to hear of; None: all."""
         self.since = time_ns()
-        """What is older it was not told."""
+        """What is older it was not told..."""
+        self._caught_up: set[str] = set()
+        """... but of these orders, by oid."""
         self._queue, self.unsent = trio.open_memory_channel[Any](_max_lag)
         self.error: Exception | None = None
 
@@ -80,6 +82,22 @@ class Client:
             self.fail(EmsLagged(f'more than {_max_lag} messages behind'))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it is leaving
+
+    def catch_up(self, dialog: Dialog) -> bool:
+        """
+        Tell it, which was restarted and asks for its order again, what was said of that
+        before. Once: what it asks for after that is a change. Whether it was.
+        """
+        if dialog.status.oid in self._caught_up:
+            return False
+        self._caught_up.add(dialog.status.oid)
+        statuses = list(dialog.fills.values())
+        if dialog.status.resp != 'fill':
+            statuses.append(dialog.status)
+        for status in statuses:
+            if status.time_ns < self.since:
+                self.push(status)
+        return True
 
     def fail(self, error: Exception) -> None:
         """

@@ -203,9 +203,8 @@ class TradesRelay:
 
     def _submit(self, client: Client, order: Order) -> None:
         if ended := self._over.get(order.oid):
-            if ended.status.time_ns >= client.since:
+            if ended.status.time_ns >= client.since or not client.catch_up(ended):
                 raise ValueError('the order is over')
-            self._catch_up(client, ended)
             return
         if dialog := self.dialogs.get(order.oid):
             if dialog.status.resp == 'dark_open':
@@ -214,7 +213,7 @@ class TradesRelay:
                     'cancel it and place another'
                 )
             dialog.change(order)
-            self._catch_up(client, dialog)
+            client.catch_up(dialog)
             if dialog.sent and not dialog.accepted:
                 return  # a change of an order that is refused must not place it again
         else:
@@ -223,19 +222,6 @@ class TradesRelay:
         self.request(dialog)
         if self._trouble:
             self._tell_trouble(dialog)
-
-    @staticmethod
-    def _catch_up(client: Client, dialog: Dialog) -> None:
-        """
-        Tell a client, which was restarted and asks for its order again, what was said
-        of it before.
-        """
-        statuses = list(dialog.fills.values())
-        if dialog.status.resp != 'fill':
-            statuses.append(dialog.status)
-        for status in statuses:
-            if status.time_ns < client.since:
-                client.push(status)
 
     def _cancel(self, oid: str) -> None:
         if not (dialog := self.dialogs.get(oid)):

@@ -30,6 +30,7 @@ _haste: dict[str, float] = {
     'clock_error': 0.2,
     'doubt': 0.3,
     'probe': 2,
+    'quiet': 3,
 }
 """What a session's limits are where the venue is next door."""
 
