@@ -145,7 +145,7 @@ async def test_a_dead_daemon_leaves_nothing_in_pikerd(
                 while counts and any(
                     now > first for now, first in zip(count(), counts[0], strict=True)
                 ):
-                    await trio.lowlevel.checkpoint()
+                    await trio.testing.wait_all_tasks_blocked(0.01)
             counts.append(count())
 
 

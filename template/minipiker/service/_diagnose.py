@@ -93,18 +93,15 @@ def diagnose(pid: int, key: bytes) -> Diagnosis:
         asked = [stack.enter_context(_ask(it, key)) for it in names]
         reports = [receive() for receive in asked]
     queues = _both(before, _read_queues())
-    peers = {
-        local: name
-        for process, name in names.items()
-        for local, *_ in _iter_sockets(process)
-    }
+    sockets = {it: [*_iter_sockets(it)] for it in names}
+    peers = {local: names[it] for it, ends in sockets.items() for local, *_ in ends}
     actors = [
         Actor(
             name,
             process.pid,
             _state(process),
             _cpu(process) - cpu[process],
-            [*_iter_connections(process, report, peers, queues)],
+            [*_iter_connections(sockets[process], report, peers, queues)],
             report,
         )
         for (process, name), report in zip(names.items(), reports, strict=True)
@@ -179,13 +176,13 @@ def _iter_sockets(process: psutil.Process) -> Iterator[tuple[str, str, str]]:
 
 
 def _iter_connections(
-    process: psutil.Process,
+    sockets: list[tuple[str, str, str]],
     report: Report | None,
     peers: dict[str, str],
     queues: Queues | None,
 ) -> Iterator[Connection]:
     ports = {urlsplit(it.url).port for it in report.venues} if report else set()
-    for local, remote, status in _iter_sockets(process):
+    for local, remote, status in sockets:
         host, _, port = remote.rpartition(':')
         if not remote:
             peer = ''
