@@ -248,10 +248,12 @@ class Tape(Generic[Trade]):
         return [*runs]
 
     def _take_unknown(self, trades: list[Trade]) -> list[Trade]:
-        new = [it for it in trades if it.trade_id not in self._known]
-        for trade in new:
-            self._known[trade.trade_id] = None
-            self._last_ms = max(trade.timestamp, self._last_ms or 0)
+        new: list[Trade] = []
+        for trade in trades:
+            if trade.trade_id not in self._known:  # it may come twice at once
+                self._known[trade.trade_id] = None
+                self._last_ms = max(trade.timestamp, self._last_ms or 0)
+                new.append(trade)
         while len(self._known) > _max_known:
             self._known.popitem(last=False)
         return new
