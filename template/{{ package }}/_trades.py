@@ -154,8 +154,9 @@ class Tape(Generic[Trade]):
         newest, _ = await insist(self._get_newest)
         async for _ in self.take(newest):
             pass
-        if self.numbered and not newest:
-            self.last_number = 0  # the first one is yet to come
+        if not newest:  # the first one is yet to come
+            self.last_number = 0 if self.numbered else None
+            self._last_ms = 0
 
     async def _get_newest(self) -> tuple[list[Trade], bool]:
         return await self._get_trades(count=1, newest_first=True)
