@@ -49,16 +49,7 @@ off_tick = 0.0
 sizes = st.integers(1, 50)
 which = st.integers(0, 2)
 operations = st.sampled_from(
-    [
-        'place',
-        'edit',
-        'cancel',
-        'subscribe',
-        'time',
-        'trades',
-        'open_orders',
-        'fills',
-    ]
+    ['place', 'edit', 'cancel', 'subscribe', 'time', 'trades', 'open_orders', 'fills']
 )
 topics = st.sampled_from(['orders', 'fills', 'trades', 'quote'])
 asked = st.tuples(st.tuples(st.just('operation'), operations))
@@ -92,6 +83,16 @@ def is_varied(todo: list[tuple[Any, ...]]) -> bool:
     simplest there is, which would be nothing but orders.
     """
     return {'order', 'edit', 'kill'} <= {step for step, *_ in todo}
+
+
+def loses_trades(step: tuple[Any, ...]) -> bool:
+    """
+    Whether trades may be lost by it that have no numbers, and nobody notices.
+    """
+    match step:
+        case ('kill', 'datad') | ('delist',) | (_, _, (('topic', 'trades'),), _):
+            return True
+    return False
 
 
 todos = st.lists(steps, min_size=8, max_size=16).filter(is_varied)
@@ -187,8 +188,10 @@ class Session:
         Wait for a trade that is made now, and so for all before it.
         """
         last = await self.print_trade(1)
-        while last.seq not in self.trades and (
-            self.numbered or not self.told[last.price, last.amount]
+        while (
+            self.newest < last.seq
+            if self.numbered
+            else not self.told[last.price, last.amount]
         ):
             await self.wait()
             if not self.numbered:  # it may have been when there was no feed
@@ -342,10 +345,10 @@ class Session:
 async def check(
     differing: dict[str, str], todo: list[tuple[Any, ...]], mod: ModuleType
 ) -> None:
+    is_lossy = any(map(loses_trades, todo))
     with TemporaryDirectory() as folder:
         async with open_live_tree(Path(folder), mod, **differing) as live:
-            traits = (await live.venue.state()).traits
-            session = Session(live, traits)
+            session = Session(live, (await live.venue.state()).traits)
             with trio.fail_after(300):
                 await session.run(todo)
             books = await live.venue.account('simkey')
@@ -370,12 +373,8 @@ async def check(
     # as many orders as were sent, of which each ended as it did at the venue
     assert not dialogs
     states = {order.client_id: order.state for order in books.orders}
-    # where an edit makes another order, the one before is cancelled
-    replaces = traits['edit'] == 'replace'
     placed = Counter(
-        order.client_id
-        for order in books.orders
-        if not (replaces and order.state == 'cancelled')
+        order.client_id for order in books.orders if order.reason != 'replaced'
     )
     assert max(placed.values(), default=0) <= 1
     assert len(states) <= len(session.sent)
@@ -402,7 +401,11 @@ async def check(
     if session.numbered:
         heard = made.keys() - session.untold
         assert session.trades == {number: made[number] for number in heard}
-    assert session.told <= Counter(made.values())
+    untold = Counter(made.values())
+    untold.subtract(session.told)
+    # at the end one was made again and again, until it was told
+    assert min(untold.values()) >= 0
+    assert is_lossy or len(+untold) <= 1
 
     # and a position that they add up to
     assert accounted == pytest.approx(position)

@@ -154,8 +154,9 @@ class Tape(Generic[Trade]):
         newest, _ = await insist(self._get_newest)
         async for _ in self.take(newest):
             pass
-        if self.numbered and not newest:
-            self.last_number = 0  # the first one is yet to come
+        if not newest:  # the first one is yet to come
+            self.last_number = 0 if self.numbered else None
+            self._last_ms = 0
 
     async def _get_newest(self) -> tuple[list[Trade], bool]:
         return await self._get_trades(count=1, newest_first=True)
@@ -248,10 +249,12 @@ class Tape(Generic[Trade]):
         return [*runs]
 
     def _take_unknown(self, trades: list[Trade]) -> list[Trade]:
-        new = [it for it in trades if it.trade_id not in self._known]
-        for trade in new:
-            self._known[trade.trade_id] = None
-            self._last_ms = max(trade.timestamp, self._last_ms or 0)
+        new: list[Trade] = []
+        for trade in trades:
+            if trade.trade_id not in self._known:  # it may come twice at once
+                self._known[trade.trade_id] = None
+                self._last_ms = max(trade.timestamp, self._last_ms or 0)
+                new.append(trade)
         while len(self._known) > _max_known:
             self._known.popitem(last=False)
         return new
