@@ -31,6 +31,12 @@ def test_help_lists_what_there_is() -> None:
     assert ours.split() == typers.split()
 
 
+def test_help_says_what_the_arguments_are() -> None:
+    assert 'As in FQMEs' in run_piker_new('backend', '--help').stdout
+    assert 'What `backend` has made' in run_piker_new('adopt', '--help').stdout
+    assert run_piker_new('bakend').stderr.count("'backend'?") == 1
+
+
 @pytest.mark.parametrize('command', ['--version', '--help'])
 def test_answers_without_heavy_imports(command: str) -> None:
     """The start-up time is in `benchmarks/`; what it rests on is here."""

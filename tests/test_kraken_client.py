@@ -264,7 +264,8 @@ def test_trading_by_socket(venue: Venue) -> None:
                 numbers.append(message['sequence'])
                 (row,) = message['data']
                 assert row['order_id'] == order_id
-                return row['exec_type']
+                exec_type: str = row['exec_type']
+                return exec_type
 
             placed = (await it.ask('add_order', **order, cl_ord_id='mine'))['result']
             order_id = placed['order_id']

@@ -44,7 +44,12 @@ VenueOption = Annotated[
     ),
 ]
 LoglevelOption = Annotated[
-    str, typer.Option('--loglevel', '-l', help='Level of the console log.')
+    str,
+    typer.Option(
+        '--loglevel',
+        '-l',
+        help='Level of the console log: debug, info, warning, error or critical.',
+    ),
 ]
 
 
@@ -66,7 +71,8 @@ async def open_session(venue: str | None, loglevel: str) -> AsyncIterator[None]:
     url_var = f'{_broker.upper()}_URL'
     if venue:
         os.environ[url_var] = venue
-    configured = config.load('brokers')[0].get(_broker, {}).get('url')
+    section = config.load('brokers')[0].get(_broker)
+    configured = isinstance(section, dict) and section.get('url')
     if configured or url_var in os.environ:
         async with open_pikerd(loglevel=loglevel):
             yield

@@ -54,7 +54,7 @@ def load(conf_name: str = 'brokers') -> tuple[dict[str, Any], Path]:
         return tomllib.loads(path.read_text()), path
     except FileNotFoundError:
         return {}, path
-    except tomllib.TOMLDecodeError as err:
+    except ValueError as err:  # or not even text
         raise ConfigurationError(f'{path} is not valid TOML: {err}') from None
 
 

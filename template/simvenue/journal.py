@@ -31,11 +31,17 @@ class Journal:
         # not from its position, which `/dev/fd/N` shares with its file but on Linux
         text = os.pread(self._file, os.fstat(self._file).st_size, 0)
         whole = text.rfind(b'\n') + 1
+        try:
+            for line in text[:whole].splitlines():
+                for kind, entry in msgspec.json.decode(line, type=_Line):
+                    self._found[kind].append(entry)
+            if not text.startswith(_first[: len(text)]):
+                raise ValueError
+        except ValueError:
+            os.close(self._file)
+            raise ValueError(f'{path} is not the state of a venue') from None
         os.truncate(self._file, whole)
         os.lseek(self._file, whole, os.SEEK_SET)
-        for line in text[:whole].splitlines():
-            for kind, entry in msgspec.json.decode(line, type=_Line):
-                self._found[kind].append(entry)
 
     def take(self, kind: str, type: type[T]) -> list[T]:
         """
@@ -58,4 +64,6 @@ class Journal:
             self._new.clear()
 
 
+_first = b'[["'
+"""Each line begins so, be it whole or not."""
 _Line = list[tuple[str, msgspec.Raw]]

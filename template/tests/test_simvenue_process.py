@@ -11,13 +11,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from minipiker.testing import open_process
+from simvenue.__main__ import parse_options
 from simvenue.client import SimVenueError
+from simvenue.journal import Journal
 from simvenue.process import open_simvenue
 
 
@@ -75,6 +78,32 @@ async def test_says_why_it_does_not_start() -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    'option',
+    [
+        *('--port=99999', '--port=-1', '--rate=nan', '--rate=-1', '--speed=0'),
+        *('--epoch=1', '--markets=-1', '--markets=999999999', '--request-burst=x'),
+    ],
+)
+def test_an_option_that_is_none(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_options([option])
+    name, _, value = option.partition('=')
+    why = rf'argument {name}: {value!r} is not a (whole )?number from \S+ to \S+\n'
+    assert re.search(why, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize('text', ['notes\nof mine', 'notes', '[["a", 1]]\nof mine\n'])
+def test_a_state_that_is_none_is_left_alone(text: str, tmp_path: Path) -> None:
+    path = tmp_path / 'notes'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f'{re.escape(str(path))} is not the state'):
+        Journal(path)
+    assert path.read_text() == text
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     with open_process('simvenue', '--until-eof') as (_, it):
@@ -91,7 +120,24 @@ def test_says_that_its_port_is_taken(url: str) -> None:
         check=False,
     )
     assert (refused.returncode, refused.stdout) == (1, '')
-    assert re.fullmatch(r'simvenue: .*already in use\n', refused.stderr)
+    assert refused.stderr == f'simvenue: port {port}: Address already in use\n'
+
+
+def test_a_signal_while_it_boots(tmp_path: Path) -> None:
+    pipe = tmp_path / 'state'
+    os.mkfifo(pipe)
+    with (
+        subprocess.Popen(
+            [sys.executable, '-m', 'simvenue', f'--trades={pipe}'],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        pipe.open('w'),  # from here on it reads
+    ):
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ('', '')
+    assert process.returncode == 130
 
 
 def test_ends_quietly_where_nobody_reads_its_url() -> None:

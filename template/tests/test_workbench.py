@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from minipiker import live
+from minipiker import config, live
+from minipiker.brokers.testing import shadow_piker
+from minipiker.config import ConfigurationError
 from minipiker.processes import children
 from minipiker.testing import Market, OpenSimVenue, Venue, open_process, run_minipiker
 
@@ -224,3 +226,34 @@ def test_no_venue_to_run_the_suite_on(session_venue: Venue) -> None:
         session: Any = SimpleNamespace(config=config)
         with pytest.raises(pytest.UsageError, match=re.escape(url)):
             live.pytest_sessionstart(session)
+
+
+@pytest.mark.parametrize('python', ['/nowhere', '/bin/true', sys.executable])
+def test_no_piker_to_run_the_suite_on(python: str, tmp_path: Path) -> None:
+    with pytest.raises(pytest.UsageError, match=f'{re.escape(python)} is no Python'):
+        shadow_piker(python, tmp_path)
+
+
+@pytest.mark.parametrize('text', [b'nope', b'\xff'])
+def test_a_configuration_that_is_none(
+    text: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    path = config.get_conf_path()
+    path.parent.mkdir()
+    path.write_bytes(text)
+    with pytest.raises(ConfigurationError, match=re.escape(f'{path} is not valid')):
+        config.load()
+
+
+def test_a_section_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broker: str
+) -> None:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    monkeypatch.delenv(f'{broker.upper()}_URL', raising=False)
+    path = config.get_conf_path()
+    path.parent.mkdir()
+    path.write_text(f'{broker} = 3')
+    done = run_minipiker('search', 'btc')
+    assert (done.returncode, done.stdout) == (1, '')
+    assert re.fullmatch(r'error: .* is no section: .*\n', done.stderr)

@@ -140,7 +140,7 @@ class Orders:
         return Decimal(str(self._pair(mkt).price_tick(price)))
 
     def _pair(self, mkt: MktPair) -> Pair:
-        return self._client.known_pair(mkt.bs_fqme)
+        return self._client.listed.pairs[mkt.bs_fqme]
 
     def read_record(self, record: dict[str, Any]) -> VenueFill:
         return mk_fill(convert(record, UserTrade))

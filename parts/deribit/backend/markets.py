@@ -77,12 +77,6 @@ class Markets:
         self.listed.add_pairs([pair])
         return self.listed.pairs[pair.bs_fqme]
 
-    def known_pair(self, bs_fqme: str) -> Pair:
-        """
-        A pair that was asked for before.
-        """
-        return self.listed.pairs[bs_fqme]
-
     async def search_symbols(self, pattern: str, limit: int = 30) -> dict[str, Pair]:
         """
         The pairs that `pattern` finds, by `bs_fqme`; see `_symbology.rank()`.

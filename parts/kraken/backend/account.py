@@ -27,7 +27,6 @@ class OrderTerms(Struct, frozen=True):
     type: str
     """buy or sell."""
     price: str
-    ordertype: str = 'limit'
 
 
 class Order(Struct, frozen=True):

@@ -135,13 +135,6 @@ class Client(Markets):
         """Of the orders that may be changed again, by their ids."""
 #{% endif %}
 
-    @property
-    def closed(self) -> bool:
-        """
-        Whether the block that `get_client()` was open for has been left.
-        """
-        return self.session.closed
-
     def open_channel(
         self, *channels: str, before_orders: bool = False
     ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
@@ -161,7 +154,6 @@ class Client(Markets):
         *,
         price: float | None = None,
         cl_ord_id: str = '',
-        post_only: bool = False,
         valid_for: float = math.inf,
     ) -> str:
         """
@@ -178,7 +170,6 @@ class Client(Markets):
             order_qty=_number(qty),
             limit_price=None if price is None else _number(price),
             cl_ord_id=cl_ord_id or None,
-            post_only=post_only or None,
             deadline=self._deadline(valid_for),
         )
         self.note_change(placed.order_id, symbol, self.now())

@@ -201,7 +201,6 @@ async def test_refused_orders(open_client: OpenClient) -> None:
     async with open_client(credentials=_keys) as (_, client):
         ask = (await client.get_ticker(_market)).best_ask_price
         for order, text in (
-            (place(client, ask, post_only=True), 'EOrder:Post only order'),
             (place(client, 30_000.03), 'EOrder:Tick size check failed'),
             (client.place('buy', _market, 1e-8, price=100), 'EOrder:Order minimum'),
             (client.place('buy', _market, 1e5, price=ask), 'EOrder:Insufficient funds'),

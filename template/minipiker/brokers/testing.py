@@ -63,17 +63,16 @@ def shadow_piker(python: str, shadow: Path) -> None:
     Fill the folder `shadow` with links that make up the checkout of piker which
     `python` imports, and with the backend in its place there.
     """
-    found = subprocess.run(
-        [python, '-c', 'import piker; print(*piker.__path__)'],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode:
+    command = [python, '-c', 'import piker; print(*piker.__path__)']
+    try:
+        found = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        found = ''
+    if not found:
         raise pytest.UsageError(
-            f'{python} has no piker; name one that has: --piker=PYTHON'
+            f'{python} is no Python that has piker; name one: --piker=PYTHON'
         )
-    checkout = Path(found.stdout.strip()).parent
+    checkout = Path(found.strip()).parent
     brokers = shadow / 'piker' / 'brokers'
     brokers.mkdir(parents=True)
     (brokers / _broker).symlink_to(get_brokermod(_broker).__path__[0])
