@@ -91,7 +91,7 @@ async def tell(*msgs: Struct | dict[str, Any]) -> list[str]:
             relay.on_brokerd_msg(to_builtins(msg))
         client.fail(EmsLagged('enough'))
         async for status in client.unsent:
-            told.append(status.get('resp', status['name']))
+            told.append(getattr(status, 'resp', status.name))
     return told
 
 
@@ -131,7 +131,7 @@ async def open_relay() -> AsyncIterator[tuple[TradesRelay, Talk, list[str]]]:
             told: list[dict[str, Any]] = []
             with suppress(trio.WouldBlock):
                 while True:
-                    told.append(client.unsent.receive_nowait())
+                    told.append(to_builtins(client.unsent.receive_nowait()))
             return told
 
         await talk(ORDER)

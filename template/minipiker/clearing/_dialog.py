@@ -5,10 +5,9 @@ The life of an order as `emsd` sees it, and the clients who are told of it.
 from __future__ import annotations
 
 from time import time_ns
-from typing import Any
 
 import trio
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, field
 
 from ._messages import BrokerdPosition, Order, Status
 
@@ -70,12 +69,14 @@ class Client:
         """The market whose orders it wants to hear of; None: all."""
         self.since = time_ns()
         """What is older it was not told."""
-        self._queue, self.unsent = trio.open_memory_channel[Any](_max_lag)
+        self._queue, self.unsent = trio.open_memory_channel[Status | BrokerdPosition](
+            _max_lag
+        )
         self.error: Exception | None = None
 
     def push(self, msg: Status | BrokerdPosition) -> None:
         try:
-            self._queue.send_nowait(to_builtins(msg))
+            self._queue.send_nowait(msg)
         except trio.WouldBlock:
             self.fail(EmsLagged(f'more than {_max_lag} messages behind'))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
