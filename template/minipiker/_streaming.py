@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from contextlib import asynccontextmanager as acm
 from typing import Any, TypeVar
 
+import msgspec
 import tractor
 import trio
 
@@ -26,11 +27,15 @@ _window: int = 32
 _max_batch: int = 31
 """How many more things go in one message with another, if they have come by then."""
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
 
 class CreditStream:
     """
     One end of a context's stream, for one task that sends and one that receives.
-    Messages may be anything but ints: those are the credit.
+    Messages go as bytes, and credit as ints: the runtime prints what it sends, several
+    times on its way, to a log that nobody reads, which costs more than to encode it.
     """
 
     def __init__(self, stream: tractor.MsgStream) -> None:
@@ -51,7 +56,7 @@ class CreditStream:
         except trio.EndOfChannel:
             raise trio.BrokenResourceError from None
         self._credit -= 1
-        await self._stream.send(msg)
+        await self._stream.send(_encode(msg))
 
     async def receive(self) -> Any:
         """
@@ -106,7 +111,7 @@ class CreditStream:
         if isinstance(msg, int):
             self._credit += msg
         else:
-            self._inbox.append(msg)
+            self._inbox.append(_decode(msg))
 
 
 def take_unread(chan: trio.MemoryReceiveChannel[T]) -> Iterator[T]:

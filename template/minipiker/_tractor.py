@@ -320,3 +320,8 @@ def _cancel_actor(cancel_actor: F) -> F:
 
 
 tractor.Portal.cancel_actor = _cancel_actor(tractor.Portal.cancel_actor)
+
+if not _is_main:
+    # The release prints the channel twice a message, to a log that nobody reads, and
+    # would ask the kernel who is at either end each time: a tenth of an order's time.
+    tractor.Channel.__repr__ = lambda chan: f'<Channel to {chan.uid}>'

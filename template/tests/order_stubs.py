@@ -4,7 +4,7 @@ An account in memory, for tests of what is made of its orders.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from decimal import Decimal
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
@@ -46,13 +46,18 @@ class Venue:
     """
 
     traits = SimpleNamespace(edit='in_place')
-    limits: Any = SimpleNamespace(doubt=0.01, probe=0.01)
+    limits: Any = SimpleNamespace(
+        doubt=0.01, probe=0.01, valid_for=0.2, clock_error=0.1
+    )
 
     def __init__(self, order: Any, fill: Any) -> None:
         self.order, self.fill = order, fill
 
     async def find_order(self, order_id: str) -> Any:
         return self.order
+
+    async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
+        return [self.order]
 
     async def fills_since(
         self, since: float, markets: Collection[str]
@@ -68,6 +73,9 @@ class Venue:
 
     def tells_position(self, mkt: MktPair) -> bool:
         return False
+
+    def price_tick(self, mkt: MktPair, price: float) -> Decimal:
+        return mkt.price_tick
 
     def read_record(self, record: Any) -> Any:
         return self.fill
@@ -90,6 +98,37 @@ def mk_order(mod: ModuleType, state: str, filled: float) -> Any:
         created=1000.0,
         updated=1,
     )
+
+
+def mk_fill(mod: ModuleType, **terms: Any) -> Any:
+    """
+    The fill of that order, unless other terms are named.
+    """
+    fill: Any = {'fill_id': '1', 'client_id': '', 'size': 0.5, 'fee': 0.0}
+    fill |= TERMS | {'time': 1000.0, 'record': {}} | terms
+    return import_module(f'{mod.__name__}._orders').VenueFill(**fill)
+
+
+def mk_reply(mod: ModuleType, order: Any, *fills: Any) -> Any:
+    return import_module(f'{mod.__name__}._orders').Reply(order, [*fills])
+
+
+def mk_flows(
+    mod: ModuleType, venue: Any, emit: Callable[[Any], None], books: Books | None = None
+) -> Any:
+    """
+    What is known of the orders of an account at that venue.
+    """
+    flows = import_module(f'{mod.__name__}._flows')
+    return flows.Flows('x.main', venue, books or Books(), emit)
+
+
+def mk_dialog(mod: ModuleType, flows: Any, tn: trio.Nursery) -> Any:
+    """
+    What carries out the host's requests for them.
+    """
+    dialogs = import_module(f'{mod.__name__}._dialog')
+    return dialogs.AccountDialog(flows._api, flows, flows._emit, tn)
 
 
 def mk_request(kind: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ What is made of an order's story, in whichever order it is told.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from decimal import Decimal
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,28 +13,34 @@ import pytest
 import trio
 import trio.testing
 from msgspec.structs import replace
-from order_stubs import TERMS, Books, Told, Venue, mk_order, mk_request
+from order_stubs import (
+    Books,
+    Told,
+    Venue,
+    mk_dialog,
+    mk_fill,
+    mk_flows,
+    mk_order,
+    mk_reply,
+    mk_request,
+)
 
 from minipiker.accounting import MktPair
 from minipiker.clearing._messages import BrokerdFill, BrokerdStatus
 
 
 async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) -> None:
-    orders = import_module(f'{mod.__name__}._orders')
-    flows = import_module(f'{mod.__name__}._flows')
     order = mk_order(mod, 'filled', 0.5)
-    fill = orders.VenueFill(
-        **TERMS, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
-    )
+    fill = mk_fill(mod)
     told: list[Any] = []
     books = Books()
-    it = flows.Flows('x.main', Venue(order, fill), books, told.append)
+    it = mk_flows(mod, Venue(order, fill), told.append, books)
     it.begin('oid')
     # while its reply is under way
     await it.reconcile()
     assert books.records
     assert not [msg for msg in told if isinstance(msg, BrokerdFill)]
-    await it.on_reply(orders.Reply(order, [fill]))
+    await it.on_reply(mk_reply(mod, order, fill))
     await it.reconcile()
     *_, last = (msg for msg in told if isinstance(msg, BrokerdStatus))
     assert (last.reqid, last.status, last.filled) == ('oid', 'closed', 0.5)
@@ -48,23 +53,13 @@ async def test_fills_are_not_remembered_for_ever(mod: ModuleType) -> None:
     Not even where every order is filled at once, so that none is open when it is time
     to ask how they stand.
     """
-    orders = import_module(f'{mod.__name__}._orders')
-    flows = import_module(f'{mod.__name__}._flows')
     limits = import_module(f'{mod.__name__}._fills')
     made = [
-        orders.VenueFill(
-            **TERMS,
-            fill_id=f'{number}',
-            client_id='',
-            size=0.5,
-            fee=0.0,
-            time=1000.0 + number,
-            record={},
-        )
+        mk_fill(mod, fill_id=f'{number}', time=1000.0 + number)
         for number in range(2 * limits._max_booked)
     ]
     venue = Venue(None, made[-1])
-    it = flows.Flows('x.main', venue, Books(), lambda msg: None)
+    it = mk_flows(mod, venue, lambda msg: None)
     await it.fills.book(made)
     with trio.fail_after(10):
         async with trio.open_nursery() as tn:
@@ -80,9 +75,6 @@ class Refusing(Venue):
     It takes an order away in order to change it, and then refuses the new one.
     """
 
-    def price_tick(self, mkt: MktPair, price: float) -> Decimal:
-        return mkt.price_tick
-
     async def edit(self, order: Any, *terms: Any) -> Any:
         self.order = replace(order, state='canceled', updated=2)
         errors = import_module(f'{type(order).__module__.rpartition(".")[0]}._errors')
@@ -95,17 +87,13 @@ class Refusing(Venue):
 
 
 async def test_an_order_that_its_change_ends_says_why(mod: ModuleType) -> None:
-    dialogs = import_module(f'{mod.__name__}._dialog')
-    flows = import_module(f'{mod.__name__}._flows')
-    orders = import_module(f'{mod.__name__}._orders')
     told: list[Any] = []
     venue = Refusing(None, None)
-    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
-    it = flows.Flows('x.main', venue, Books(), told.append)
+    it = mk_flows(mod, venue, told.append)
     it.begin('oid')
-    await it.on_reply(orders.Reply(mk_order(mod, 'open', 0.0), []))
+    await it.on_reply(mk_reply(mod, mk_order(mod, 'open', 0.0)))
     async with trio.open_nursery() as tn:
-        dialog = dialogs.AccountDialog(venue, it, told.append, tn)
+        dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request('edit'))
     *_, last = (msg for msg in told if isinstance(msg, BrokerdStatus))
     assert last.status == 'canceled'
@@ -119,13 +107,9 @@ async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
     """
     It died, and the venue carries the request out when the next one has looked already.
     """
-    dialogs = import_module(f'{mod.__name__}._dialog')
-    flows = import_module(f'{mod.__name__}._flows')
-    orders = import_module(f'{mod.__name__}._orders')
-    limits = import_module(f'{mod.__name__}.api').LIMITS
     order, told = mk_order(mod, 'open', 0.0), Told()
     placed: list[float] = []
-    end = trio.current_time() + 0.2
+    end = trio.current_time() + Venue.limits.valid_for
 
     class Slow(Refusing):
         async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
@@ -136,14 +120,13 @@ async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
 
         async def place(self, *terms: Any) -> Any:
             placed.append(trio.current_time())
-            return orders.Reply(order, [])
+            return mk_reply(mod, order)
 
     venue: Any = Slow(None, None)
     venue.traits = SimpleNamespace(edit='in_place', client_ids='never', deadline=True)
-    venue.limits = replace(limits, valid_for=0.2, clock_error=0.1)
-    it = flows.Flows('x.main', venue, Books(), told.emit)
+    it = mk_flows(mod, venue, told.emit)
     async with trio.open_nursery() as tn:
-        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request('place'))
         assert await told.status() == ('open', 0)
     assert [it > end for it in placed] == ([] if is_there else [True])
@@ -156,27 +139,14 @@ async def test_an_order_that_was_filled_unheard_is_not_placed_twice(
     """
     The host died before it was told, and sends the order again as if it were new.
     """
-    dialogs = import_module(f'{mod.__name__}._dialog')
-    flows = import_module(f'{mod.__name__}._flows')
-    orders = import_module(f'{mod.__name__}._orders')
-    order, told = mk_order(mod, 'filled', 0.5), Told()
-    fill = orders.VenueFill(
-        **TERMS, fill_id='1', client_id='oid', size=0.5, fee=0.0, time=1000.0, record={}
-    )
-
-    class Asked(Venue):
-        async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
-            return [self.order]
-
-    venue: Any = Asked(order, fill)
-    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
-    books = Books()
-    it = flows.Flows('x.main', venue, books, told.emit)
+    order, told, books = mk_order(mod, 'filled', 0.5), Told(), Books()
+    venue = Venue(order, mk_fill(mod, client_id='oid'))
+    it = mk_flows(mod, venue, told.emit, books)
     await it.reconcile()
     if is_booked:  # by a daemon of before
-        it = flows.Flows('x.main', venue, books, told.emit)
+        it = mk_flows(mod, venue, told.emit, books)
     async with trio.open_nursery() as tn:
-        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request('place') | {'time_ns': 2**62})
         assert await told.status() == ('closed', 0.5)
 
@@ -188,35 +158,23 @@ async def test_what_is_asked_of_an_order_that_is_over_comes_to_nothing(
     """
     The host had not heard of the end when it sent that.
     """
-    dialogs = import_module(f'{mod.__name__}._dialog')
-    flows = import_module(f'{mod.__name__}._flows')
-    orders = import_module(f'{mod.__name__}._orders')
     order, told = mk_order(mod, 'filled', 0.5), Told()
-    fill = orders.VenueFill(
-        **TERMS, fill_id='1', client_id='oid', size=0.5, fee=0.0, time=1000.0, record={}
-    )
+    fill = mk_fill(mod, client_id='oid')
 
-    class Asked(Venue):
+    class Obeying(Venue):
         placed = 0
-
-        async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
-            return [self.order]
 
         async def place(self, *terms: Any) -> Any:
             self.placed += 1
-            return orders.Reply(self.order, [])
+            return mk_reply(mod, self.order)
 
-        def price_tick(self, mkt: MktPair, price: float) -> Decimal:
-            return mkt.price_tick
-
-    venue: Any = Asked(order, fill)
-    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
-    it = flows.Flows('x.main', venue, Books(), told.emit)
+    venue = Obeying(order, fill)
+    it = mk_flows(mod, venue, told.emit)
     it.begin('oid')
-    await it.on_reply(orders.Reply(order, [fill]))
+    await it.on_reply(mk_reply(mod, order, fill))
     assert await told.status() == ('closed', 0.5)
     async with trio.open_nursery() as tn:
-        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request(request_for))
         await trio.testing.wait_all_tasks_blocked()
         assert it.get('oid') is None

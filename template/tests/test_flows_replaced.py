@@ -5,7 +5,6 @@ Orders that others are put in the place of, where that is how a venue edits.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from decimal import Decimal
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,7 +12,17 @@ from typing import Any
 import pytest
 import trio
 from msgspec.structs import replace
-from order_stubs import MKT, TERMS, Books, Told, Venue, mk_order, mk_request
+from order_stubs import (
+    MKT,
+    Told,
+    Venue,
+    mk_dialog,
+    mk_fill,
+    mk_flows,
+    mk_order,
+    mk_reply,
+    mk_request,
+)
 
 from minipiker.accounting import MktPair
 from minipiker.clearing._messages import BrokerdFill, BrokerdStatus
@@ -25,7 +34,7 @@ class Replacing(Venue):
     """
 
     traits = SimpleNamespace(edit='replace')
-    limits = SimpleNamespace(doubt=0.01, probe=60)
+    limits = SimpleNamespace(**{**vars(Venue.limits), 'probe': 60})
 
     def __init__(self, old: Any, new: Any, fill: Any) -> None:
         super().__init__(new, fill)
@@ -44,9 +53,6 @@ class Replacing(Venue):
     async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
         self.searches += 1
         return self.found
-
-    def price_tick(self, mkt: MktPair, price: float) -> Decimal:
-        return mkt.price_tick
 
     async def edit(self, order: Any, *terms: Any) -> Any:
         errors = import_module(f'{type(order).__module__.rpartition(".")[0]}._errors')
@@ -76,16 +82,11 @@ async def test_what_was_replaced_before_us_is_not_the_end(
     Whoever made the change may have died of it: all there is to go by is the id that
     both orders have.
     """
-    orders = import_module(f'{mod.__name__}._orders')
-    flows = import_module(f'{mod.__name__}._flows')
     old = mk_order(mod, 'canceled', 0.0)
     new = replace(mk_order(mod, state, filled), order_id='8', updated=2)
-    terms = TERMS | {'order_id': '8'}
-    fill = orders.VenueFill(
-        **terms, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
-    )
+    fill = mk_fill(mod, order_id='8')
     told: list[Any] = []
-    it = flows.Flows('x.main', Replacing(old, new, fill), Books(), told.append)
+    it = mk_flows(mod, Replacing(old, new, fill), told.append)
     assert await it.look_up('oid', it.begin('oid'), MKT)
     statuses = [msg for msg in told if isinstance(msg, BrokerdStatus)]
     assert [(msg.status, msg.filled) for msg in statuses] == [(end, filled)]
@@ -108,20 +109,15 @@ async def test_what_somebody_else_replaces_is_not_the_end(
     A daemon may have asked for it and died, and the venue done it when the next one
     knew which orders are open.
     """
-    orders = import_module(f'{mod.__name__}._orders')
-    flows = import_module(f'{mod.__name__}._flows')
     old = replace(mk_order(mod, 'canceled', 0.0), updated=2)
     new = replace(mk_order(mod, state, filled), order_id='8', updated=3)
-    terms = TERMS | {'order_id': '8'}
-    fill = orders.VenueFill(
-        **terms, fill_id='1', client_id='', size=0.5, fee=0.0, time=1000.0, record={}
-    )
+    fill = mk_fill(mod, order_id='8')
     venue, told = Replacing(old, new, fill), Told()
     if not state:
         venue.found = [old]
-    it = flows.Flows('x.main', venue, Books(), told.emit)
+    it = mk_flows(mod, venue, told.emit)
     it.begin('oid')
-    await it.on_reply(orders.Reply(mk_order(mod, 'open', 0.0), []))
+    await it.on_reply(mk_reply(mod, mk_order(mod, 'open', 0.0)))
     assert await told.status() == ('open', 0)
     venue.tell.send_nowait(old)
     if is_heard_of and state:
@@ -143,26 +139,22 @@ async def test_what_we_ask_for_is_not_asked_about(
     """
     That an order is canceled is told before the reply, as is with an edit.
     """
-    dialogs = import_module(f'{mod.__name__}._dialog')
-    flows = import_module(f'{mod.__name__}._flows')
-    orders = import_module(f'{mod.__name__}._orders')
     order, told = mk_order(mod, 'open', 0.0), Told()
     new = replace(order, order_id='8', updated=2, price=59_000.0)
 
     class Obeying(Replacing):
         async def edit(self, order: Any, *terms: Any) -> Any:
             await self.cancel(order)
-            return orders.Reply(new, [])
+            return mk_reply(mod, new)
 
     venue = Obeying(order, new, None)
-    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
-    it = flows.Flows('x.main', venue, Books(), told.emit)
+    it = mk_flows(mod, venue, told.emit)
     it.begin('oid')
-    await it.on_reply(orders.Reply(order, []))
+    await it.on_reply(mk_reply(mod, order))
     assert await told.status() == ('open', 0)
     async with trio.open_nursery() as tn:
         tn.start_soon(it.listen)
-        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request(request_for))
         end = 'open' if request_for == 'edit' else 'canceled'
         assert await told.status() == (end, 0)
@@ -177,14 +169,12 @@ async def test_another_order_with_the_same_id_is_not_in_its_place(
     """
     As long as the first is open; where the venue lets several have the id.
     """
-    orders = import_module(f'{mod.__name__}._orders')
-    flows = import_module(f'{mod.__name__}._flows')
     ours, told = mk_order(mod, 'open', 0.0), Told()
     other = replace(ours, order_id='8', updated=2)
     venue = Replacing(ours, other, None)
-    it = flows.Flows('x.main', venue, Books(), told.emit)
+    it = mk_flows(mod, venue, told.emit)
     it.begin('oid')
-    await it.on_reply(orders.Reply(ours, []))
+    await it.on_reply(mk_reply(mod, ours))
     assert await told.status() == ('open', 0)
     async with trio.open_nursery() as tn:
         tn.start_soon(it.listen)
@@ -206,17 +196,14 @@ async def test_what_was_replaced_long_ago_is_not_the_order(mod: ModuleType) -> N
     """
     It is found with the one that is open when a change of that is refused.
     """
-    dialogs = import_module(f'{mod.__name__}._dialog')
-    flows = import_module(f'{mod.__name__}._flows')
     old = mk_order(mod, 'canceled', 0.0)
     new = replace(mk_order(mod, 'open', 0.0), order_id='8', updated=2)
     venue, told = Replacing(old, new, None), Told()
-    venue.limits = import_module(f'{mod.__name__}.api').LIMITS
-    it = flows.Flows('x.main', venue, Books(), told.emit)
+    it = mk_flows(mod, venue, told.emit)
     await it.on_order(new)
     async with trio.open_nursery() as tn:
         tn.start_soon(it.listen)
-        dialog = dialogs.AccountDialog(venue, it, told.emit, tn)
+        dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request('edit'))
         assert await told.status() == ('open', 0)
         dialog.request(mk_request('cancel'))

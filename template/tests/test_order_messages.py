@@ -91,7 +91,7 @@ async def tell(*msgs: Struct | dict[str, Any]) -> list[str]:
             relay.on_brokerd_msg(to_builtins(msg))
         client.fail(EmsLagged('enough'))
         async for status in client.unsent:
-            told.append(status.get('resp', status['name']))
+            told.append(getattr(status, 'resp', status.name))
     return told
 
 
@@ -131,7 +131,7 @@ async def open_relay() -> AsyncIterator[tuple[TradesRelay, Talk, list[str]]]:
             told: list[dict[str, Any]] = []
             with suppress(trio.WouldBlock):
                 while True:
-                    told.append(client.unsent.receive_nowait())
+                    told.append(to_builtins(client.unsent.receive_nowait()))
             return told
 
         await talk(ORDER)
@@ -224,7 +224,7 @@ async def test_who_asks_again_is_told_once_of_what_was_before() -> None:
             told: list[str] = []
             with suppress(trio.WouldBlock):
                 while True:
-                    told.append(client.unsent.receive_nowait()['resp'])
+                    told.append(client.unsent.receive_nowait().resp)
             return told
 
         assert await ask(60_000.0) == ['fill']

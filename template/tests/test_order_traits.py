@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager as acm
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +22,8 @@ from minipiker.testing import Market
 
 PATIENCE = 5.0
 """Seconds that the venue has to carry something out."""
+AT_MARKET = {'buy': 1.01, 'sell': 0.99}
+"""Times the market's price."""
 
 
 class Account:
@@ -34,6 +35,8 @@ class Account:
         self.orders = orders
         self.market = market
         self.mkt = market.mkt
+        mod = type(orders).__module__.rpartition('.')[0]
+        self.fill = import_module(f'{mod}._orders').VenueFill
 
     async def place(
         self, client_id: str, valid_for: float = PATIENCE, side: str = 'buy'
@@ -42,6 +45,25 @@ class Account:
         return await self.orders.place(
             self.mkt, side, self.market.size(1), price, client_id, valid_for
         )
+
+    async def last_price(self) -> float:
+        async with open_feed([self.market.fqme]) as feed:
+            return float(feed.quotes[self.market.fqme]['last'])
+
+    async def trade(self, side: str, last: float, client_id: str) -> Any:
+        """
+        Place an order that is filled at once, the price having been `last`, and wait
+        for the fill.
+        """
+        price = float(self.mkt.quantize(last * AT_MARKET[side], 'price'))
+        reply = await self.orders.place(
+            self.mkt, side, self.market.size(1), price, client_id, PATIENCE
+        )
+        with trio.fail_after(PATIENCE):
+            async for event in self.orders.events:
+                if isinstance(event, self.fill) and event.side == side:
+                    break
+        return reply
 
     async def open(self, client_id: str) -> list[Any]:
         return [
@@ -118,26 +140,15 @@ async def test_what_was_filled_before_us_is_looked_up_in_all_markets(
     open_orders: OpenOrders,
     market: Market,
     client_id: str,
-    mod: ModuleType,
     venue_time: Callable[[], float],
 ) -> None:
     """
     Whoever comes next knows no more of an order than its id, and the fills.
     """
-    fill = import_module(f'{mod.__name__}._orders').VenueFill
-    since, mkt, size = venue_time() - PATIENCE, market.mkt, market.size(1)
-    for side, times in (('buy', 1.01), ('sell', 0.99)):
-        oid = client_id if side == 'buy' else str(uuid4())
+    since = venue_time() - PATIENCE
+    for side, oid in (('buy', client_id), ('sell', str(uuid4()))):
         async with open_account(open_orders, market, oid) as account:
-            async with open_feed([market.fqme]) as feed:
-                last = feed.quotes[market.fqme]['last']
-            orders = account.orders
-            price = float(mkt.quantize(last * times, 'price'))
-            await orders.place(mkt, side, size, price, oid, PATIENCE)
-            with trio.fail_after(PATIENCE):
-                async for event in orders.events:
-                    if isinstance(event, fill):
-                        break
+            await account.trade(side, await account.last_price(), oid)
     async with open_orders() as orders:
         async for _ in orders.fills_since(since, ()):
             pass
@@ -186,45 +197,27 @@ async def test_fills_and_positions_are_told_as_it_says(
     open_orders: OpenOrders,
     market: Market,
     client_id: str,
-    mod: ModuleType,
     venue_time: Callable[[], float],
 ) -> None:
     async with open_account(open_orders, market, client_id) as account:
         orders, mkt = account.orders, market.mkt
-        fill = import_module(f'{mod.__name__}._orders').VenueFill
-        traded: set[str] = set()
-        async with open_feed([market.fqme]) as feed:
-            last = feed.quotes[market.fqme]['last']
-
-        async def trade(side: str, times: float) -> Any:
-            price = float(mkt.quantize(last * times, 'price'))
-            size = market.size(1)
-            reply = await orders.place(mkt, side, size, price, client_id, PATIENCE)
-            traded.add(reply.order.order_id)
-            return reply
+        last = await account.last_price()
 
         async def position() -> float:
             found = await orders.positions()
             return float(sum(it.size for it in found if it.market == mkt.bs_mktid))
 
-        async def until_filled(side: str) -> None:
-            with trio.fail_after(PATIENCE):
-                async for event in orders.events:
-                    if isinstance(event, fill) and event.side == side:
-                        return
-
         since = venue_time() - PATIENCE
         before = await position()
-        reply = await trade('buy', 1.01)
-        assert bool(reply.fills) == (orders.traits.fills == 'reply')
+        bought = await account.trade('buy', last, client_id)
+        assert bool(bought.fills) == (orders.traits.fills == 'reply')
         tells = orders.tells_position(mkt)
         assert not (tells and orders.traits.positions == 'fills')
-        await until_filled('buy')
-        bought = market.size(1) if tells else 0
-        assert await position() == pytest.approx(before + bought)
-        await trade('sell', 0.99)
-        await until_filled('sell')
+        held = market.size(1) if tells else 0
+        assert await position() == pytest.approx(before + held)
+        sold = await account.trade('sell', last, client_id)
         assert await position() == pytest.approx(before)
+        traded = {it.order.order_id for it in (bought, sold)}
         pages = [page async for page in orders.fills_since(since, {mkt.bs_mktid})]
         mine = [it for page in pages for it in page if it.order_id in traded]
         assert [it.side for it in mine] == ['buy', 'sell']

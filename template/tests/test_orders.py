@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
@@ -46,7 +47,10 @@ def pid_of(live: Live, kind: str) -> int:
 
 
 @pytest.mark.case('RULE-BOOT')
-async def test_a_live_session(open_live: OpenLive) -> None:
+async def test_a_live_session(
+    open_live: OpenLive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with open_live() as live:
         market = live.market
         async with open_client(live) as (client, stream, _):
@@ -81,7 +85,15 @@ async def test_a_live_session(open_live: OpenLive) -> None:
         async with open_client(live) as (client, stream, dialogs):
             assert list(dialogs) == [resting.oid]
             assert order_of(dialogs[resting.oid]) == resting
+            printed: list[int] = []
+
+            def print_socket(it: socket.socket) -> str:
+                printed.append(it.fileno())
+                return 'a socket'
+
+            monkeypatch.setattr(socket.socket, '__repr__', print_socket)
             await send_a_hundred(live, client, stream)
+            assert not printed  # which takes longer than to read from one
 
         account = await live.venue.account('simkey')
         filled: Counter[str] = Counter()

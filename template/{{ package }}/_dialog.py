@@ -222,22 +222,32 @@ class AccountDialog:
 
     async def _submit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
         mkt = await insist(self._api.market, msg.symbol)
-        # a host that was killed may not have heard of fills, and sends an order again
-        was_there = msg.reqid or self._flows.fills.are_of(reqid)
-        if flow.order is None and was_there:
-            if not await self._flows.look_up(reqid, flow, mkt):
-                # the venue had it once, so it is not to be placed anew
-                self._flows.emit_end(reqid, flow, 'canceled', msg.size)
-                raise BrokerError(f'no order {reqid!r} here')
-        elif flow.order is None and msg.time_ns < self._since:
-            await self._was_placed(reqid, flow, mkt, self._started)
+        is_there = await self._is_there(reqid, flow, mkt, msg)
         if self._flows.get(reqid) is not flow:
-            return
+            return  # it was, and is over
         check_order(mkt, msg, self._api.price_tick(mkt, msg.price))
-        if flow.order is None:
+        if not is_there:
             await self._place(reqid, flow, mkt, msg)
         # it may be one that was placed before, and is to be another now
         await self._edit(reqid, flow, mkt, msg)
+
+    async def _is_there(
+        self, reqid: str, flow: Flow, mkt: MktPair, msg: BrokerdOrder
+    ) -> bool:
+        """
+        Whether the venue has the order that is asked for. Raises `BrokerError` where
+        it had it once and has no more: that one is not to be placed anew.
+        """
+        if flow.order:
+            return True
+        # a host that was killed may not have heard of fills, and sends an order again
+        if msg.reqid or self._flows.fills.are_of(reqid):
+            if await self._flows.look_up(reqid, flow, mkt):
+                return True
+            self._flows.emit_end(reqid, flow, 'canceled', msg.size)
+            raise BrokerError(f'no order {reqid!r} here')
+        is_old = msg.time_ns < self._since
+        return is_old and await self._was_placed(reqid, flow, mkt, self._started)
 
     async def _place(
         self,

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager as acm
 from typing import Any
 
 import trio
-from msgspec import convert, to_builtins
+from msgspec import convert
 from msgspec.structs import replace
 
 from .._streaming import CreditStream, open_endpoint
@@ -48,7 +48,7 @@ class OrderClient:
         Open an order dialog.
         """
         self._sent_orders[msg.oid] = msg
-        await self._stream.send(to_builtins(msg))
+        await self._stream.send(msg)
         return msg
 
     async def update(self, uuid: str, **data: Any) -> Order:
@@ -63,8 +63,7 @@ class OrderClient:
         one cannot know.
         """
         order = self._sent_orders.get(uuid)
-        cancel = Cancel(uuid, order.symbol if order else '')
-        await self._stream.send(to_builtins(cancel))
+        await self._stream.send(Cancel(uuid, order.symbol if order else ''))
 
     def _on_status(self, status: Status) -> None:
         oid, resp, order = status.oid, status.resp, status.req

@@ -5,10 +5,9 @@ The life of an order as `emsd` sees it, and the clients who are told of it.
 from __future__ import annotations
 
 from time import time_ns
-from typing import Any
 
 import trio
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, field
 
 from ._messages import BrokerdPosition, Order, Status
 
@@ -72,12 +71,14 @@ class Client:
         """What is older it was not told..."""
         self._caught_up: set[str] = set()
         """... but of these orders, by oid."""
-        self._queue, self.unsent = trio.open_memory_channel[Any](_max_lag)
+        self._queue, self.unsent = trio.open_memory_channel[Status | BrokerdPosition](
+            _max_lag
+        )
         self.error: Exception | None = None
 
     def push(self, msg: Status | BrokerdPosition) -> None:
         try:
-            self._queue.send_nowait(to_builtins(msg))
+            self._queue.send_nowait(msg)
         except trio.WouldBlock:
             self.fail(EmsLagged(f'more than {_max_lag} messages behind'))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -88,15 +89,15 @@ class Client:
         Tell it, which was restarted and asks for its order again, what was said of that
         before. Once: what it asks for after that is a change. Whether it was.
         """
-        if dialog.status.oid in self._caught_up:
-            return False
-        self._caught_up.add(dialog.status.oid)
         statuses = list(dialog.fills.values())
         if dialog.status.resp != 'fill':
             statuses.append(dialog.status)
-        for status in statuses:
-            if status.time_ns < self.since:
-                self.push(status)
+        untold = [status for status in statuses if status.time_ns < self.since]
+        if not untold or dialog.status.oid in self._caught_up:
+            return False
+        self._caught_up.add(dialog.status.oid)
+        for status in untold:
+            self.push(status)
         return True
 
     def fail(self, error: Exception) -> None:
