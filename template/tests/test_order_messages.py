@@ -224,7 +224,7 @@ async def test_who_asks_again_is_told_once_of_what_was_before() -> None:
             told: list[str] = []
             with suppress(trio.WouldBlock):
                 while True:
-                    told.append(client.unsent.receive_nowait().resp)
+                    told.append(to_builtins(client.unsent.receive_nowait())['resp'])
             return told
 
         assert await ask(60_000.0) == ['fill']
