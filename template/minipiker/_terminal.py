@@ -47,8 +47,11 @@ def draw(it: RenderableType) -> None:
     Print a table, or the like, which was made of `cell()`s. Where no terminal limits
     it, for a program to read, each row is one line.
     """
+    if not console.is_terminal:
+        # by `print(width=...)` it would be no wider than what rich takes it for
+        console.width = natural_width(it)
     with console.capture() as capture:
-        console.print(it, width=None if console.is_terminal else natural_width(it))
+        console.print(it)
     _write(capture.get())
 
 

@@ -279,12 +279,6 @@ class Market:
     def _number(self, seq: int, trade: Print) -> Trade:
         return Trade(seq, seq << 20 | self._salt, *trade)
 
-    def seq_of(self, trade_id: int) -> int | None:
-        """
-        Of the trade with that id, if it is one of this market.
-        """
-        return trade_id >> 20 if trade_id & 0xFFFFF == self._salt else None
-
     def _announce(self, trades: list[Trade]) -> None:
         self._unannounced.append(trades)
         # what is printed in answer to a trade has to wait until all have heard of it

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import pytest
 import trio
+from rich.table import Table
 
-from minipiker._terminal import console, plain
+from minipiker._terminal import cell, console, draw, plain
 from minipiker.cli import _quotes_table
 from minipiker.log import get_console_log
 from minipiker.testing import Market, OpenSimVenue, open_process, run_minipiker
@@ -134,6 +135,20 @@ def test_a_narrow_terminal(
     assert '…' not in shown
     if width in (0, 200):  # between them it depends on the name
         assert ('bid size' in shown, 'age' in shown) == (width == 200,) * 2
+
+
+def test_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A row is a line, for a program to read.
+    """
+    monkeypatch.setattr(console, '_width', 40)
+    table = Table('name', 'claim')
+    table.add_row(cell('some name'), cell('what it is that is claimed of it ' * 9))
+    draw(table)
+    rows = [line for line in capsys.readouterr().out.splitlines() if 'claimed' in line]
+    assert [row.count('claimed') for row in rows] == [9]
 
 
 def test_a_log(capsys: pytest.CaptureFixture[str]) -> None:

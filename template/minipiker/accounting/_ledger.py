@@ -121,12 +121,6 @@ class TransactionLedger:
             yield from tomllib.loads(entry.decode()).items()
             stop = start
 
-    def last_record(self) -> dict[str, Any] | None:
-        """
-        The newest record, if there is any.
-        """
-        return next((record for _, record in self.iter_newest()), None)
-
     def find(self, tid: str) -> dict[str, Any] | None:
         """
         The record of a transaction, if there is one. It is looked for in the text: to

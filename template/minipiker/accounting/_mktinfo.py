@@ -116,13 +116,6 @@ class MktPair(Struct, frozen=True):
         return f'{self.bs_fqme}.{self.broker}'
 
     @property
-    def type_key(self) -> str:
-        """
-        The type of the thing that is traded.
-        """
-        return self._atype or self.dst.atype
-
-    @property
     def price_tick_digits(self) -> int:
         return dec_digits(self.price_tick)
 
