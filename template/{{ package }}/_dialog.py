@@ -39,6 +39,7 @@ from ._piker import (
     BrokerError,
     MktPair,
     Struct,
+    SymbolNotFound,
     get_brokermod,
     get_logger,
     open_account,
@@ -221,7 +222,10 @@ class AccountDialog:
         del self._requests[reqid]
 
     async def _submit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
-        mkt = await insist(self._api.market, msg.symbol)
+        try:
+            mkt: MktPair | None = await insist(self._api.market, msg.symbol)
+        except SymbolNotFound as err:
+            mkt, unknown = None, err  # it may have gone after the order was placed
         # a host that was killed may not have heard of fills, and sends an order again
         was_there = msg.reqid or self._flows.fills.are_of(reqid)
         if flow.order is None and was_there:
@@ -233,6 +237,8 @@ class AccountDialog:
             await self._was_placed(reqid, flow, mkt, self._started)
         if self._flows.get(reqid) is not flow:
             return
+        if mkt is None:
+            raise unknown
         check_order(mkt, msg, self._api.price_tick(mkt, msg.price))
         if flow.order is None:
             await self._place(reqid, flow, mkt, msg)
@@ -276,7 +282,7 @@ class AccountDialog:
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
 
     async def _was_placed(
-        self, reqid: str, flow: Flow, mkt: MktPair, sent: float
+        self, reqid: str, flow: Flow, mkt: MktPair | None, sent: float
     ) -> bool:
         """
         Whether an attempt whose reply was lost, and which was `sent` by then, was
