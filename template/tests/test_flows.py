@@ -26,7 +26,8 @@ from order_stubs import (
 )
 
 from minipiker.accounting import MktPair
-from minipiker.clearing._messages import BrokerdFill, BrokerdStatus
+from minipiker.brokers import SymbolNotFound
+from minipiker.clearing._messages import BrokerdError, BrokerdFill, BrokerdStatus
 
 
 async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) -> None:
@@ -149,6 +150,43 @@ async def test_an_order_that_was_filled_unheard_is_not_placed_twice(
         dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request('place') | {'time_ns': 2**62})
         assert await told.status() == ('closed', 0.5)
+
+
+@pytest.mark.parametrize('is_there', [True, False])
+async def test_an_order_whose_market_has_gone_has_its_end_told(
+    mod: ModuleType, is_there: bool
+) -> None:
+    """
+    A predecessor placed it, and the host sends it again: that it is refused for its
+    market would say that it never was.
+    """
+    order, told = mk_order(mod, 'canceled', 0.0), Told()
+    errors: list[str] = []
+
+    def emit(msg: Any) -> None:
+        told.emit(msg)
+        if isinstance(msg, BrokerdError):
+            errors.append(msg.reason)
+
+    class Closed(Venue):
+        async def market(self, name: str) -> MktPair:
+            raise SymbolNotFound('no such market')
+
+        async def find_order(self, order_id: str) -> Any:
+            return None
+
+        async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
+            return [order] if is_there else []
+
+    venue: Any = Closed(None, None)
+    venue.traits = SimpleNamespace(edit='in_place', client_ids='ever', deadline=True)
+    it = mk_flows(mod, venue, emit)
+    async with trio.open_nursery() as tn:
+        dialog = mk_dialog(mod, it, tn)
+        dialog.request(mk_request('place'))
+    if is_there:
+        assert await told.status() == ('canceled', 0)
+    assert (errors, told.is_all) == ([] if is_there else ['no such market'], True)
 
 
 @pytest.mark.parametrize('request_for', ['edit', 'cancel'])

@@ -39,6 +39,7 @@ from ._piker import (
     BrokerError,
     MktPair,
     Struct,
+    SymbolNotFound,
     get_brokermod,
     get_logger,
     open_account,
@@ -221,10 +222,15 @@ class AccountDialog:
         del self._requests[reqid]
 
     async def _submit(self, reqid: str, flow: Flow, msg: BrokerdOrder) -> None:
-        mkt = await insist(self._api.market, msg.symbol)
+        try:
+            mkt: MktPair | None = await insist(self._api.market, msg.symbol)
+        except SymbolNotFound as err:
+            mkt, unknown = None, err  # it may have gone after the order was placed
         is_there = await self._is_there(reqid, flow, mkt, msg)
         if self._flows.get(reqid) is not flow:
             return  # it was, and is over
+        if mkt is None:
+            raise unknown
         check_order(mkt, msg, self._api.price_tick(mkt, msg.price))
         if not is_there:
             await self._place(reqid, flow, mkt, msg)
@@ -232,7 +238,7 @@ class AccountDialog:
         await self._edit(reqid, flow, mkt, msg)
 
     async def _is_there(
-        self, reqid: str, flow: Flow, mkt: MktPair, msg: BrokerdOrder
+        self, reqid: str, flow: Flow, mkt: MktPair | None, msg: BrokerdOrder
     ) -> bool:
         """
         Whether the venue has the order that is asked for. Raises `BrokerError` where
@@ -286,7 +292,7 @@ class AccountDialog:
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
 
     async def _was_placed(
-        self, reqid: str, flow: Flow, mkt: MktPair, sent: float
+        self, reqid: str, flow: Flow, mkt: MktPair | None, sent: float
     ) -> bool:
         """
         Whether an attempt whose reply was lost, and which was `sent` by then, was
