@@ -28,7 +28,11 @@ def rows(project: Path, python: str, protocol: str, history: int = 0) -> list[Ro
     """
     Measure in the generated `project`, with an interpreter that has its dependencies.
     """
-    for source, name in (('trading', 'trading'), (f'wire_{protocol}', 'wire')):
+    for source, name in (
+        ('bare', 'bare'),
+        ('trading', 'trading'),
+        (f'wire_{protocol}', 'wire'),
+    ):
         shutil.copy(HERE / 'in_project' / f'{source}.py', project / f'bench_{name}.py')
     done = subprocess.run(
         # not as a script: each actor would import that, too

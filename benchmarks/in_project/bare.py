@@ -4,7 +4,9 @@ The yardstick: the bare actor runtime, without anything of the generated project
 
 from __future__ import annotations
 
+import json
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
@@ -12,6 +14,7 @@ from typing import Any
 
 import bench_wire as wire
 import tractor
+import trio
 from trio_websocket import open_websocket_url
 
 quotes = 20_000
@@ -100,3 +103,34 @@ async def rate(url: str, market: str) -> float:
             took = time.perf_counter() - begin
         await ctx.cancel()
     return took
+
+
+@tractor.context
+async def echo(ctx: tractor.Context) -> None:
+    await ctx.started()
+    async with ctx.open_stream() as stream:
+        async for msg in stream:
+            await stream.send(msg)
+
+
+async def round_trips(count: int) -> list[float]:
+    """
+    What each takes, over a context's stream.
+    """
+    times: list[float] = []
+    async with (
+        open_actor() as portal,
+        portal.open_context(echo) as (ctx, _),
+        ctx.open_stream() as stream,
+    ):
+        for _ in range(count):
+            begin = time.perf_counter()
+            await stream.send({'a': 'message'})
+            await stream.receive()
+            times.append(time.perf_counter() - begin)
+        await ctx.cancel()
+    return times
+
+
+def main(count: int) -> None:
+    json.dump(trio.run(round_trips, count), sys.stdout)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 import tractor
 import trio
 from tractor._exceptions import TransportClosed
+from tractor.log import StackLevelAdapter
 
 _is_main: bool = hasattr(tractor, 'get_registry')
 
@@ -224,6 +225,11 @@ def silence_runtime() -> None:
     """
     for handler in logging.getLogger('tractor').handlers:
         handler.setLevel(logging.CRITICAL + 1)
+    # It puts up to eight lines of each message into words all the same, and the release
+    # asks the kernel who is at either end: a sixth of what an order takes to its ack.
+    StackLevelAdapter.transport = StackLevelAdapter.runtime = lambda *_, **__: None
+    if not _is_main:
+        tractor.Channel.__repr__ = object.__repr__
 
 
 def service_nursery() -> trio.Nursery:
@@ -320,8 +326,3 @@ def _cancel_actor(cancel_actor: F) -> F:
 
 
 tractor.Portal.cancel_actor = _cancel_actor(tractor.Portal.cancel_actor)
-
-if not _is_main:
-    # The release prints the channel twice a message, to a log that nobody reads, and
-    # would ask the kernel who is at either end each time: a tenth of an order's time.
-    tractor.Channel.__repr__ = lambda chan: f'<Channel to {chan.uid}>'
