@@ -11,7 +11,6 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-import pendulum
 import tractor
 import trio
 from msgspec import Struct, convert, to_builtins
@@ -203,6 +202,8 @@ class PaperBoi:
                 self._fill(market, order, order.price)
 
     def _fill(self, market: PaperMarket, order: BrokerdOrder, price: float) -> None:
+        import pendulum
+
         get_cost = getattr(self._mod, 'get_cost', None)
         size = order.size if order.action == 'buy' else -order.size
         txn = Transaction(
