@@ -204,3 +204,32 @@ async def test_no_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match='DERIBIT2_URL'):
         async with get_client():
             pass
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('deribit2 = 3', 'is no section'),
+        ('[[deribit2]]', 'is no section'),
+        ('deribit2.urls = "x"', "no setting 'urls': it is called 'url'"),
+        ('deribit2.limits = 3', 'limits .* is no table'),
+        ('deribit2.pace = []', 'not a positive number'),
+        ('deribit2.traits.deadline = 3', 'deadline'),
+    ],
+)
+async def test_a_setting_that_is_none(
+    text: str,
+    expected: str,
+    use_venue: UseVenue,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / 'minipiker'
+    folder.mkdir()
+    (folder / 'brokers.toml').write_text(text)
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    monkeypatch.delenv('DERIBIT2_PACE', raising=False)
+    use_venue('ws://127.0.0.1:1/')
+    with pytest.raises(BrokerError, match=expected):
+        async with get_client():
+            pass

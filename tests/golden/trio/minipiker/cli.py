@@ -19,7 +19,6 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ._diagnosis import to_json, to_tables, to_tree
 from ._session import LoglevelOption, VenueOption, full, run
 from ._terminal import cell, console, draw, fail, natural_width, plain, say
 from ._tractor import open_nursery, registry_addr
@@ -34,7 +33,6 @@ from .data.tsp import load_history
 from .recordings import cli as recordings_cli
 from .service import find_service, maybe_open_pikerd
 from .service._daemon import list_services
-from .service._diagnose import diagnose as look_at
 from .service._liveness import ActorInfo, actor_info
 from .service._registry import find_pikerd
 
@@ -104,7 +102,9 @@ async def _pikerd(until_eof: bool) -> None:
 @app.command()
 def quotes(
     symbols: Annotated[list[str], typer.Argument(help='As `search` shows it')],
-    count: Annotated[int, typer.Option(help='End after so many quotes; 0: never')] = 0,
+    count: Annotated[
+        int, typer.Option(min=0, help='End after so many quotes; 0: never')
+    ] = 0,
     venue: VenueOption = None,
     loglevel: LoglevelOption = 'warning',
 ) -> None:
@@ -306,6 +306,9 @@ def diagnose(
     """
     Say what is wrong with the tree that runs, and hangs. Exit status 1 if anything is.
     """
+    from ._diagnosis import to_json, to_tables, to_tree
+    from .service._diagnose import diagnose as look_at
+
     if (root := find_pikerd()) is None:
         fail('no pikerd is running')
     diagnosis = look_at(*root)

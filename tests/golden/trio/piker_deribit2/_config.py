@@ -9,7 +9,9 @@ import hmac
 import math
 import os
 from collections.abc import Callable, Iterable
-from typing import Literal, NoReturn, TypeVar
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -88,6 +90,36 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How often to ask for what became of open orders of which nothing is heard."""
 
 
+_tables = ('accounts', 'limits', 'traits')
+_settings = ('url', 'pace', 'deep_history', *_tables)
+
+
+def _load_section() -> tuple[dict[str, Any], Path]:
+    """
+    This backend's section of `brokers.toml`, and the path of that. What it does not
+    know is the author's, or an account's.
+
+    Raises `BrokerError` where it is no section, and for a setting that is misspelled:
+    with another `url` than was meant one would be at another venue.
+    """
+    conf, path = config.load('brokers')
+    section = conf.get(NAME, {})
+    if not isinstance(section, dict):
+        raise BrokerError(f'{NAME} in {path} is no section: write [{NAME}] above it')
+    for name in _tables:
+        if not isinstance(section.get(name, {}), dict):
+            raise BrokerError(
+                f'{name} of [{NAME}] in {path} is no table: write {name}.<name> = ...'
+            )
+    known = {*_settings, *map(str, section.get('accounts', {}).values())}
+    for name in {*section} - known:
+        for meant in get_close_matches(name, _settings, n=1):
+            raise BrokerError(
+                f'[{NAME}] in {path} has no setting {name!r}: it is called {meant!r}'
+            )
+    return section, path
+
+
 def get_traits(defaults: Traits) -> Traits:
     """
     What the author says of the venue, and the user otherwise: `traits.<name> = ...` in
@@ -104,8 +136,8 @@ def get_limits(defaults: Limits) -> Limits:
 
 
 def _override(name: str, defaults: T) -> T:
-    conf, path = config.load('brokers')
-    said = conf.get(NAME, {}).get(name, {})
+    section, path = _load_section()
+    said = section.get(name, {})
     try:
         return msgspec.convert(
             {**msgspec.to_builtins(defaults), **said}, type(defaults)
@@ -120,11 +152,11 @@ def get_pace() -> float:
     by what the environment says, or `pace` in this backend's section of
     `brokers.toml`: 1 if nobody says anything.
     """
-    conf, _ = config.load('brokers')
-    said = os.environ.get(f'{NAME.upper()}_PACE') or conf.get(NAME, {}).get('pace', 1)
+    section, _ = _load_section()
+    said = os.environ.get(f'{NAME.upper()}_PACE') or section.get('pace', 1)
     try:
         pace = float(said)
-    except ValueError:
+    except (TypeError, ValueError):
         pace = math.nan
     if not 0 < pace < math.inf:
         raise BrokerError(f'the pace of {NAME} is {said!r}, and not a positive number')
@@ -152,13 +184,12 @@ def get_secrets() -> dict[str, str]:
     What is configured and is for nobody's eyes, by its value, and what each is: keys,
     secrets and what else the sections of accounts hold, and the names of the accounts.
     """
-    conf, _ = config.load('brokers')
-    section = conf.get(NAME, {})
+    section, _ = _load_section()
     accounts = section.get('accounts', {})
     found = {
         str(value): str(what)
         for name, entry in section.items()
-        if isinstance(entry, dict) and name not in ('accounts', 'limits', 'traits')
+        if isinstance(entry, dict) and name not in _tables
         for what, value in entry.items()
     }
     env = f'{NAME.upper()}_API_'
@@ -180,8 +211,8 @@ def wants_deep_history() -> bool:
     pace that it allows: `deep_history = true` in this backend's section of
     `brokers.toml`.
     """
-    conf, _ = config.load('brokers')
-    return bool(conf.get(NAME, {}).get('deep_history'))
+    section, _ = _load_section()
+    return bool(section.get('deep_history'))
 
 
 def get_url(known: Iterable[str]) -> str:
@@ -193,8 +224,8 @@ def get_url(known: Iterable[str]) -> str:
     variable = f'{NAME.upper()}_URL'
     if url := os.environ.get(variable):
         return url
-    conf, path = config.load('brokers')
-    if url := conf.get(NAME, {}).get('url'):
+    section, path = _load_section()
+    if url := section.get('url'):
         return str(url)
     raise BrokerError(
         f'no URL for {NAME}: set {variable}, or `url` in the section [{NAME}] of '
@@ -253,8 +284,7 @@ def load_accounts() -> dict[str, Credentials]:
     Raises `BrokerError` for a file of credentials that others may read, and for an
     account that lacks one.
     """
-    conf, path = config.load('brokers')
-    section = conf.get(NAME, {})
+    section, path = _load_section()
     entries: dict[str, dict[str, str]] = {}
     for label, name in section.get('accounts', {}).items():
         entry = section.get(str(name))

@@ -124,7 +124,7 @@ else:
             async with open_pikers_client(brokername) as client:
                 for _ in range(2):  # until it surely has come to that
                     await trio.lowlevel.checkpoint()
-                if not client.closed:
+                if not client.session.closed:
                     yield client
                     return
 
@@ -144,9 +144,6 @@ else:
 
         def iter_newest(self) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from reversed(self._ledger.data.items())
-
-        def last_record(self) -> dict[str, Any] | None:
-            return next((record for _, record in self.iter_newest()), None)
 
     class Account:
         """

@@ -103,13 +103,6 @@ class Client(Markets):
         """With which to log in; without, private methods raise `AuthError`."""
         self._clock_offset: float = 0
 
-    @property
-    def closed(self) -> bool:
-        """
-        Whether the block that `get_client()` was open for has been left.
-        """
-        return self.session.closed
-
     def now_ms(self) -> int:
         """
         The time by the venue's clock.
@@ -133,7 +126,6 @@ class Client(Markets):
         *,
         price: float | None = None,
         label: str = '',
-        post_only: bool = False,
         valid_for: float = math.inf,
     ) -> OrderReply:
         """
@@ -149,9 +141,6 @@ class Client(Markets):
             type='market' if price is None else 'limit',
             price=price,
             label=label,
-            # with the first alone, the venue moves the price
-            post_only=post_only or None,
-            reject_post_only=post_only or None,
             valid_until=self._valid_until(valid_for),
         )
 

@@ -35,13 +35,6 @@ class Pair(Struct, frozen=True):
     tick_size: float
     min_trade_amount: float
     """And the step between amounts."""
-    contract_size: float
-    is_active: bool
-    maker_commission: float
-    """Of the value of a trade, as is `taker_commission`."""
-    taker_commission: float
-    creation_timestamp: int
-    expiration_timestamp: int = 0
     settlement_currency: str = ''
     settlement_period: str = ''
     instrument_type: str = ''
@@ -205,7 +198,6 @@ class Bars(Struct, frozen=True):
     volume is in base currency.
     """
 
-    status: str
     ticks: list[int]
     open: list[float]
     high: list[float]
@@ -254,12 +246,8 @@ class Order(Struct, frozen=True):
     """Of what is filled."""
     label: str = ''
     """Given by whoever placed it."""
-    order_type: str = 'limit'
-    post_only: bool = False
     creation_timestamp: int = 0
     last_update_timestamp: int = 0
-    replaced: bool = False
-    """Whether it was edited."""
     cancel_reason: str = ''
 
 
@@ -332,17 +320,8 @@ class Changes(Struct, frozen=True):
     positions: tuple[Position, ...] = ()
 
 
-class AccountLimits(Struct, frozen=True):
-    """
-    How many requests the account may make at once, and a second.
-    """
-
-    matching_engine: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
 class AccountSummary(Struct, frozen=True):
-    currency: str
-    limits: AccountLimits = AccountLimits()
+    limits: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class AccountSummaries(Struct, frozen=True):
@@ -351,12 +330,11 @@ class AccountSummaries(Struct, frozen=True):
     @property
     def order_limits(self) -> dict[str, float] | None:
         """
-        Of orders: `burst` and `rate`.
+        How many of them may be placed at once, `burst`, and a second, `rate`.
         """
-        limits: dict[str, float] | None = None
-        for it in self.summaries:
-            limits = it.limits.matching_engine.get('trading', {}).get('total')
-        return limits
+        engines = (it.limits.get('matching_engine', {}) for it in self.summaries)
+        totals = (engine.get('trading', {}).get('total') for engine in engines)
+        return next(filter(None, totals), None)
 
 
 class Login(Struct, frozen=True):

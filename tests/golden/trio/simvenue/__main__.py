@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from functools import partial
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,35 +33,41 @@ from .server import Server
 from .tradefile import TradeFile, TradeFileError
 
 
-def _number(text: str, *, above: float = 0, type: type[int | float] = float) -> float:
-    value = type(text)
-    if not above <= value < float('inf'):
-        raise ArgumentTypeError(f'{text} is out of range')
-    return value
+def _number(
+    type: type[int | float], least: float, most: float
+) -> Callable[[str], int | float]:
+    def parse(text: str) -> int | float:
+        with suppress(ValueError):
+            if least <= (value := type(text)) <= most:
+                return value
+        kind = 'a whole number' if type is int else 'a number'
+        raise ArgumentTypeError(f'{text!r} is not {kind} from {least:,} to {most:,}')
+
+    return parse
 
 
 def parse_options(argv: list[str] | None = None) -> Namespace:
-    positive = partial(_number, above=1e-3)
+    port, positive = _number(int, 0, 65_535), _number(float, 0.001, 1_000_000)
     parser = ArgumentParser(prog='simvenue', description='A simulated exchange.')
     add = parser.add_argument
-    add('--port', type=int, default=0, help='on loopback; 0: any free one')
-    add('--controls-port', type=int, default=0, help='likewise, of the controls')
+    add('--port', type=port, default=0, help='on loopback; 0: any free one')
+    add('--controls-port', type=port, default=0, help='likewise, of the controls')
     add('--seed', type=int, default=0, help='of all prices')
     add(
         '--rate',
-        type=_number,
+        type=_number(float, 0, 1_000_000),
         default=8,
         help='trades per second and instrument',
     )
     add(
         '--epoch',
-        type=partial(_number, above=LISTED, type=int),
+        type=_number(int, LISTED, 10**13),
         help='what time it is at the start, in epoch ms (default: now)',
     )
     add('--speed', type=positive, default=1, help='pace of time')
     add(
         '--markets',
-        type=int,
+        type=_number(int, 0, 100_000),
         default=0,
         metavar='N',
         help='list N instruments at least: more strikes of options, or currencies',
@@ -103,7 +110,7 @@ def parse_options(argv: list[str] | None = None) -> Namespace:
 def open_venue(options: Namespace) -> Server:
     """
     The venue as the options want it. Raises `RecordingError`,
-    `TradeFileError`, `ValueError`.
+    `TradeFileError`, `OSError`, `ValueError`.
     """
     journal = Journal(options.state)
     if clocks := journal.take('clock', tuple[int, float, float]):
@@ -167,7 +174,11 @@ async def run(options: Namespace) -> int:
             nursery.cancel_scope.cancel()
 
         async def listen(port: int) -> trio.SocketListener:
-            (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
+            try:
+                (listener,) = await trio.open_tcp_listeners(port, host='127.0.0.1')
+            except OSError as err:
+                err.filename = f'port {port}'
+                raise
             return listener
 
         nursery.start_soon(until_signal)
@@ -201,7 +212,11 @@ def main(argv: list[str] | None = None) -> None:
         error: BaseException = errors
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
+        if isinstance(error, OSError):
+            error = ValueError(f'{error.filename}: {error.strerror}')
         sys.exit(f'simvenue: {error}')
+    except* KeyboardInterrupt:  # before `until_signal()` waits for one
+        sys.exit(130)
 
 
 if __name__ == '__main__':

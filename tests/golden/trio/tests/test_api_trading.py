@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec import convert
 
 from piker_deribit2 import api
 from piker_deribit2._channels import Reconnected
@@ -22,8 +23,10 @@ from piker_deribit2._errors import (
     OrderRejected,
     Throttled,
 )
+from piker_deribit2._pacer import Pool
 from piker_deribit2.api import Client, get_client
 from piker_deribit2.messages import (
+    AccountSummaries,
     Changes,
     Order,
     UserTrade,
@@ -56,7 +59,7 @@ async def test_the_life_of_an_order(open_client: OpenClient) -> None:
         assert order in await client.get_open_orders()
         edited = (await client.edit(order.order_id, 20, 101)).order
         assert edited.order_id == order.order_id
-        assert (edited.amount, edited.price, edited.replaced) == (20, 101, True)
+        assert (edited.amount, edited.price) == (20, 101)
         assert await client.get_order_state(order.order_id) == edited
         assert await client.get_order_state_by_label('BTC', order.label) == [edited]
         cancelled = await client.cancel(order.order_id)
@@ -124,9 +127,7 @@ async def test_the_accounts_trades(
 
 async def test_refused_orders(open_client: OpenClient) -> None:
     async with open_client(credentials=_keys) as (_, client):
-        ask = (await client.get_ticker(_perp)).best_ask_price
         for order, code in (
-            (place(client, ask, post_only=True), 11054),
             (place(client, 100.3), 10043),
             (place(client, 100, valid_for=-1), 13888),
             (client.place('buy', _perp, 12, price=100), 10021),
@@ -137,6 +138,20 @@ async def test_refused_orders(open_client: OpenClient) -> None:
                 await order
             assert rejected.value.code == code
         assert await client.get_open_orders() == []
+
+
+async def test_the_accounts_own_limits(open_client: OpenClient) -> None:
+    """
+    Of orders. They are told with each currency, or not.
+    """
+    async with open_client(credentials=_keys) as (_, client):
+        assert client.pools['orders'] == Pool(250, 200)
+    own = {'matching_engine': {'trading': {'total': {'burst': 7, 'rate': 3}}}}
+    told = [{'currency': 'BTC', 'limits': own}, {'currency': 'ETH'}]
+    assert convert({'summaries': told}, AccountSummaries).order_limits == {
+        'burst': 7,
+        'rate': 3,
+    }
 
 
 async def test_logging_in(open_client: OpenClient) -> None:

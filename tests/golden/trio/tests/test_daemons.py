@@ -139,20 +139,32 @@ async def test_watching_charts_runs_no_brokerd(
         assert not any('brokerd' in actor for actor in actors)
 
 
-def test_a_daemon_imports_no_more_than_it_must(mod: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ('modules', 'needless'),
+    [
+        (
+            'minipiker.data._daemon, minipiker.data.feed, minipiker.data.tsp',
+            {'numpy', 'pendulum', 'rich', 'psutil', 'minipiker.clearing._ems'},
+        ),
+        ('minipiker.clearing._ems', {'numpy', 'pendulum', 'rich', 'psutil'}),
+        ('minipiker.cli', {'numpy', 'pendulum', 'psutil'}),
+    ],
+    ids=[
+        'datad',
+        'emsd',
+        'commands',
+    ],
+)
+def test_none_imports_more_than_it_must(
+    mod: ModuleType, modules: str, needless: set[str]
+) -> None:
     """
     What only histories, orders and logs need would double the time in which it boots.
     """
-    code = (
-        'import sys, tractor\n'
-        'from minipiker.data import _daemon, feed, tsp\n'
-        f'import {mod.__name__}\n'
-        'print(*sys.modules)'
-    )
+    code = f'import sys, {modules}, {mod.__name__}; print(*sys.modules)'
     done = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
-    needless = {'numpy', 'pendulum', 'rich', 'psutil', 'minipiker.clearing._ems'}
     assert not needless & {*done.stdout.split()}
 
 

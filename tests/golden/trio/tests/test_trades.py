@@ -147,6 +147,14 @@ async def test_the_first_trade_of_all_is_waited_for() -> None:
     assert await collect(tape.take(numbered(2))) == [(0, [1, 2])]
 
 
+async def test_the_first_trade_of_all_may_have_no_number() -> None:
+    market = Market([])
+    tape = Tape('m', market.get_trades, numbered=False)
+    await tape.begin()
+    market.trades = [Trade(None, 1000), Trade(None, 2000)]
+    assert [run async for run in tape.resume()] == [(0, market.trades)]
+
+
 @pytest.mark.parametrize('told', [True, False])
 async def test_trades_without_numbers(told: bool, warnings: list[str]) -> None:
     """
@@ -163,11 +171,28 @@ async def test_trades_without_numbers(told: bool, warnings: list[str]) -> None:
     await tape.begin()
     await note(tape.take(trades[10:12]))
     await note(tape.take(trades[10:14]))
+    await note(tape.take([*trades[14:16], *trades[15:17]]))
     market.trades = trades
     await note(tape.resume())
     await note(tape.take(trades[28:]))
     assert seen == trades[10:]
     assert any('no numbers' in it for it in warnings) == (not told)
+
+
+async def test_numbers_that_have_gaps_are_not_told() -> None:
+    """
+    Whoever hears them would take the gaps for trades that were lost.
+    """
+    tape = Tape('m', Market([]).get_trades, numbered=False)
+    stream: ChannelStream[Any] = ChannelStream(('trades',), 100)
+    stream.push(numbered(1, 2, 7))
+    stream.fail(BrokerError('the end'))
+    told: list[dict[str, Any]] = []
+    with pytest.raises(BrokerError, match='the end'):
+        async for ticks in stream_ticks(tape, stream, lambda _: []):
+            told += ticks
+    assert [tick['time'] for tick in told] == [1, 2, 7]
+    assert not any('trade_id' in tick for tick in told)
 
 
 async def test_pages_have_an_end(

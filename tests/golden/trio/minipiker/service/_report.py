@@ -16,7 +16,6 @@ import os
 import socket
 import struct
 import sys
-import sysconfig
 import threading
 import time
 from collections import Counter
@@ -54,7 +53,7 @@ _patience: float = 4
 _PEERCRED: int | None = getattr(socket, 'SO_PEERCRED', None)
 """On Linux, which also has the names."""
 _project = Path(__file__).parents[2]
-_libraries = (sysconfig.get_path('stdlib'), 'site-packages', '<frozen')
+_libraries = (os.path.dirname(os.__file__), 'site-packages', '<frozen')
 
 
 class TaskInfo(Struct):
