@@ -25,7 +25,7 @@ def copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mod: ModuleType) -> Pa
         shutil.copytree(package.with_name(name), tmp_path / name, ignore=ignored)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
-    monkeypatch.setenv('COLUMNS', '300')
+    monkeypatch.setenv('COLUMNS', '1000')
     return tmp_path / package.name
 
 
