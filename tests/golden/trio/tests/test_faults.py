@@ -43,7 +43,7 @@ class Case(Struct, frozen=True):
     """The trait without which a venue has no notion of it."""
 
 
-_soon = {'silence': 0.5, 'reply': 0.4}
+_soon = {'silence': 1, 'reply': 0.8}
 
 CASES = {
     'drop': Case('drop'),
