@@ -98,7 +98,7 @@ async def replay_trades(
         mkt, pair = await get_mkt_info(symbol)
         tape = mk_tape(client, pair.bs_mktid, last_id)
         async for run in tape.catch_up(until_id):
-            yield {mkt.bs_fqme: mk_quote(mkt, mk_trade_ticks(run, True))}
+            yield {mkt.bs_fqme: mk_quote(mkt, mk_trade_ticks(run, numbered=True))}
 
 
 def mk_tape(
