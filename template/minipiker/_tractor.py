@@ -325,4 +325,30 @@ def _cancel_actor(cancel_actor: F) -> F:
     return cast(F, cancel)
 
 
-tractor.Portal.cancel_actor = _cancel_actor(tractor.Portal.cancel_actor)
+def _wait_for_peer(wait_for_peer: F) -> F:
+    """
+    How the runtime waits for a child to connect. By itself it waits without end for one
+    that was quicker than the task which has started it.
+    """
+
+    @wraps(wait_for_peer)
+    async def wait(self: Any, uid: tuple[str, str]) -> Any:
+        if channels := self._peers.get(uid):
+            connected = trio.Event()
+            connected.set()
+            return connected, channels[-1]
+        return await wait_for_peer(self, uid)
+
+    return cast(F, wait)
+
+
+def _mend() -> None:
+    if _is_main:
+        from tractor.ipc._server import Server
+    else:
+        from tractor._actor import Actor as Server
+    Server.wait_for_peer = _wait_for_peer(Server.wait_for_peer)
+    tractor.Portal.cancel_actor = _cancel_actor(tractor.Portal.cancel_actor)
+
+
+_mend()

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-import trio
 
-from simvenue.forkserver import ForkServer
+from .forkserver import ForkServer
 
 _noticed: float = 3
 """Seconds until an orphan has ended; the promise is 1, on an idle machine."""
@@ -25,6 +26,8 @@ _PR_SET_CHILD_SUBREAPER: int = 36
 _lists_children: bool = Path('/proc/thread-self/children').exists()
 """Whether the kernel does. Elsewhere all processes of the machine are looked through,
 which takes a hundred times as long."""
+
+_Popen = subprocess.Popen
 
 shared_pids: set[int] = set()
 """The roots of what the whole session shares."""
@@ -48,14 +51,27 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _forkserver(_isolation: Path) -> Iterator[None]:
+def _forkserver(_isolation: Path) -> Iterator[ForkServer | None]:
     """
-    What all venues of the session are forked from.
+    What the processes of the session are forked from, where orphans become ours.
     """
-    server = trio.run(ForkServer.start)
-    with server.share():
-        yield
-    trio.run(server.aclose)
+    if sys.platform != 'linux':
+        yield None
+        return
+    server = ForkServer()
+    shared_pids.add(server.pid)
+    with server.serve():
+        yield server
+    server.close()
+
+
+@pytest.fixture
+def no_forkserver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Have what the test starts look from outside as a user's does: with a command line
+    and an environment of its own.
+    """
+    monkeypatch.setattr(subprocess, 'Popen', _Popen)
 
 
 @pytest.fixture(autouse=True)

@@ -25,5 +25,5 @@ server          who is connected, and what they hear
   replay        says what another venue said: a `recording`
   faults        misbehaviour on request
 controls        the control port; `client`: its client; `reports`: what it tells
-process         run a venue from a trio program (`forkserver`: quickly)
+process         run a venue from a trio program
 """

@@ -4,14 +4,14 @@ The exchange as a child process of a trio program.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager as acm
 from contextlib import suppress
+from pathlib import Path
+from subprocess import PIPE
 from tempfile import TemporaryFile
 from typing import IO
 from urllib.parse import urlsplit
@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import trio
 
 from .client import Controls, SimVenueError
-from .forkserver import ForkServer, maybe_open_forkserver
 from .lifetime import wait_for_eof
 
 __all__ = ['SimVenue', 'SimVenueError', 'open_simvenue', 'wait_for_eof']
@@ -32,21 +31,17 @@ class SimVenue(Controls):
 
     def __init__(
         self,
-        server: ForkServer,
         args: list[str],
         env: Mapping[str, str],
         state: IO[bytes],
         stderr: IO[bytes],
     ) -> None:
         super().__init__()
-        self._server = server
         self._args = args
-        self._env = dict(env)
+        self._env = {**os.environ, **env}
         self._state = state
         self._stderr = stderr
-        self._link: trio.SocketStream | None = None
-        """What it reads and writes. It ends when our end of it is closed."""
-        self._pid = 0
+        self._process: trio.Process | None = None
         self._said = b''
         self._held: list[socket.socket] = []
         """Keep its ports while it is not running."""
@@ -55,29 +50,35 @@ class SimVenue(Controls):
 
     @property
     def pid(self) -> int:
-        if self._link is None:
+        if self._process is None:
             raise SimVenueError('the venue is not running')
-        return self._pid
+        return self._process.pid
 
     async def _start(self, *args: str) -> None:
-        ours, theirs = socket.socketpair()
-        self._link = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-        with theirs:
-            files = theirs, self._stderr, self._state
-            self._server.fork(*(it.fileno() for it in files))
-        request = json.dumps([[*self._args, *args], self._env])
-        with trio.CancelScope(shield=True):
-            # till its pid is known nobody could kill it
-            await self._link.send_all(request.encode() + b'\n')
-            self._pid = int(await self._read_line())
+        state = self._state.fileno()
+        self._process = await trio.lowlevel.open_process(
+            [
+                *(sys.executable, '-m', 'simvenue', '--until-eof'),
+                *(f'--state=/dev/fd/{state}', *self._args, *args),
+            ],
+            stdin=PIPE,  # it ends when this does
+            stdout=PIPE,
+            stderr=self._stderr.fileno(),
+            pass_fds=[state],
+            env=self._env,
+            cwd=Path(__file__).parents[1],
+            # Ctrl-C in a terminal is for us; we end it when we are done with it
+            start_new_session=True,
+        )
         self.url = await self._read_line()
         self.controls_url = await self._read_line()
         self._release_ports()
 
     async def _read_line(self) -> str:
-        assert self._link
+        assert self._process
+        assert self._process.stdout
         while b'\n' not in self._said:
-            if not (chunk := await self._link.receive_some()):
+            if not (chunk := await self._process.stdout.receive_some()):
                 raise SimVenueError(f'the venue did not start: {self._why()}')
             self._said += chunk
         line, _, self._said = self._said.partition(b'\n')
@@ -95,38 +96,27 @@ class SimVenue(Controls):
         return self._stderr.read().decode(errors='replace')
 
     async def _stop(self) -> None:
-        if (link := self._link) is None:
+        if (process := self._process) is None:
             return
-
-        async def wait() -> None:
-            with suppress(trio.BrokenResourceError):
-                await link.send_eof()
-                while await link.receive_some():
-                    pass
-
+        assert process.stdio
         with trio.CancelScope(shield=True):
-            with trio.move_on_after(3) as graceful:
-                await wait()
-            if graceful.cancelled_caught:
-                self._kill()
-                await wait()
-            await link.aclose()
-        self._link = None
+            await process.stdio.aclose()
+            with trio.move_on_after(3):
+                await process.wait()
+            process.kill()
+            await process.wait()
+        self._process = None
         # what went wrong in there is for whoever watches us
         sys.stderr.write(self._complaints())
         self._stderr.seek(0)
         self._stderr.truncate()
 
-    def _kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-
     async def kill(self) -> None:
         """
         Kill it with SIGKILL.
         """
-        if self._link:
-            self._kill()
+        if self._process:
+            self._process.kill()
         await self._stop()
         self._hold_ports()
 
@@ -179,10 +169,7 @@ async def open_simvenue(
     args = [f'--{name.replace("_", "-")}={it}' for name, it in options.items()]
     # files without a name, so that not even SIGKILL can leave them behind
     with TemporaryFile() as state, TemporaryFile() as stderr:
-        async with (
-            maybe_open_forkserver() as server,
-            SimVenue(server, args, env or {}, state, stderr) as venue,
-        ):
+        async with SimVenue(args, env or {}, state, stderr) as venue:
             try:
                 await venue._start()
                 yield venue

@@ -50,6 +50,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 @pytest.mark.case('RULE-SECRETS')
+@pytest.mark.usefixtures('no_forkserver')
 async def test_credentials_show_up_nowhere(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
@@ -226,6 +227,7 @@ async def test_a_file_that_others_can_read_is_refused(
 
 
 @pytest.mark.case('RULE-SECRETS')
+@pytest.mark.usefixtures('no_forkserver')
 async def test_only_brokerd_inherits_credentials(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,

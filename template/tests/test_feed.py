@@ -154,6 +154,8 @@ async def test_several_markets_in_one_feed(
         async with open_feed([f'{name}.{mod.name}' for name in names]) as feed:
             expected = {*names.values()}
             assert set(feed.mkts) == set(feed.quotes) == expected
+            for it in markets:  # of which some trade seldom
+                await venue.print_trade(it.name, it.last, it.size(1))
             while expected:
                 expected -= set(await feed.receive())
 

@@ -20,6 +20,7 @@ import tractor
 import trio
 import trio.testing
 
+from minipiker import _spawn
 from minipiker._tractor import open_nursery
 from minipiker.data._daemon import maybe_spawn_datad
 from minipiker.data.feed import open_feed
@@ -110,6 +111,31 @@ async def test_a_datad_that_is_killed_as_it_boots_is_noticed(
         assert services.service_tasks[info['name']].process.pid == info['pid']
 
 
+async def test_a_datad_that_is_quicker_than_who_has_started_it(
+    session_venue: Venue,
+    tmp_path: Path,
+    broker: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_process = _spawn._open_process
+
+    async def open_and_wait(command: list[str], **options: Any) -> trio.Process:
+        process = await open_process(command, **options)
+        actor = tractor.current_actor()
+        peers = getattr(actor, 'ipc_server', actor)._peers
+        while not any(name == f'datad.{broker}' for name, _ in peers):
+            await trio.lowlevel.checkpoint()
+        return process
+
+    monkeypatch.setattr(_spawn, '_open_process', open_and_wait)
+    with trio.fail_after(_soon):
+        async with (
+            open_test_pikerd(tmp_path, url=session_venue.url),
+            maybe_spawn_datad(broker) as datad,
+        ):
+            await datad.run(actor_info)
+
+
 @pytest.mark.parametrize('how', ['killed', 'cancelled'])
 async def test_a_dead_daemon_leaves_nothing_in_pikerd(
     session_venue: Venue,
@@ -191,7 +217,7 @@ def test_nothing_is_left_when_the_root_ends(
         status = -by if by is signal.SIGKILL else 128 + by
         assert root.wait(timeout=60) == status
 
-    assert len(tree) == 4, 'pikerd, datad, the venue and what it is forked from'
+    assert len(tree) == 3, 'pikerd, datad and the venue'
     _, alive = psutil.wait_procs(tree, timeout=_soon)
     assert not alive
     # so no port is left either; who listens where one of these did was given it since

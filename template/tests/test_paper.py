@@ -70,6 +70,7 @@ class Session:
         await self.venue.print_trade(market.name, float(price), market.size(1))
 
 
+@pytest.mark.usefixtures('no_forkserver')
 async def test_a_paper_session(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
