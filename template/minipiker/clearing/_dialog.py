@@ -86,8 +86,9 @@ class Client:
 
     def catch_up(self, dialog: Dialog) -> bool:
         """
-        Tell it, which was restarted and asks for its order again, what was said of that
-        before. Once: what it asks for after that is a change. Whether it was.
+        Tell it, which may have been restarted, what was said of an order before that:
+        when it asks for it again, or else before it hears of its end. Once: what it
+        asks for after that is a change. Whether it was.
         """
         statuses = list(dialog.fills.values())
         if dialog.status.resp != 'fill':
