@@ -127,7 +127,7 @@ def mk_dialog(
     mod: ModuleType,
     flows: Any,
     tn: trio.Nursery,
-    sent: dict[str, float] | None = None,
+    sent: dict[str, None] | None = None,
 ) -> Any:
     """
     What carries out the host's requests for them. `sent` is what earlier ones sent.

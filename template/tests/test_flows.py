@@ -102,11 +102,14 @@ async def test_an_order_that_its_change_ends_says_why(mod: ModuleType) -> None:
 
 
 @pytest.mark.parametrize('is_there', [True, False])
+@pytest.mark.parametrize(('time_ns', 'sent'), [(0, []), (2**62, ['oid'])])
 async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
-    mod: ModuleType, is_there: bool
+    mod: ModuleType, is_there: bool, time_ns: int, sent: list[str]
 ) -> None:
     """
     It died, and the venue carries the request out when the next one has looked already.
+    The host knows how old the order is, or else this daemon, where only its dialog has
+    ended.
     """
     order, told = mk_order(mod, 'open', 0.0), Told()
     placed: list[float] = []
@@ -127,8 +130,8 @@ async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
     venue.traits = SimpleNamespace(edit='in_place', client_ids='never', deadline=True)
     it = mk_flows(mod, venue, told.emit)
     async with trio.open_nursery() as tn:
-        dialog = mk_dialog(mod, it, tn)
-        dialog.request(mk_request('place'))
+        dialog = mk_dialog(mod, it, tn, dict.fromkeys(sent))
+        dialog.request(mk_request('place') | {'time_ns': time_ns})
         assert await told.status() == ('open', 0)
     assert [it > end for it in placed] == ([] if is_there else [True])
 
@@ -184,7 +187,7 @@ async def test_an_order_that_was_refused_may_be_asked_for_again(
 
     venue: Any = Moody(None, None)
     venue.traits = SimpleNamespace(edit='in_place', client_ids='open', deadline=False)
-    sent: dict[str, float] = {}
+    sent: dict[str, None] = {}
     for venue.is_willing in (False, True):
         it = mk_flows(mod, venue, emit)
         async with trio.open_nursery() as tn:
@@ -208,7 +211,7 @@ async def test_which_orders_were_sent_is_not_remembered_for_ever(
             return mk_reply(mod, mk_order(mod, 'open', 0.0))
 
     most = import_module(f'{mod.__name__}._dialog')._max_sent
-    sent = {f'{number}': 0.0 for number in range(most)}
+    sent = dict.fromkeys(map(str, range(most)))
     it = mk_flows(mod, Obeying(None, None), lambda msg: None)
     async with trio.open_nursery() as tn:
         dialog = mk_dialog(mod, it, tn, sent)

@@ -56,10 +56,10 @@ _max_sent: int = 1024
 
 _dialog = trio.CancelScope()
 _one_dialog = trio.Lock()
-_sent: defaultdict[str, dict[str, float]] = defaultdict(dict)
+_sent: defaultdict[str, dict[str, None]] = defaultdict(dict)
 """
-When orders were sent to the venue, by trio's clock, by account and oid: for longer than
-a dialog lasts, since its host may have been killed before it heard how they ended.
+Which they are, by account: for longer than a dialog lasts, since its host may have been
+killed before it heard of their end, and the next one not know them.
 """
 
 
@@ -179,7 +179,7 @@ class AccountDialog:
         flows: Flows,
         emit: Emit,
         tn: trio.Nursery,
-        sent: dict[str, float],
+        sent: dict[str, None],
     ) -> None:
         self._api = api
         self._limits = api.limits
@@ -262,10 +262,8 @@ class AccountDialog:
                 return True
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
             raise BrokerError(f'no order {reqid!r} here')
-        sent = self._sent.get(reqid)
-        if sent is None and msg.time_ns < self._since:
-            sent = self._started
-        return sent is not None and await self._was_placed(reqid, flow, mkt, sent)
+        is_old = reqid in self._sent or msg.time_ns < self._since
+        return is_old and await self._was_placed(reqid, flow, mkt, self._started)
 
     async def _place(
         self,
@@ -305,7 +303,7 @@ class AccountDialog:
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
 
     def _note_sent(self, reqid: str) -> None:
-        self._sent[reqid] = trio.current_time()
+        self._sent[reqid] = None
         if len(self._sent) > _max_sent:
             del self._sent[next(iter(self._sent))]
 
