@@ -123,12 +123,18 @@ def mk_flows(
     return flows.Flows('x.main', venue, books or Books(), emit)
 
 
-def mk_dialog(mod: ModuleType, flows: Any, tn: trio.Nursery) -> Any:
+def mk_dialog(
+    mod: ModuleType,
+    flows: Any,
+    tn: trio.Nursery,
+    sent: dict[str, None] | None = None,
+) -> Any:
     """
-    What carries out the host's requests for them.
+    What carries out the host's requests for them. `sent` is what earlier ones sent.
     """
     dialogs = import_module(f'{mod.__name__}._dialog')
-    return dialogs.AccountDialog(flows._api, flows, flows._emit, tn)
+    sent = {} if sent is None else sent
+    return dialogs.AccountDialog(flows._api, flows, flows._emit, tn, sent)
 
 
 def mk_request(kind: str) -> dict[str, Any]:

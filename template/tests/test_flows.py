@@ -102,11 +102,14 @@ async def test_an_order_that_its_change_ends_says_why(mod: ModuleType) -> None:
 
 
 @pytest.mark.parametrize('is_there', [True, False])
+@pytest.mark.parametrize(('time_ns', 'sent'), [(0, []), (2**62, ['oid'])])
 async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
-    mod: ModuleType, is_there: bool
+    mod: ModuleType, is_there: bool, time_ns: int, sent: list[str]
 ) -> None:
     """
     It died, and the venue carries the request out when the next one has looked already.
+    The host knows how old the order is, or else this daemon, where only its dialog has
+    ended.
     """
     order, told = mk_order(mod, 'open', 0.0), Told()
     placed: list[float] = []
@@ -127,8 +130,8 @@ async def test_an_order_that_a_predecessor_has_sent_is_not_placed_twice(
     venue.traits = SimpleNamespace(edit='in_place', client_ids='never', deadline=True)
     it = mk_flows(mod, venue, told.emit)
     async with trio.open_nursery() as tn:
-        dialog = mk_dialog(mod, it, tn)
-        dialog.request(mk_request('place'))
+        dialog = mk_dialog(mod, it, tn, dict.fromkeys(sent))
+        dialog.request(mk_request('place') | {'time_ns': time_ns})
         assert await told.status() == ('open', 0)
     assert [it > end for it in placed] == ([] if is_there else [True])
 
@@ -150,6 +153,70 @@ async def test_an_order_that_was_filled_unheard_is_not_placed_twice(
         dialog = mk_dialog(mod, it, tn)
         dialog.request(mk_request('place') | {'time_ns': 2**62})
         assert await told.status() == ('closed', 0.5)
+
+
+@pytest.mark.parametrize('refusal', ['OrderRejected', 'Throttled', 'NotConnected'])
+async def test_an_order_that_was_refused_may_be_asked_for_again(
+    mod: ModuleType, refusal: str
+) -> None:
+    """
+    Though nobody can tell of one that was sent and is not there if it will be.
+    """
+    error = getattr(import_module(f'{mod.__name__}._errors'), refusal)
+    reasons: list[str] = []
+    told = Told()
+
+    def emit(msg: Any) -> None:
+        told.emit(msg)
+        if isinstance(msg, BrokerdError):
+            reasons.append(msg.reason)
+
+    class Moody(Venue):
+        is_willing = False
+
+        async def find_orders(self, client_id: str, mkt: MktPair | None) -> list[Any]:
+            return []
+
+        async def find_order(self, order_id: str) -> Any:
+            return None
+
+        async def place(self, *terms: Any) -> Any:
+            if not self.is_willing:
+                raise error('not now', 1)
+            return mk_reply(mod, mk_order(mod, 'open', 0.0))
+
+    venue: Any = Moody(None, None)
+    venue.traits = SimpleNamespace(edit='in_place', client_ids='open', deadline=False)
+    sent: dict[str, None] = {}
+    for venue.is_willing in (False, True):
+        it = mk_flows(mod, venue, emit)
+        async with trio.open_nursery() as tn:
+            dialog = mk_dialog(mod, it, tn, sent)
+            dialog.request(mk_request('place') | {'time_ns': 2**62})
+    assert (len(reasons), await told.status()) == (1, ('open', 0))
+    # now there is one, as far as anybody knows
+    it = mk_flows(mod, venue, emit)
+    async with trio.open_nursery() as tn:
+        dialog = mk_dialog(mod, it, tn, sent)
+        dialog.request(mk_request('place') | {'time_ns': 2**62})
+    assert 'is not placed again' in reasons[-1]
+    assert told.is_all
+
+
+async def test_which_orders_were_sent_is_not_remembered_for_ever(
+    mod: ModuleType,
+) -> None:
+    class Obeying(Refusing):
+        async def place(self, *terms: Any) -> Any:
+            return mk_reply(mod, mk_order(mod, 'open', 0.0))
+
+    most = import_module(f'{mod.__name__}._dialog')._max_sent
+    sent = dict.fromkeys(map(str, range(most)))
+    it = mk_flows(mod, Obeying(None, None), lambda msg: None)
+    async with trio.open_nursery() as tn:
+        dialog = mk_dialog(mod, it, tn, sent)
+        dialog.request(mk_request('place') | {'time_ns': 2**62})
+    assert [*sent] == [*map(str, range(1, most)), 'oid']
 
 
 @pytest.mark.parametrize('is_there', [True, False])

@@ -102,7 +102,7 @@ class Dialog:
             price=fields.get('price', order.price),
             size=fields.get('size', order.size),
             action='buy' if action == 'buy' else 'sell',
-            reqid=fields.get('oid'),
+            reqid=fields.get('reqid', fields.get('oid')),
         )
         await self.stream.send(msg)
         ack = await self.receive(msg.oid, 'ack')
@@ -260,6 +260,27 @@ async def test_somebody_elses_order(open_live: OpenLive, mod: ModuleType) -> Non
         await dialog.until(status['reqid'], 'canceled')
         (there,) = (await live.venue.account('simkey')).orders
         assert (there.order_id, there.state) == (placed.order_id, 'cancelled')
+
+
+async def test_an_order_that_ended_unheard_is_not_placed_again(
+    open_live: OpenLive,
+    mod: ModuleType,
+) -> None:
+    """
+    The host was killed before it heard of the end, and the next one is asked for the
+    order as for a new one.
+    """
+    async with open_live() as live:
+        async with open_dialog(live, mod) as dialog:
+            oid = await dialog.send('buy', 0.7)
+            await dialog.until(oid, 'open')
+        (order,) = (await live.venue.account('simkey')).orders
+        await live.venue.cancel(order.order_id)
+        async with open_dialog(live, mod) as dialog:
+            await dialog.send('buy', 0.7, oid=oid, reqid=None)
+            await dialog.until(oid, 'canceled')
+        (order,) = (await live.venue.account('simkey')).orders
+        assert order.state == 'cancelled'
 
 
 async def test_what_never_comes_is_asked_for(

@@ -210,27 +210,72 @@ async def test_an_order_that_the_next_daemon_finds() -> None:
         assert heard == ['buy 60000.0', 'cancel ']
 
 
+def add_client(
+    relay: TradesRelay,
+) -> tuple[Client, Callable[[Order], Awaitable[list[str]]]]:
+    """
+    Another client, and what it is told by the time that it was answered for an order.
+    """
+    client = Client(FQME)
+    relay.clients.add(client)
+
+    async def ask(order: Order) -> list[str]:
+        await relay.on_client_msg(client, to_builtins(order))
+        told: list[str] = []
+        with suppress(trio.WouldBlock):
+            while True:
+                told.append(to_builtins(client.unsent.receive_nowait())['resp'])
+        return told
+
+    return client, ask
+
+
 async def test_who_asks_again_is_told_once_of_what_was_before() -> None:
     """
     What it asks for after that are changes, each of which would tell of the fills anew.
     """
     async with open_relay() as (relay, talk, _):
         await talk(ACK, OPEN, FILL)
-        client = Client(FQME)
-        relay.clients.add(client)
-
-        async def ask(price: float) -> list[str]:
-            await relay.on_client_msg(client, to_builtins(at(price)))
-            told: list[str] = []
-            with suppress(trio.WouldBlock):
-                while True:
-                    told.append(to_builtins(client.unsent.receive_nowait())['resp'])
-            return told
-
-        assert await ask(60_000.0) == ['fill']
-        assert await ask(2.0) == []
+        _, ask = add_client(relay)
+        assert await ask(at(60_000.0)) == ['fill']
+        assert await ask(at(2.0)) == []
         await talk(CLOSED)
-        assert await ask(2.0) == ['closed', 'error']
+        assert await ask(at(2.0)) == ['closed', 'error']
+
+
+async def test_an_order_that_ends_before_it_is_asked_for_again() -> None:
+    """
+    Who comes between its fill and its end is told of both, in their order, and once.
+    """
+    async with open_relay() as (relay, talk, _):
+        await talk(ACK, OPEN, FILL)
+        _, ask = add_client(relay)
+        await talk(CLOSED)
+        assert await ask(ORDER) == ['fill', 'closed', 'error']
+        assert await ask(ORDER) == ['error']
+        # and who comes after both, as soon as it asks
+        _, ask = add_client(relay)
+        assert await ask(ORDER) == ['fill', 'closed']
+        assert await ask(ORDER) == ['error']
+
+
+async def test_which_orders_a_client_caught_up_on_is_bounded() -> None:
+    """
+    By those that were there before it: of later ones it heard all there was.
+    """
+    async with open_relay() as (relay, talk, _):
+        await talk(ACK, OPEN, FILL)
+        client, ask = add_client(relay)
+        await ask(ORDER)
+        for reqid in map(str, range(100)):
+            order = replace(ORDER, oid=f'later-{reqid}')
+            await ask(order)
+            ack, fill, end = (replace(it, reqid=reqid) for it in (ACK, FILL, CLOSED))
+            await talk(replace(ack, oid=order.oid), fill)
+            assert await ask(order) == ['pending', 'fill']
+            await talk(end)
+            assert await ask(order) == ['closed', 'error']
+        assert client._caught_up == {ORDER.oid}
 
 
 async def test_which_of_two_changes_was_refused() -> None:

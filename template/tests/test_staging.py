@@ -45,7 +45,7 @@ def test_quotes_come_before_orders(
 ) -> None:
     (copy / 'broker.py').write_text(source)
     url = session_venue.url
-    args = (session_venue.symbol, '--count', '20', '--venue', url)
+    args = (session_venue.symbol, '--count', '1', '--venue', url)
     quotes = run_minipiker('quotes', *args)
     assert quotes.returncode == 0
     assert quotes.stdout

@@ -77,6 +77,10 @@ def test_on_paper(market: Market, fqme: str) -> None:
     [
         ('order buy {fqme} {size} --price {off_tick}', 'multiple of'),
         ('order buy nosuch {size}', 'no market goes by'),
+        ('order buy {fqme} 0', 'an order of 0.0 cannot be placed: type a size above 0'),
+        ('order buy {fqme} nan --live', 'an order of nan cannot be placed: type a'),
+        ('order sell {fqme} -1.5', 'error: -1.5 is negative, and a size has no'),
+        ('order buy {fqme} -.5 --dark', 'type order buy {fqme} 0.5, or order sell'),
         ('cancel 0', '0 open orders begin with'),
         ('orders --live', 'no credentials: set'),
         ('order buy {fqme} {size} --live --yes', 'no credentials: set'),
@@ -93,7 +97,13 @@ def test_what_goes_wrong_is_one_line(
     done = run(*args.split())
     assert done.returncode == 1
     assert re.fullmatch(r'error: .+\n', done.stderr), done.stderr
-    assert reason in done.stderr
+    assert reason.format(fqme=fqme) in done.stderr
+
+
+@pytest.mark.parametrize('command', ['buy x 1 --prise 2', 'buy x 1 -2', 'buy x -2 -z'])
+def test_what_is_no_option_is_refused(command: str) -> None:
+    done = run('order', *command.split())
+    assert (done.returncode, done.stdout) == (2, '')
 
 
 @pytest.fixture

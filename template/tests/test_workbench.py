@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from minipiker import config, live
 from minipiker.brokers.testing import shadow_piker
+from minipiker.cli import _print_trades
 from minipiker.config import ConfigurationError
 from minipiker.processes import children
 from minipiker.testing import Market, OpenSimVenue, Venue, open_process, run_minipiker
@@ -38,13 +40,34 @@ def _own_tree(
 
 @pytest.mark.usefixtures('shared_pikerd')
 def test_quotes(fqme: str, broker: str) -> None:
-    done = run_minipiker('quotes', fqme, '--count', '20')
+    done = run_minipiker('quotes', fqme, '--count', '5')
     assert (done.returncode, done.stderr) == (0, '')
-    for line in done.stdout.splitlines():
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    for line in lines:
         assert re.fullmatch(
             rf'\d{{4}}-\d\d-\d\dT\S+ \S+\.{broker} \d+(\.\d+)? \d+(\.\d+)?',
             line,
         )
+
+
+async def test_what_is_printed_is_what_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    However many trades are in a quote, be it none.
+    """
+    bid = {'type': 'bid', 'price': 1.0, 'size': 2.0}
+    trade = {'type': 'trade', 'price': 1.0, 'size': 2.0, 'time': 0.0}
+
+    async def stream() -> AsyncIterator[dict[str, Any]]:
+        for ticks in ([bid], [trade], [bid], [trade, trade], [trade]):
+            yield {'btcusdt.x': {'ticks': ticks}}
+
+    feed: Any = stream()
+    await _print_trades(feed, 2)
+    line = '1970-01-01T00:00:00+00:00 btcusdt.x 1.0 2.0\n'
+    assert capsys.readouterr().out == 2 * line
 
 
 def test_search(market: Market) -> None:
@@ -63,6 +86,13 @@ def test_history_draws_a_chart(fqme: str) -> None:
     assert (done.returncode, done.stderr) == (0, '')
     assert f'{fqme}, 60 bars of 60 s' in done.stdout
     assert done.stdout.count('\n') > 10
+
+
+def test_more_history_than_can_be_drawn() -> None:
+    done = run_minipiker('history', 'x', '--count', '10000000')
+    assert (done.returncode, done.stdout) == (2, '')
+    assert "'--count'" in done.stderr
+    assert '10000 ' in done.stderr
 
 
 @pytest.mark.usefixtures('_own_tree')

@@ -10,7 +10,7 @@ do differently here is in `TRAITS`.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextlib import asynccontextmanager as acm
@@ -51,8 +51,16 @@ log = get_logger(f'{NAME}.dialog')
 
 OpenOrderApi = Callable[[Credentials], AbstractAsyncContextManager[OrderApi]]
 
+_max_sent: int = 1024
+"""Orders of an account that were sent to the venue, of which so many are remembered."""
+
 _dialog = trio.CancelScope()
 _one_dialog = trio.Lock()
+_sent: defaultdict[str, dict[str, None]] = defaultdict(dict)
+"""
+Which they are, by account: for longer than a dialog lasts, since its host may have been
+killed before it heard of their end, and the next one not know them.
+"""
 
 
 async def control_orders(ctx: tractor.Context, open_order_api: OpenOrderApi) -> None:
@@ -155,7 +163,7 @@ async def open_account_dialog(
         await flows.reconcile()
         tn.start_soon(flows.listen)
         tn.start_soon(flows.watch)
-        yield AccountDialog(api, flows, emit, tn)
+        yield AccountDialog(api, flows, emit, tn, _sent[account])
         tn.cancel_scope.cancel()
 
 
@@ -171,12 +179,14 @@ class AccountDialog:
         flows: Flows,
         emit: Emit,
         tn: trio.Nursery,
+        sent: dict[str, None],
     ) -> None:
         self._api = api
         self._limits = api.limits
         self._flows = flows
         self._emit = emit
         self._tn = tn
+        self._sent = sent
         self._since = time.time_ns()
         """Older orders may have been given to the venue by a predecessor..."""
         self._started = trio.current_time()
@@ -252,7 +262,7 @@ class AccountDialog:
                 return True
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
             raise BrokerError(f'no order {reqid!r} here')
-        is_old = msg.time_ns < self._since
+        is_old = reqid in self._sent or msg.time_ns < self._since
         return is_old and await self._was_placed(reqid, flow, mkt, self._started)
 
     async def _place(
@@ -264,24 +274,25 @@ class AccountDialog:
     ) -> None:
         side: Side = 'buy' if msg.action == 'buy' else 'sell'
         while not flow.cancel_called:
+            self._note_sent(reqid)
             try:
                 reply = await self._api.place(
                     mkt, side, msg.size, msg.price, reqid, self._limits.valid_for
                 )
             except OrderExpired as err:
                 log.warning('order %s: placing it again: %s', reqid, err)
-            except NotConnected:
+            except (NotConnected, Throttled):
+                self._sent.pop(reqid, None)
                 raise
             except ConnectionLost as err:
                 log.warning('order %s: asking for what became of it: %s', reqid, err)
                 if await self._was_placed(reqid, flow, mkt, trio.current_time()):
                     return
-            except Throttled:
-                raise
             except BrokerError:
                 # it may be refused for its id, where an attempt was carried out and
                 # the reply lost; or the reply is nothing that we understand
                 if not await self._flows.look_up(reqid, flow, mkt):
+                    self._sent.pop(reqid, None)
                     raise
                 return
             else:
@@ -290,6 +301,11 @@ class AccountDialog:
         # canceled before it was placed here, which says nothing of earlier attempts
         if not await self._flows.look_up(reqid, flow, mkt):
             self._flows.emit_end(reqid, flow, 'canceled', msg.size)
+
+    def _note_sent(self, reqid: str) -> None:
+        self._sent[reqid] = None
+        if len(self._sent) > _max_sent:
+            del self._sent[next(iter(self._sent))]
 
     async def _was_placed(
         self, reqid: str, flow: Flow, mkt: MktPair | None, sent: float

@@ -15,6 +15,7 @@ import httpx
 
 from ._config import Limits
 from ._piker import BrokerError
+from ._redaction import hide_userinfo
 
 _keep_alive: float = 30
 """Seconds for which a connection that is not used is kept..."""
@@ -32,7 +33,7 @@ def check_url(url: str) -> None:
             return
     except ValueError:
         pass
-    raise BrokerError(f'{url!r} is no HTTP URL')
+    raise BrokerError(f'{hide_userinfo(url)!r} is no HTTP URL')
 
 
 def open_http(url: str, limits: Limits) -> httpx.AsyncClient:

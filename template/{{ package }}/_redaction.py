@@ -22,6 +22,15 @@ _least: int = 4
 _kept: int = 4
 """How many values of a secret field are looked for elsewhere, the newest ones."""
 
+_userinfo = re.compile(r'//\S*@')
+
+
+def hide_userinfo(text: str) -> str:
+    """
+    The same, but for the names and passwords in front of the hosts of URLs.
+    """
+    return _userinfo.sub('//', text)
+
 
 class Redactor:
     """

@@ -9,7 +9,6 @@ for the author's `api.py` to say, see `_venue.py`.
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager as acm
@@ -35,6 +34,7 @@ from ._errors import (
 )
 from ._pacer import Caller, Pacer
 from ._piker import BrokerError, get_logger, open_nursery
+from ._redaction import hide_userinfo
 from ._subscriptions import Subscriptions
 from ._venue import OpenConnection, Venue
 
@@ -149,8 +149,10 @@ class Session:
             self._check()
             return self._caller
         raise NotConnected(
-            f'no connection to {self._url} for {self._limits.patience:g} s: '
-            f'{self._last_error}'
+            hide_userinfo(
+                f'no connection to {self._url} for {self._limits.patience:g} s: '
+                f'{self._last_error}'
+            )
         )
 
     async def _wait_caught_up(self) -> Caller:
@@ -260,24 +262,26 @@ class Session:
             if not isinstance(error, EXPECTED):
                 self._fail(error)
                 raise error
+            reason = hide_userinfo(str(error) or repr(error))
             if not was_connected:
                 if isinstance(error, BrokerError) and not isinstance(
                     error, ConnectionLost | Throttled
                 ):
                     raise error
-                raise NotConnected(f'no connection to {self._url}: {error}') from error
+                where = hide_userinfo(self._url)
+                raise NotConnected(f'no connection to {where}: {reason}') from error
             if self._last_error and not self._is_out:
                 # most connections are made again at once, and nobody need know
                 self._is_out = True
                 for stream in self._subscriptions.consumers():
-                    stream.push(Disconnected(str(error) or repr(error)))
+                    stream.push(Disconnected(reason))
             self._last_error = error
             # pauses grow for as long as no connection lasts
             if trio.current_time() - since > self._limits.stable:
                 pause = self._limits.min_backoff
             pause = min(2 * pause, self._limits.max_backoff)
             delay = pause * random.uniform(0.5, 1)
-            log.warning('%s; connecting again in %.1f s', error or repr(error), delay)
+            log.warning('%s; connecting again in %.1f s', reason, delay)
             await trio.sleep(delay)
 
     async def _stay(self, caller: Caller, holds: float) -> None:
@@ -328,12 +332,12 @@ class Session:
         """
         url = urlsplit(self._url)
         place = f'{url.scheme}://{url.netloc.rpartition("@")[2]}'
-        error = str(self._last_error or '').replace(self._url, place)
+        error = hide_userinfo(str(self._last_error or ''))
         now, latest = time.monotonic(), self._latest
         return {
             'url': place,
             'connected': self._caller is not None,
-            'error': re.sub(r'//[^/\s]*@', '//', error)[:200],
+            'error': error.replace(hide_userinfo(self._url), place)[:200],
             'heard': latest and now - latest.connection.heard,
             'sent': latest and now - latest.connection.sent,
             'silence': self._limits.silence,

@@ -86,8 +86,9 @@ class Client:
 
     def catch_up(self, dialog: Dialog) -> bool:
         """
-        Tell it, which was restarted and asks for its order again, what was said of that
-        before. Once: what it asks for after that is a change. Whether it was.
+        Tell it what was said of an order before it came: when it asks for that again,
+        as after a restart, or else before it hears of the end. Once: what it asks for
+        after that is a change. Whether it was.
         """
         statuses = list(dialog.fills.values())
         if dialog.status.resp != 'fill':

@@ -175,6 +175,8 @@ class TradesRelay:
     def _broadcast(self, dialog: Dialog, status: Status) -> None:
         for client in self.clients:
             if client is dialog.client or client.fqme in (None, dialog.order.symbol):
+                if dialog.is_over:
+                    client.catch_up(dialog)  # nobody can ask for it any more
                 client.push(status)
 
     def _forget(self, dialog: Dialog) -> None:

@@ -4,13 +4,16 @@ Trading from the command line.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import partial
+from math import isfinite
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand
 
 from .._session import LoglevelOption, VenueOption, full, run
 from .._terminal import cell, draw, fail, say
@@ -40,7 +43,18 @@ AccountOption = Annotated[
 ]
 
 
-@app.command()
+class NumberCommand(TyperCommand):
+    """
+    A command to which a negative number is no option, but an argument.
+    """
+
+    # the context is click's, or that of typer's own copy of it
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.ignore_unknown_options = any(re.match(r'-[.\d]', it) for it in args)
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=NumberCommand)
 def order(
     action: Annotated[Action, typer.Argument()],
     symbol: Annotated[str, typer.Argument(help='As `search` shows it')],
@@ -65,6 +79,13 @@ def order(
     Shows what happens to the order until it rests in a running pikerd or at a live
     venue, or is over.
     """
+    if size < 0:
+        fail(
+            f'{size} is negative, and a size has no sign: type order buy {symbol} '
+            f'{-size}, or order sell {symbol} {-size}'
+        )
+    if not (size and isfinite(size)):
+        fail(f'an order of {size} cannot be placed: type a size above 0')
     if live and not yes:
         typer.confirm(f'{action} {size} {symbol} at {price or "market"}?', abort=True)
     run(
