@@ -9,6 +9,7 @@ id, and ends when nobody is left to ask.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import inspect
@@ -155,7 +156,23 @@ def _settings(env: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+_status: list[int] = []
+"""That a program ends with."""
+
+
+def _leave() -> None:
+    """
+    End at once: to take apart what was imported would copy it first.
+    """
+    if _status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_status[0])
+
+
 def main() -> None:
+    # before all others, and so the last one to be called
+    atexit.register(_leave)
     # Ctrl-C is for who asks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _import_all()
@@ -173,7 +190,14 @@ def main() -> None:
     sys.orig_argv[1:] = ['-m', name, *arguments]
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    runpy.run_module(name, run_name='__main__', alter_sys=True)
+    try:
+        runpy.run_module(name, run_name='__main__', alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        _status.append(end.code or 0)
+    else:
+        _status.append(0)
 
 
 def _import_all() -> None:
