@@ -12,6 +12,8 @@ from contextlib import suppress
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
+from ._redaction import hide_userinfo
+
 
 class WebSocket:
     """
@@ -50,6 +52,7 @@ async def open_websocket(
     Connect, for as long as the block is open. Raises `ValueError` for a URL that is
     none, and `OSError`, be it that nothing comes for `silence` s.
     """
+    where = hide_userinfo(url)
     try:
         connection = await connect(
             url,
@@ -61,9 +64,9 @@ async def open_websocket(
             proxy=None,
         )
     except InvalidURI as err:
-        raise ValueError(str(err)) from None
+        raise ValueError(hide_userinfo(str(err))) from None
     except (WebSocketException, EOFError) as err:
-        raise ConnectionError(f'no WebSocket at {url}: {err!r}') from err
+        raise ConnectionError(f'no WebSocket at {where}: {err!r}') from err
     async with connection:
         websocket = WebSocket(connection, silence)
         writer = asyncio.create_task(websocket.write())

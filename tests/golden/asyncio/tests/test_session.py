@@ -4,6 +4,7 @@ A session with the venue, and what becomes of streams when it is disturbed.
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytest
@@ -118,6 +119,44 @@ async def test_a_venue_without_tls(
     with pytest.raises(NotConnected, match='no connection to'):
         async with get_client():
             pass
+
+
+async def test_a_password_in_the_url_is_shown_to_nobody(
+    venue_urls: tuple[str, str], use_venue: UseVenue, set_limits: SetLimits
+) -> None:
+    set_limits(connect=0.2)
+    scheme, _, host = venue_urls[0].partition('://')
+    shown: list[str] = []
+    for url in (
+        f'{scheme}://joe:open-sesame@127.0.0.1:1',
+        f'{scheme}s://joe:open-sesame@{host}',
+        f'{scheme}://joe:open-sesame@{host}/nowhere',
+        f'{scheme}://joe:open-sesame@{host.partition(":")[0]}:port',
+        f'nonsense://joe:open-sesame@{host}',
+    ):
+        use_venue(url)
+        with pytest.raises(BrokerError) as refusal:
+            async with get_client():
+                pass
+        shown += traceback.format_exception(refusal.value)
+    assert not [line for line in shown if 'sesame' in line]
+
+
+async def test_a_password_in_the_url_is_not_logged(
+    use_venue: UseVenue, set_limits: SetLimits, warnings: list[str]
+) -> None:
+    set_limits(connect=0.2, patience=0.2)
+    async with open_simvenue() as venue:
+        scheme, _, host = venue.url.partition('://')
+        use_venue(f'{scheme}://joe:open-sesame@{host}')
+        (market, *_) = await get_names(venue)
+        async with get_client() as client:
+            await venue.kill()
+            with pytest.raises(NotConnected) as lost:
+                await client.get_ticker(market)
+        assert f'no connection to {venue.url} for' in str(lost.value)
+    shown = [*warnings, *traceback.format_exception(lost.value)]
+    assert not [line for line in shown if 'sesame' in line]
 
 
 async def test_a_late_question_is_asked_by_the_venues_clock(

@@ -53,6 +53,8 @@ _SPARE = (
     ('bid', 'ask'),
 )
 """Columns of quotes that a narrow terminal does without, the first one first."""
+_MAX_BARS = 10_000
+"""More than fit on any terminal, and no more than a few pages of a venue's history."""
 
 
 @app.callback()
@@ -103,7 +105,7 @@ async def _pikerd(until_eof: bool) -> None:
 def quotes(
     symbols: Annotated[list[str], typer.Argument(help='As `search` shows it')],
     count: Annotated[
-        int, typer.Option(min=0, help='End after so many quotes; 0: never')
+        int, typer.Option(min=0, help='End after so many quotes, or lines; 0: never')
     ] = 0,
     venue: VenueOption = None,
     loglevel: LoglevelOption = 'warning',
@@ -143,18 +145,19 @@ async def _quotes(fqmes: list[str], count: int) -> None:
 
 
 async def _print_trades(feed: Feed, count: int) -> None:
-    seen = 0
+    printed = 0
     async for msg in feed:
         for fqme, quote in msg.items():
             for tick in quote['ticks']:
-                if tick['type'] == 'trade':
-                    when = _utc(tick['time']).isoformat()
-                    # with all digits, however small it is
-                    size = f'{Decimal(str(tick["size"])):f}'
-                    say(when, fqme, tick['price'], size)
-            seen += 1
-        if count and seen >= count:
-            return
+                if tick['type'] != 'trade':
+                    continue
+                when = _utc(tick['time']).isoformat()
+                # with all digits, however small it is
+                size = f'{Decimal(str(tick["size"])):f}'
+                say(when, fqme, tick['price'], size)
+                printed += 1
+                if printed == count:
+                    return
 
 
 def _utc(epoch: float) -> datetime:
@@ -236,7 +239,7 @@ async def _search(pattern: str) -> None:
 def history(
     symbol: Annotated[str, typer.Argument(help='As `search` shows it')],
     timeframe: Annotated[int, typer.Option(help='Seconds a bar')] = 60,
-    count: Annotated[int, typer.Option(min=1, help='Bars')] = 120,
+    count: Annotated[int, typer.Option(min=1, max=_MAX_BARS, help='Bars')] = 120,
     venue: VenueOption = None,
     loglevel: LoglevelOption = 'warning',
 ) -> None:

@@ -17,6 +17,7 @@ import trio
 from ._config import NAME, Limits
 from ._errors import ConnectionLost, ReplyLost, Unexpected
 from ._piker import BrokerError, Struct, get_logger, open_nursery
+from ._redaction import hide_userinfo
 from ._tap import Tap, describe, open_tap
 from ._websocket import WebSocket, open_websocket
 
@@ -117,7 +118,8 @@ class Connection:
         except _nonsense as err:
             if self._websocket:
                 raise ConnectionLost(f'the venue sent nonsense: {err}') from err
-            raise BrokerError(f'{self._url!r} is no WebSocket URL: {err}') from err
+            url = hide_userinfo(self._url)
+            raise BrokerError(f'{url!r} is no WebSocket URL: {err}') from err
         finally:
             if self._tap:
                 self._tap.closed()

@@ -19,6 +19,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from ._piker import open_nursery
+from ._redaction import hide_userinfo
 
 
 class WebSocket:
@@ -107,10 +108,11 @@ async def open_websocket(
     Connect, for as long as the block is open. Raises `ValueError` for a URL that is
     none, and `OSError`, be it that nothing comes for `silence` s.
     """
+    where = hide_userinfo(url)
     try:
         uri = parse_uri(url)
     except InvalidURI as err:
-        raise ValueError(str(err)) from None
+        raise ValueError(hide_userinfo(str(err))) from None
     dial = trio.open_ssl_over_tcp_stream if uri.secure else trio.open_tcp_stream
     stream = await dial(uri.host, uri.port)
     websocket = WebSocket(stream, ClientProtocol(uri, max_size=max_size))
@@ -123,9 +125,9 @@ async def open_websocket(
                     await stream.do_handshake()
                 await websocket.greet()
             except trio.BrokenResourceError as err:
-                raise ConnectionError(f'no TLS at {url}: {err.__cause__!r}') from err
+                raise ConnectionError(f'no TLS at {where}: {err.__cause__!r}') from err
             except WebSocketException as err:
-                raise ConnectionError(f'no WebSocket at {url}: {err!r}') from err
+                raise ConnectionError(f'no WebSocket at {where}: {err!r}') from err
             try:
                 yield websocket
             finally:

@@ -115,6 +115,7 @@ if __name__ == '__main__':
 
 
 @pytest.mark.case('RULE-NO-BROKERD')
+@pytest.mark.usefixtures('no_forkserver')
 async def test_watching_charts_runs_no_brokerd(
     session_venue: Venue,
     tmp_path: Path,
