@@ -100,7 +100,7 @@ async def test_credentials_show_up_nowhere(
             # nor when they are asked for
             async with find_service(f'brokerd.{broker}') as portal:
                 assert portal
-                module = f'{mod.__name__}.broker'
+                module = f'{mod.__name__}._broker'
                 try:
                     with trio.fail_after(4):
                         answer = await portal.run_from_ns(module, 'load_accounts')

@@ -60,7 +60,7 @@ def without_time(feed: Any, heard: Any) -> Any:
 
 @pytest.fixture
 def feed(mod: ModuleType) -> Any:
-    return import_module(f'{mod.__name__}.feed')
+    return import_module(f'{mod.__name__}._feed')
 
 
 async def test_says_what_was_recorded(

@@ -170,7 +170,7 @@ async def test_markets_that_have_expired(
         async with open_test_pikerd(tmp_path / 'after', url=venue.url):
             for name, mkt in known.items():
                 for form in (mkt.fqme, name):
-                    again, _ = await mod.symbols.get_mkt_info.__wrapped__(form)
+                    again, _ = await mod._symbols.get_mkt_info.__wrapped__(form)
                     assert again == mkt
 
 

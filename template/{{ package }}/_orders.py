@@ -74,6 +74,7 @@ class VenueFill(Struct, frozen=True):
     price: float
     size: float
     fee: float
+    """In units of the market's src asset, whatever it was paid in."""
     time: float
     """Epoch s."""
     record: dict[str, Any]
@@ -202,9 +203,9 @@ class OrderApi(Protocol):
         The step of prices around `price`.
         """
 
-    def read_record(self, record: dict[str, Any]) -> VenueFill:
+    def read_record(self, record: dict[str, Any]) -> VenueFill | None:
         """
-        The fill that the ledger has kept.
+        The fill that the ledger has kept; None for a record of something else.
         """
 
     async def market(self, name: str) -> MktPair:

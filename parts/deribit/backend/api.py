@@ -69,6 +69,9 @@ TRAITS = Traits(
 TRADES, QUOTES = 'trades.{}.100ms', 'quote.{}'
 """The channels of a market."""
 
+DEFAULT_VENUES: tuple[str, ...] = ('spot', 'perp')
+"""Where to look for a market whose name says none."""
+
 HEARTBEAT: int = 10  # seconds between them; the venue takes no fewer
 LIMITS = Limits(silence=2.5 * HEARTBEAT)
 

@@ -80,6 +80,9 @@ EXECUTIONS = 'executions'
 """The channel of what becomes of the account's orders."""
 #{% endif %}
 
+DEFAULT_VENUES: tuple[str, ...] = ('spot',)
+"""Where to look for a market whose name says none."""
+
 # to ask for what became of orders is dear, and that something is missing is noticed
 #{% if trading %}
 LIMITS = Limits(silence=10, probe=20)

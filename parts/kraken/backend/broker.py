@@ -10,14 +10,11 @@ from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from typing import Any
 
-import tractor
 import trio
-from msgspec import convert
 from msgspec.structs import asdict, replace
 
 from ._channels import ChannelStream, Disconnected, Reconnected
 from ._config import NAME, Credentials
-from ._dialog import control_orders
 from ._errors import ConnectionLost, OrderRejected
 from ._orders import (
     Event,
@@ -28,11 +25,12 @@ from ._orders import (
     VenueOrder,
     VenuePosition,
 )
-from ._piker import MktPair, context, get_logger
+from ._piker import MktPair, get_logger
+from ._symbols import cache_contract
 from .account import Execution, Executions, Order, UserTrade
 from .api import EXECUTIONS, Client, get_client
+from .ledger import mk_fill, mk_side, read_record
 from .messages import Message
-from .symbols import cache_contract
 
 log = get_logger(f'{NAME}.broker')
 
@@ -44,14 +42,6 @@ _news: float = 1
 """How long news of an order may take, after the reply, s."""
 _max_known: int = 4096
 """Orders of which there is word."""
-
-
-@context
-async def open_trade_dialog(ctx: tractor.Context) -> None:
-    """
-    Control the orders of all accounts; without credentials, say `'paper'`.
-    """
-    await control_orders(ctx, open_orders)
 
 
 @acm
@@ -208,8 +198,8 @@ class Orders:
     def price_tick(self, mkt: MktPair, price: float) -> Decimal:
         return mkt.price_tick
 
-    def read_record(self, record: dict[str, Any]) -> VenueFill:
-        return mk_fill(convert(record, UserTrade))
+    def read_record(self, record: dict[str, Any]) -> VenueFill | None:
+        return read_record(record)
 
     async def market(self, name: str) -> MktPair:
         return await cache_contract(self._client, name)
@@ -292,10 +282,6 @@ def mk_state(status: str) -> OrderState:
     return 'open'
 
 
-def mk_side(side: str) -> Side:
-    return 'buy' if side == 'buy' else 'sell'
-
-
 def mk_order(order: Execution, placed: float) -> VenueOrder:
     return VenueOrder(
         order_id=order.order_id,
@@ -328,19 +314,4 @@ def mk_user_trade(row: Execution) -> UserTrade:
             for fee in row.fees
         ),
         cl_ord_id=row.cl_ord_id,
-    )
-
-
-def mk_fill(trade: UserTrade) -> VenueFill:
-    return VenueFill(
-        fill_id=trade.exec_id,
-        order_id=trade.order_id,
-        client_id=trade.cl_ord_id,
-        market=trade.symbol,
-        side=mk_side(trade.side),
-        price=trade.price,
-        size=trade.qty,
-        fee=trade.fee,
-        time=trade.time,
-        record=asdict(trade),
     )
