@@ -135,7 +135,7 @@ async def test_credentials_show_up_nowhere(
         for event in events
         for message in walk(event.get('message'))
         for name, value in message.items()
-        if name.lower() in import_module(f'{mod.__name__}.schema').SECRETS
+        if name.lower() in import_module(f'{mod.__name__}.messages').SECRETS
         if isinstance(value, str) and value
     }
     assert len(hidden) > 3

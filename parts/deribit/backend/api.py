@@ -20,7 +20,7 @@ from functools import cache, partial
 #{% else %}
 from functools import cache
 #{% endif %}
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -44,7 +44,6 @@ from .messages import Message, Order, OrderReply, Position, UserTrade
 #{% else %}
 from .messages import Message
 #{% endif %}
-from .schema import SECRETS
 
 URLS = ('wss://www.deribit.com/ws/api/v2',)
 TEST_URLS = ('wss://test.deribit.com/ws/api/v2',)
@@ -119,7 +118,7 @@ class Client(Markets):
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
-        self.secrets = SECRETS
+        self.secrets = messages.SECRETS
 #{% if trading %}
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""
@@ -144,7 +143,7 @@ class Client(Markets):
 
     async def place(
         self,
-        direction: str,
+        direction: Literal['buy', 'sell'],
         instrument_name: str,
         amount: float,
         *,
@@ -300,15 +299,22 @@ class Client(Markets):
         return await self._for_channels(caller, 'unsubscribe', channels)
 
     async def _for_channels(
-        self, caller: Caller, verb: str, channels: list[str]
+        self,
+        caller: Caller,
+        verb: Literal['subscribe', 'unsubscribe'],
+        channels: list[str],
     ) -> list[str]:
         done: list[str] = []
-        private = {it for it in channels if it.startswith('user.')}
-        for scope, chosen in ('public', {*channels} - private), ('private', private):
-            names = sorted(chosen)
+        for is_private in (False, True):
+            names = sorted(
+                {it for it in channels if it.startswith('user.') == is_private}
+            )
             for at in range(0, len(names), _channels_per_call):
-                part = names[at : at + _channels_per_call]
-                done += await caller.call(f'{scope}/{verb}', list[str], channels=part)
+                done += await caller.call(
+                    f'{"private" if is_private else "public"}/{verb}',
+                    list[str],
+                    channels=names[at : at + _channels_per_call],
+                )
         return done
 
     def on_notification(

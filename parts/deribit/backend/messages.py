@@ -22,6 +22,18 @@ from ._errors import AuthError, ReplyLost, Throttled
 #{% endif %}
 from ._piker import BrokerError, Struct, SymbolNotFound
 
+SECRETS = frozenset(
+    {
+        *('access_token', 'client_id', 'client_secret', 'refresh_token', 'signature'),
+        *('api_key', 'authorization', 'nonce', 'otp', 'sid', 'tfa'),
+        *('address', 'email', 'result.id', 'system_name', 'user_id', 'username'),
+    }
+)
+"""
+Fields whose values are for nobody's eyes; after a point, those in the object that the
+first word names.
+"""
+
 
 class Pair(Struct, frozen=True):
     """

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 #{% endif %}
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -333,7 +333,10 @@ class Client(Markets):
         return await self._for_channels(caller, 'unsubscribe', channels)
 
     async def _for_channels(
-        self, caller: Caller, verb: str, channels: list[str]
+        self,
+        caller: Caller,
+        verb: Literal['subscribe', 'unsubscribe'],
+        channels: list[str],
     ) -> list[str]:
         done: list[str] = []
 

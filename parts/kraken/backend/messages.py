@@ -33,6 +33,14 @@ from ._piker import BrokerError, Struct, SymbolNotFound
 from .account import Execution, Executions
 #{% endif %}
 
+SECRETS = frozenset(
+    {
+        *('api-key', 'api-sign', 'apikey', 'authorization', 'nonce', 'otp', 'token'),
+        *('address', 'email', 'iiban', 'sender_sub_id', 'user_id', 'username'),
+    }
+)
+"""Fields and headers whose values are for nobody's eyes."""
+
 _names = {'XBT': 'BTC', 'XDG': 'DOGE'}
 """What sockets call an asset, where requests call it otherwise."""
 

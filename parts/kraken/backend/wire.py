@@ -25,8 +25,7 @@ from ._errors import AuthError
 #{% else %}
 from ._connection import HTTP, Request
 #{% endif %}
-from .messages import SocketMessage
-from .schema import SECRETS
+from .messages import SECRETS, SocketMessage
 
 _known = {
     'https://api.kraken.com': {
