@@ -161,7 +161,7 @@ async def decode_here(ctx: tractor.Context, url: str, market: str, last: int) ->
     rate = Rate(last)
     async with (
         mod.get_client() as client,
-        client.open_channel(feed.mk_channels(market)[0]) as msgs,
+        client.session.open_channel(feed.mk_channels(market)[0]) as msgs,
     ):
         while True:
             # as the feed does

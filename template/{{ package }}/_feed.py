@@ -52,7 +52,7 @@ async def stream_quotes(
     async with send_chan, open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
         instrument = pair.bs_mktid
-        async with client.open_channel(*mk_channels(instrument)) as msgs:
+        async with client.session.open_channel(*mk_channels(instrument)) as msgs:
             ticker = await client.get_ticker(instrument)
             tape = mk_tape(client, instrument)
             # what comes after the newest is streamed, or else fetched

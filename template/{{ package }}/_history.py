@@ -14,6 +14,7 @@ import numpy as np
 
 from ._bars import Frame, build_bars, build_seconds, mk_bars, mk_frame, mk_ms
 from ._config import NAME, Traits, wants_deep_history
+from ._market_data import Bars
 from ._piker import DataUnavailable, MktPair
 from ._trades import GetTrades
 
@@ -30,10 +31,9 @@ class HistoryApi(Protocol):
     def now_ms(self) -> int: ...
 
     @property
-    def get_bars(self) -> Callable[[str, int, int, int], Awaitable[Any]]:
+    def get_bars(self) -> Callable[[str, int, int, int], Awaitable[Bars]]:
         """
-        Those of a market, of so many seconds, in a range of ms, ends included: columns
-        by their usual names, and `ticks`, when they open in ms.
+        Those of a market, of so many seconds, in a range of ms, ends included.
         """
 
     @property

@@ -1,6 +1,6 @@
 """
-The ledger: the venue's records of our trades, in the host's form. What they say is for
-the author's `ledger.py` to read.
+The ledger: the venue's records of our trades, in the host's form, and what trades cost.
+What the records say, and the fees, is in the author's `ledger.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import pendulum
 
 from ._piker import Transaction
-from .ledger import read_record
+from .ledger import mk_fee, read_record
 
 
 def norm_trade(
@@ -34,3 +34,14 @@ def norm_trade(
         dt=pendulum.from_timestamp(fill.time),
         bs_mktid=fill.market,
     )
+
+
+def get_cost(price: float, size: float, is_taker: bool = False) -> float:
+    """
+    What the venue charges for a trade, in units of the market's src asset.
+
+    The same for makers and takers: the host does not keep which one a trade of its
+    paper account was, and would come to another average price on reload. The host
+    passes a negative `size` for a sale.
+    """
+    return mk_fee(price, abs(size))

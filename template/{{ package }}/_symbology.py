@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from heapq import nsmallest
 from typing import Generic, Protocol, TypeVar
 
 from ._piker import Asset
+
+
+def mk_decimal(number: float) -> Decimal:
+    """
+    As it would be written: 0.0005, and 10 for 10.0.
+    """
+    decimal = Decimal(str(number))
+    return decimal.quantize(Decimal(1)) if decimal == decimal.to_integral() else decimal
 
 
 class Listed(Protocol):

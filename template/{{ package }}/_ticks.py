@@ -10,37 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from itertools import chain, groupby
-from typing import Any, Protocol
+from typing import Any
 
 from ._channels import ChannelStream, Disconnected, Reconnected
+from ._market_data import PublicQuote, PublicTrade
 from ._piker import MktPair
-from ._trades import PublicTrade, Run, Tape
+from ._trades import Run, Tape
 
 _max_behind: float = 10
 """A quote that is older than the one before by more s is none: the clock was set."""
-
-
-class PublicQuote(Protocol):
-    """
-    The best bid and offer of a market. A side that is empty, or of which there is no
-    news, has no price, or one of 0.
-    """
-
-    @property
-    def timestamp(self) -> int:
-        """Epoch ms."""
-
-    @property
-    def best_bid_price(self) -> float | None: ...
-
-    @property
-    def best_bid_amount(self) -> float | None: ...
-
-    @property
-    def best_ask_price(self) -> float | None: ...
-
-    @property
-    def best_ask_amount(self) -> float | None: ...
 
 
 async def stream_ticks(

@@ -12,29 +12,28 @@ import math
 import secrets
 #{% endif %}
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from contextlib import asynccontextmanager as acm
 #{% if trading %}
-from functools import cache, partial
+from collections.abc import AsyncIterator, Callable, Mapping
 #{% else %}
-from functools import cache
+from collections.abc import Mapping
 #{% endif %}
-from typing import Any, Literal
+#{% if trading %}
+from functools import partial
+#{% endif %}
+from typing import Literal
 
 import msgspec
 
 from . import messages
-from ._channels import ChannelStream
+from ._channels import mk_decoder
 #{% if trading %}
-from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
+from ._config import Credentials, Limits, Traits, get_limits, get_traits
 #{% else %}
-from ._config import Limits, Traits, get_limits, get_traits, get_url
+from ._config import Limits, Traits, get_limits, get_traits
 #{% endif %}
-from ._connection import Connection
+from ._connection import Connection, open_connection
 from ._errors import Unexpected
 from ._pacer import Caller, Pool, get_pools
-from ._session import open_session
 #{% if trading %}
 from ._trades import merge_pages
 #{% endif %}
@@ -91,17 +90,7 @@ CURRENCIES = ('BTC', 'ETH', 'USDC', 'USDT', 'EURR')  # in which markets settle
 
 
 _decode_notification = msgspec.json.Decoder(messages.Notification).decode
-_decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
-    kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
-}
-
-
-@cache
-def _find_decoder(channel: str) -> Callable[[msgspec.Raw], Any]:
-    for kind, decode in _decoders.items():
-        if channel.startswith(f'{kind}.'):
-            return decode
-    raise Unexpected(channel)
+_decode = mk_decoder(messages.message_types)
 
 
 class Client(Markets):
@@ -112,6 +101,9 @@ class Client(Markets):
     instrument that it does not have. A request that got lost is made again, and a rate
     limit waited for.
     """
+
+    open_connection = staticmethod(open_connection)
+    """Ours; or one of the vendor's own client, see `_venue.OpenConnection`."""
 
     def __init__(self) -> None:
         self.traits = get_traits(TRAITS)
@@ -130,12 +122,6 @@ class Client(Markets):
         The time by the venue's clock.
         """
         return int(time.time() * 1000 + self._clock_offset)
-
-    def open_channel(
-        self, *channels: str, before_orders: bool = False
-    ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
-        """Subscribe to channels, all in one stream: see `Session.open_channel()`."""
-        return self.session.open_channel(*channels, before_orders=before_orders)
 
 #{% if trading %}
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
@@ -327,8 +313,8 @@ class Client(Markets):
             if notification.type == 'test_request':
                 connection.post('public/test')
             return None
-        decode = _find_decoder(notification.channel)
-        return notification.channel, decode(notification.data)
+        channel = notification.channel
+        return channel, _decode(channel, notification.data)
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
         match method:
@@ -337,27 +323,3 @@ class Client(Markets):
             case _ if method.endswith('subscribe'):
                 return 'subscriptions', 3000
         return 'requests', 500
-
-
-@acm
-async def get_client(
-#{% if trading %}
-    credentials: Credentials | None = None,
-#{% endif %}
-    **_: Any,
-) -> AsyncIterator[Client]:
-    """
-    A connected client, for as long as the block is open; raises `BrokerError` where the
-    venue cannot be reached. Takes, and ignores, what else hosts pass on occasion
-    (`is_brokercheck`).
-#{% if trading %}
-
-    With `credentials` it is logged in as well; raises `AuthError`.
-#{% endif %}
-    """
-    client = Client()
-#{% if trading %}
-    client.credentials = credentials
-#{% endif %}
-    async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session:
-        yield client

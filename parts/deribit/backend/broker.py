@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from ._channels import ChannelStream, Disconnected, Reconnected
+from ._client import get_client
 from ._config import Credentials
 from ._errors import OrderRejected
 from ._orders import (
@@ -23,7 +24,7 @@ from ._orders import (
 )
 from ._piker import MktPair
 from ._symbols import cache_contract
-from .api import CURRENCIES, Client, get_client
+from .api import CURRENCIES, Client
 from .ledger import mk_fill, read_record
 from .messages import Changes, Message, Order, OrderReply, Pair, Position
 
@@ -38,7 +39,7 @@ async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
     """
     async with (
         get_client(credentials=credentials) as client,
-        client.open_channel(_changes, before_orders=True) as msgs,
+        client.session.open_channel(_changes, before_orders=True) as msgs,
     ):
         yield Orders(client, msgs)
 

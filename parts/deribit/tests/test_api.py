@@ -118,7 +118,7 @@ async def test_refusals(open_client: OpenClient) -> None:
 async def test_heartbeats_are_answered(open_client: OpenClient) -> None:
     # by the venue's clock, which is a fast one
     async with open_client(rate=1, speed=50) as (venue, client):
-        async with client.open_channel(f'quote.{_perp}') as msgs:
+        async with client.session.open_channel(f'quote.{_perp}') as msgs:
             first = await msgs.receive()
             assert isinstance(first, Quote)
             # the second one would have ended it, had the first got no answer
@@ -151,7 +151,7 @@ async def test_many_channels(
     monkeypatch.setattr(api, '_channels_per_call', part)
     async with open_client() as (venue, client):
         names = [pair.bs_mktid for pair in (await client.get_mkt_pairs()).values()][:5]
-        async with client.open_channel(*(f'quote.{name}' for name in names)):
+        async with client.session.open_channel(*(f'quote.{name}' for name in names)):
             assert (await venue.state()).subscriptions['quote'] == dict.fromkeys(
                 names, 1
             )

@@ -10,34 +10,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from contextlib import asynccontextmanager as acm
 #{% if trading %}
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-#{% endif %}
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-#{% if trading %}
 from . import account, messages
-from ._channels import ChannelStream
-from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
-from ._connection import Connection
+#{% else %}
+from collections.abc import Mapping
+from typing import Literal
+
+from . import messages
+#{% endif %}
+from ._channels import mk_decoder
+from ._config import Limits, Traits, get_limits, get_traits
+from ._connection import Connection, open_connection
+#{% if trading %}
 from ._errors import AuthError, ConnectionLost, Throttled, Unexpected
 #{% else %}
-from . import messages
-from ._channels import ChannelStream
-from ._config import Limits, Traits, get_limits, get_traits, get_url
-from ._connection import Connection
 from ._errors import ConnectionLost, Throttled, Unexpected
 #{% endif %}
 from ._pacer import Caller, Pool, get_pools
 from ._piker import BrokerError, open_nursery
-from ._session import open_session
 #{% if trading %}
 from .account import Balance, Executions, Order, UserTrade
 #{% endif %}
@@ -113,9 +111,7 @@ _params: dict[str, dict[str, object]] = {
 _nothing = ('heartbeat', 'status')
 """Channels that say nothing of interest."""
 
-_decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
-    kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
-}
+_decode = mk_decoder(messages.message_types)
 
 
 class Client(Markets):
@@ -127,6 +123,9 @@ class Client(Markets):
     waited for.
     """
 
+    open_connection = staticmethod(open_connection)
+    """Ours; or one of the vendor's own client, see `_venue.OpenConnection`."""
+
     def __init__(self) -> None:
         super().__init__()
         self.traits = get_traits(TRAITS)
@@ -137,12 +136,6 @@ class Client(Markets):
         self._changes: dict[str, Change] = {}
         """Of the orders that may be changed again, by their ids."""
 #{% endif %}
-
-    def open_channel(
-        self, *channels: str, before_orders: bool = False
-    ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
-        """Subscribe to channels, all in one stream: see `Session.open_channel()`."""
-        return self.session.open_channel(*channels, before_orders=before_orders)
 
 #{% if trading %}
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
@@ -379,11 +372,11 @@ class Client(Markets):
     def on_notification(
         self, connection: Connection, name: str, content: SocketMessage
     ) -> tuple[str, Message | None] | None:
-        if name not in _decoders:
+        if name not in messages.message_types:
             if name not in _nothing and content.method != 'pong':
                 raise Unexpected(name)
             return None
-        rows = _decoders[name](content.data)
+        rows = _decode(name, content.data)
 #{% if trading %}
         if name == EXECUTIONS:
             return name, Executions(rows, content.sequence)
@@ -401,36 +394,12 @@ class Client(Markets):
 #{% else %}
         return cost(method)
 #{% endif %}
-
-
 #{% if trading %}
+
+
 def _number(value: float) -> msgspec.Raw:
     """
     With all its digits, and no exponent.
     """
     return msgspec.Raw(f'{Decimal(str(value)):f}'.encode())
-
-
 #{% endif %}
-@acm
-async def get_client(
-#{% if trading %}
-    credentials: Credentials | None = None,
-#{% endif %}
-    **_: Any,
-) -> AsyncIterator[Client]:
-    """
-    A connected client, for as long as the block is open; raises `BrokerError` where the
-    venue cannot be reached. Takes, and ignores, what else hosts pass on occasion
-    (`is_brokercheck`).
-#{% if trading %}
-
-    With `credentials` it has the account's socket as well; raises `AuthError`.
-#{% endif %}
-    """
-    client = Client()
-#{% if trading %}
-    client.credentials = credentials
-#{% endif %}
-    async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session:
-        yield client

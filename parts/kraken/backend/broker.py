@@ -14,6 +14,7 @@ import trio
 from msgspec.structs import asdict, replace
 
 from ._channels import ChannelStream, Disconnected, Reconnected
+from ._client import get_client
 from ._config import NAME, Credentials
 from ._errors import ConnectionLost, OrderRejected
 from ._orders import (
@@ -28,7 +29,7 @@ from ._orders import (
 from ._piker import MktPair, get_logger
 from ._symbols import cache_contract
 from .account import Execution, Executions, Order, UserTrade
-from .api import EXECUTIONS, Client, get_client
+from .api import EXECUTIONS, Client
 from .ledger import mk_fill, mk_side, read_record
 from .messages import Message
 
@@ -51,7 +52,7 @@ async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
     """
     async with get_client(credentials=credentials) as client:
         await client.get_mkt_pairs()  # by which orders name their markets
-        async with client.open_channel(EXECUTIONS, before_orders=True) as msgs:
+        async with client.session.open_channel(EXECUTIONS, before_orders=True) as msgs:
             yield Orders(client, msgs)
 
 

@@ -39,13 +39,9 @@ def mk_side(side: str) -> Side:
     return 'buy' if side == 'buy' else 'sell'
 
 
-def get_cost(price: float, size: float, is_taker: bool = False) -> float:
+def mk_fee(price: float, size: float) -> float:
     """
     What the venue charges for a trade, in units of the market's src asset.
-
-    The same for makers and takers: the host does not keep which one a trade of its
-    paper account was, and would come to another average price on reload. The host
-    passes a negative `size` for a sale.
     """
     # TODO: the fees of your account's tier.
-    return 0.004 * price * abs(size)
+    return 0.004 * price * size

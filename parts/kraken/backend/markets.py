@@ -15,10 +15,11 @@ import msgspec
 
 from . import messages
 from ._errors import ReplyLost
+from ._market_data import Bars
 from ._piker import Asset, SymbolNotFound
 from ._session import Session
 from ._symbology import Symbology
-from .messages import Bars, Pair, Quote, Trade
+from .messages import Pair, Quote, Trade
 from .trades import TradeList
 from .wire import Wire
 

@@ -200,7 +200,7 @@ async def test_a_book_is_the_venues(open_client: OpenClient, fault: str) -> None
     """
     async with (
         open_client(rate=0) as (venue, client),
-        client.open_channel(f'book.{_market}') as msgs,
+        client.session.open_channel(f'book.{_market}') as msgs,
     ):
         await msgs.receive()
         await venue.misbehave(fault, topic='book', market=_market)
@@ -234,7 +234,9 @@ async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
 async def test_many_channels(open_client: OpenClient) -> None:
     async with open_client() as (venue, client):
         names = [pair.symbol for pair in (await client.get_mkt_pairs()).values()]
-        async with client.open_channel(*(f'book.{name}' for name in names)) as msgs:
+        async with client.session.open_channel(
+            *(f'book.{name}' for name in names)
+        ) as msgs:
             state = await venue.state()
             assert state.subscriptions['quote'] == dict.fromkeys(names, 1)
             quotes = [await msgs.receive() for _ in names]
