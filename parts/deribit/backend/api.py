@@ -88,7 +88,6 @@ _day_ms: int = 24 * 60 * 60 * 1000
 CURRENCIES = ('BTC', 'ETH', 'USDC', 'USDT', 'EURR')  # in which markets settle
 #{% endif %}
 
-
 _decode_notification = msgspec.json.Decoder(messages.Notification).decode
 _decode = mk_decoder(messages.message_types)
 
