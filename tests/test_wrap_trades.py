@@ -25,9 +25,14 @@ TYPED_DERIBIT = {
     **ON_SDK,
     'from ._errors import Unexpected\n': '',
     # what comes over it: it answers heartbeats by itself, and has read the JSON
-    '_decode_notification = msgspec.json.Decoder(messages.Notification).decode\n': '',
-    '_decode = mk_decoder(messages.message_types)\n': '',
+    """\
+_decode_notification = msgspec.json.Decoder(messages.Notification).decode
+_decode = mk_decoder(messages.message_types)
+
+
+""": '\n',
     'from ._channels import mk_decoder\n': '',
+    'from typing import Literal\n': 'from typing import Any, Literal\n',
     'connection: Connection, name: str, content: msgspec.Raw': (
         'connection: object, name: str, content: dict[str, Any]'
     ),
