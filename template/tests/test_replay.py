@@ -79,7 +79,7 @@ async def test_says_what_was_recorded(
             market = await find_market(venue, mod)
             monkeypatch.setenv(f'{variable}_RECORD', str(path))
             async with mod.get_client() as client:
-                now = client.now_ms()
+                now = client.clock.now_ms()
                 args = feed, market.name, now
                 said = await look_around(client, *args)
     monkeypatch.delenv(f'{variable}_RECORD')

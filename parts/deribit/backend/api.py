@@ -26,6 +26,7 @@ import msgspec
 
 from . import messages
 from ._channels import mk_decoder
+from ._clock import Clock
 #{% if trading %}
 from ._config import Credentials, Limits, Traits, get_limits, get_traits
 #{% else %}
@@ -114,13 +115,7 @@ class Client(Markets):
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""
 #{% endif %}
-        self._clock_offset: float = 0
-
-    def now_ms(self) -> int:
-        """
-        The time by the venue's clock.
-        """
-        return int(time.time() * 1000 + self._clock_offset)
+        self.clock = Clock()
 
 #{% if trading %}
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
@@ -176,7 +171,7 @@ class Client(Markets):
         # from when it is sent, which may be later
         if seconds == math.inf:
             return None
-        return lambda: self.now_ms() + int(1000 * seconds)
+        return lambda: self.clock.now_ms() + int(1000 * seconds)
 
     async def cancel(self, order_id: str) -> Order:
         return await self.session.request_once(
@@ -210,7 +205,7 @@ class Client(Markets):
         The account's trades from `start_ms` on, a page at a time, ascending by time.
         """
         # the venue moves what is a day old to another store, which lacks the newest
-        day_ago = self.now_ms() - _day_ms
+        day_ago = self.clock.now_ms() - _day_ms
         known: set[str] = set()
         for historical in (True, False) if start_ms < day_ago else (False,):
             get_pages = partial(self._get_user_trades, historical)
@@ -232,7 +227,7 @@ class Client(Markets):
                 messages.UserTradesPage,
                 currency=currency,
                 start_timestamp=start_ms,
-                end_timestamp=self.now_ms() + _day_ms,
+                end_timestamp=self.clock.now_ms() + _day_ms,
                 count=_trades_per_page,
                 sorting='asc',
                 historical=historical,
@@ -252,11 +247,11 @@ class Client(Markets):
     async def greet(self, caller: Caller) -> float:
         await caller.call('public/set_heartbeat', str, interval=HEARTBEAT)
         asked = time.time()
-        venue_time = await caller.call('public/get_time', int)
-        self._clock_offset = venue_time - 500 * (asked + time.time())
+        told_ms = await caller.call('public/get_time', int)
+        self.clock.set(told_ms / 1000, asked)
 #{% if trading %}
         if self.credentials:
-            now, nonce = self.now_ms(), secrets.token_hex(8)
+            now, nonce = self.clock.now_ms(), secrets.token_hex(8)
             text = f'{now}\n{nonce}\n'
             login = await caller.call(
                 'public/auth',

@@ -73,7 +73,7 @@ async def test_assets_and_pairs(open_client: OpenClient) -> None:
 
 async def test_bars(open_client: OpenClient) -> None:
     async with open_client() as (_, client):
-        now = client.now_ms()
+        now = client.clock.now_ms()
         bars = await client.get_bars(_perp, 60, now - 10 * _min, now)
         assert len(bars.ticks) == 10
         assert all(b - a == _min for a, b in pairwise(bars.ticks))
@@ -141,7 +141,7 @@ def test_a_channel_that_nobody_reads_is_unexpected(channel: str) -> None:
 async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
     epoch = 1_700_000_000_000
     async with open_client(epoch=epoch) as (_, client):
-        assert epoch < client.now_ms() < epoch + 10 * _min
+        assert epoch < client.clock.now_ms() < epoch + 10 * _min
 
 
 @pytest.mark.parametrize('part', [2, 500])

@@ -113,14 +113,14 @@ async def test_the_accounts_trades(
     monkeypatch.setattr(api, '_trades_per_page', 20)
     two_days = 2 * 24 * 60 * _min
     async with open_client(credentials=_keys) as (venue, client):
-        start = client.now_ms() - _min
+        start = client.clock.now_ms() - _min
         made: list[UserTrade] = []
         for of_old in (True, False):
             for name, amount in 2 * [(_perp, 10), ('ETH_USDC', 1), ('BTC_USDC', 1)]:
                 for _ in range(2):
                     made += (await client.place('buy', name, amount)).trades
             if of_old:
-                await venue.set_clock(client.now_ms() + two_days)
+                await venue.set_clock(client.clock.now_ms() + two_days)
                 await venue.misbehave('drop')
                 await client.get_open_orders()  # on a connection that knows the time
         found = await get_user_trades(client, start)
@@ -128,7 +128,7 @@ async def test_the_accounts_trades(
         assert len(found) == len(made)
         times = [it.timestamp for it in found]
         assert times == sorted(times)
-        recent = await get_user_trades(client, client.now_ms() - 10 * _min)
+        recent = await get_user_trades(client, client.clock.now_ms() - 10 * _min)
         assert recent == found[len(found) // 2 :]
 
 

@@ -131,7 +131,7 @@ class Client(Markets):
         self.traits = get_traits(TRAITS)
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
-        self._books = Books(self.now)
+        self._books = Books(self.clock)
 #{% if trading %}
         self._changes: dict[str, Change] = {}
         """Of the orders that may be changed again, by their ids."""
@@ -168,7 +168,7 @@ class Client(Markets):
             cl_ord_id=cl_ord_id or None,
             deadline=self._deadline(valid_for),
         )
-        self.note_change(placed.order_id, symbol, self.now())
+        self.note_change(placed.order_id, symbol, self.clock.now())
         return placed.order_id
 
     async def amend(
@@ -212,7 +212,7 @@ class Client(Markets):
             limit_price=_number(price),
             deadline=self._deadline(valid_for),
         )
-        self.note_change(placed.order_id, symbol, self.now())
+        self.note_change(placed.order_id, symbol, self.clock.now())
         return placed.order_id
 
     def note_change(self, order_id: str, symbol: str, when: float) -> None:
@@ -229,7 +229,9 @@ class Client(Markets):
         # from when it is sent, which may be later
         if seconds == math.inf:
             return None
-        return lambda: datetime.fromtimestamp(self.now() + seconds, UTC).isoformat()
+        return lambda: datetime.fromtimestamp(
+            self.clock.now() + seconds, UTC
+        ).isoformat()
 
     async def cancel(self, order_id: str) -> None:
         await self.session.request_once(
@@ -272,7 +274,7 @@ class Client(Markets):
             'private/TradesHistory',
             account.TradesHistory,
             start=math.floor(start) - 1,
-            end=math.ceil(self.now()),
+            end=math.ceil(self.clock.now()),
         )
         newest = await get_page(ofs=0)
         for page in range((newest.count - 1) // _trades_per_page, 0, -1):
@@ -309,7 +311,7 @@ class Client(Markets):
         await caller.call('public/Time', messages.ServerTime)
         asked = time.time()
         pong = await caller.call('ping', messages.Pong)
-        self.clock_offset = pong.time_in.timestamp() - (asked + time.time()) / 2
+        self.clock.set(pong.time_in.timestamp(), asked)
 #{% if trading %}
         if self.credentials:
             # of use to the connection that it is fetched for, and to no other
@@ -390,7 +392,7 @@ class Client(Markets):
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
 #{% if trading %}
-        return cost(method, params, self._changes, self.now())
+        return cost(method, params, self._changes, self.clock.now())
 #{% else %}
         return cost(method)
 #{% endif %}

@@ -101,7 +101,7 @@ class Orders:
             size=size,
             filled=0.0,
             avg_price=0.0,
-            created=self._client.now(),
+            created=self._client.clock.now(),
             updated=0,  # whatever is told of it is newer
         )
         return Reply(order, [])
@@ -155,7 +155,7 @@ class Orders:
     async def find_order(self, order_id: str) -> VenueOrder | None:
         if not _order_id.fullmatch(order_id):
             return None
-        asked = self._client.now()
+        asked = self._client.clock.now()
         try:
             order = await self._client.get_order(order_id)
         except OrderRejected:
@@ -167,7 +167,7 @@ class Orders:
         client_id: str,
         mkt: MktPair | None,
     ) -> list[VenueOrder]:
-        asked = self._client.now()
+        asked = self._client.clock.now()
         while True:
             # in this order, or one that ends in between is missed
             still_open = await self._client.get_open_orders(client_id)
@@ -180,7 +180,7 @@ class Orders:
         return sorted(orders, key=lambda order: order.created)
 
     async def open_orders(self) -> list[VenueOrder]:
-        asked = self._client.now()
+        asked = self._client.clock.now()
         found = await self._client.get_open_orders()
         return [self._mk_order(name, it, asked) for name, it in found.items()]
 

@@ -119,7 +119,7 @@ class Markets(Wire):
         (bid, *_, bid_size), (ask, *_, ask_size) = ticker.b, ticker.a
         return Quote(
             instrument_name,
-            datetime.fromtimestamp(self.now(), UTC),
+            datetime.fromtimestamp(self.clock.now(), UTC),
             float(bid),
             float(bid_size),
             float(ask),
@@ -167,7 +167,7 @@ class Markets(Wire):
             instrument_name, TradeList(partial(self._get_trades, instrument_name))
         )
         if newest_first:
-            until = None if end_ms is None or end_ms >= self.now_ms() else end_ms
+            until = None if end_ms is None or end_ms >= self.clock.now_ms() else end_ms
             return await trades.get_newest(start_ms or 0, until, count)
         return await trades.get_first(
             first_number or 0,
