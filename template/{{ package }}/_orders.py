@@ -106,7 +106,8 @@ Event = VenueOrder | VenueFill | VenuePosition | Disconnected | Reconnected
 
 class OrderApi(Protocol):
     """
-    What `_dialog.py` asks of the venue.
+    What `_dialog.py` asks of the venue: of the author's `Orders`, which is made of a
+    `Client` and of what comes from the `CHANNELS` of an account.
 
     All methods that ask or order something raise `ConnectionLost` where the venue may
     or may not have heard of it, `Throttled` where it comes too soon, `OrderExpired`

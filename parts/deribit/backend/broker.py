@@ -5,13 +5,10 @@ Orders, fills and positions: how the venue is asked for them, and what it tells.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from typing import Any
 
 from ._channels import ChannelStream, Disconnected, Reconnected
-from ._client import get_client
-from ._config import Credentials
 from ._errors import OrderRejected
 from ._orders import (
     Event,
@@ -28,20 +25,8 @@ from .api import CURRENCIES, Client
 from .ledger import mk_fill, read_record
 from .messages import Changes, Message, Order, OrderReply, Pair, Position
 
-_changes = 'user.changes.any.any.raw'
-"""The channel of all that happens to the account: orders, trades and positions."""
-
-
-@acm
-async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
-    """
-    The orders of the account with these credentials.
-    """
-    async with (
-        get_client(credentials=credentials) as client,
-        client.session.open_channel(_changes, before_orders=True) as msgs,
-    ):
-        yield Orders(client, msgs)
+CHANNELS = ('user.changes.any.any.raw',)
+"""Of all that happens to the account: orders, trades and positions."""
 
 
 class Orders:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +13,7 @@ import trio
 from msgspec.structs import asdict, replace
 
 from ._channels import ChannelStream, Disconnected, Reconnected
-from ._client import get_client
-from ._config import NAME, Credentials
+from ._config import NAME
 from ._errors import ConnectionLost, OrderRejected
 from ._orders import (
     Event,
@@ -35,6 +33,9 @@ from .messages import Message
 
 log = get_logger(f'{NAME}.broker')
 
+CHANNELS = (EXECUTIONS,)
+"""Of all that happens to the account's orders."""
+
 _order_id = re.compile(r'O[A-Z\d]{5}-[A-Z\d]{5}-[A-Z\d]{6}')
 
 _margin_us: int = 5000
@@ -43,17 +44,6 @@ _news: float = 1
 """How long news of an order may take, after the reply, s."""
 _max_known: int = 4096
 """Orders of which there is word."""
-
-
-@acm
-async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
-    """
-    The orders of the account with these credentials.
-    """
-    async with get_client(credentials=credentials) as client:
-        await client.get_mkt_pairs()  # by which orders name their markets
-        async with client.session.open_channel(EXECUTIONS, before_orders=True) as msgs:
-            yield Orders(client, msgs)
 
 
 class Orders:

@@ -17,6 +17,7 @@ import trio
 from minipiker.brokers import BrokerError
 #{% filter replace('PACKAGE', package.replace(_copier_conf.sep, '.')) %}
 from PACKAGE import pace
+from PACKAGE._broker import open_orders
 from PACKAGE._channels import Reconnected
 from PACKAGE._client import get_client
 from PACKAGE._config import Credentials
@@ -29,7 +30,6 @@ from PACKAGE._errors import (
 )
 from PACKAGE.account import Execution, Executions, UserTrade
 from PACKAGE.api import Client
-from PACKAGE.broker import open_orders
 #{% endfilter %}
 
 #{% if client == 'asyncio' %}
