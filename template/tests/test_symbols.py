@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -181,6 +182,12 @@ def forget(mod: ModuleType) -> None:
     mod.api.Client.listed.__init__()
 
 
+@pytest.fixture
+def _forgotten_after(mod: ModuleType) -> Iterator[None]:
+    yield
+    forget(mod)
+
+
 @pytest.mark.case('DATA-SEARCH')
 async def test_search_answers_each_pattern_once(
     shared_tree: Tree,
@@ -196,6 +203,7 @@ async def test_search_answers_each_pattern_once(
         assert await search('no such market') == {}
 
 
+@pytest.mark.usefixtures('_forgotten_after')
 async def test_search_by_words(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,
