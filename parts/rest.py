@@ -120,7 +120,7 @@ class Connection:
     what is under way is left to tasks of the connection. Lives on asyncio.
 
     TODO: where the vendor has an SDK, that can be the connection instead: see
-    `_session.open_session()`. It needs coroutine methods that raise, and a callback for
+    `Client.open_connection`. It needs coroutine methods that raise, and a callback for
     what comes unasked.
     """
 #{% else %}

@@ -20,7 +20,7 @@ def test_adopted_modules_are_the_same_byte_for_byte(
     suite = project / 'tests' / 'on_piker'
     for path in (ours / 'api.py', suite / 'test_data.py'):
         path.write_text(path.read_text() + '\n# changed\n')
-    (ours / 'feed.py').rename(ours / 'quotes.py')
+    (ours / 'broker.py').rename(ours / 'orders.py')
 
     made = run_piker_new('adopt', project, '--into', checkout)
     assert (made.returncode, made.stderr) == (0, '')

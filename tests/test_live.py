@@ -363,7 +363,7 @@ def test_what_passed_before_a_change_is_stale(one_backend: Backend) -> None:
     # others may have run more of the suite in that project
     assert backend.run('pytest', '-q', '-n0', '--cache-clear', test).returncode == 0
     assert backend.ready()['on']['RULE-HOSTS']['simulator'][0] == 'passed'
-    (backend.project / 'piker_deribit2' / 'feed.py').touch()
+    (backend.project / 'piker_deribit2' / 'api.py').touch()
     page = backend.ready()
     assert page['on']['RULE-HOSTS']['simulator'][0] == 'stale'
     # of this nobody has run the proof

@@ -16,36 +16,23 @@ from conftest import ROOT, MakeProject, outside
 
 ON_SDK = {
     # the connection
-    'from ._connection import Connection\n': '',
+    'from ._connection import Connection, open_connection\n': '',
     'from .markets import Markets\n': (
         'from .connection import open_connection\nfrom .markets import Markets\n'
-    ),
-    'async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session': (
-        'url = get_url((*URLS, *TEST_URLS))\n'
-        '    async with open_session(url, client, open_connection) as client.session'
     ),
 }
 TYPED_DERIBIT = {
     **ON_SDK,
     'from ._errors import Unexpected\n': '',
     # what comes over it: it answers heartbeats by itself, and has read the JSON
-    '_decode_notification = msgspec.json.Decoder(messages.Notification).decode\n': '',
     """\
-_decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
-    kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
-}
+_decode_notification = msgspec.json.Decoder(messages.Notification).decode
+_decode = mk_decoder(messages.message_types)
 
 
-@cache
-def _find_decoder(channel: str) -> Callable[[msgspec.Raw], Any]:
-    for kind, decode in _decoders.items():
-        if channel.startswith(f'{kind}.'):
-            return decode
-    raise Unexpected(channel)
-
-
-""": '',
-    'from functools import cache, partial\n': 'from functools import partial\n',
+""": '\n',
+    'from ._channels import mk_decoder\n': '',
+    'from typing import Literal\n': 'from typing import Any, Literal\n',
     'connection: Connection, name: str, content: msgspec.Raw': (
         'connection: object, name: str, content: dict[str, Any]'
     ),
@@ -57,8 +44,8 @@ def _find_decoder(channel: str) -> Callable[[msgspec.Raw], Any]:
             if notification.type == 'test_request':
                 connection.post('public/test')
             return None
-        decode = _find_decoder(notification.channel)
-        return notification.channel, decode(notification.data)
+        channel = notification.channel
+        return channel, _decode(channel, notification.data)
 """: """\
         channel, types = content['channel'], messages.message_types
         kind = next(kind for kind in types if channel.startswith(f'{kind}.'))

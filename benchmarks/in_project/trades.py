@@ -156,12 +156,12 @@ async def decode(start: Start, url: str, market: str, last: int) -> float:
 @tractor.context
 async def decode_here(ctx: tractor.Context, url: str, market: str, last: int) -> None:
     mod = get_brokermod(broker)
-    feed = import_module(f'{mod.__name__}.feed')
+    feed = import_module(f'{mod.__name__}._feed')
     os.environ[f'{broker.upper()}_URL'] = url
     rate = Rate(last)
     async with (
         mod.get_client() as client,
-        client.open_channel(feed.mk_channels(market)[0]) as msgs,
+        client.session.open_channel(feed.mk_channels(market)[0]) as msgs,
     ):
         while True:
             # as the feed does

@@ -1,9 +1,10 @@
 """
-Which of the backend's calls and channels were exercised.
+Which of the backend's calls and channels were exercised, and what their replies are.
 
 What there is to call is read from the author's files: where `request`, `request_once`
-or `call` is given the name of a method. What was answered comes from the processes of
-the tree, each of which adds lines to a file; see `_calls.py` of the backend.
+or `call` is given the name of a method, and the type of its result. What was answered
+comes from the processes of the tree, each of which adds lines to a file; see
+`_calls.py` of the backend.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import chain, pairwise
+from itertools import chain, pairwise, product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from .brokers import __brokers__, get_brokermod
 
@@ -40,31 +41,63 @@ class Call(NamedTuple):
         return self.where == where and bool(re.fullmatch('.*'.join(parts), method))
 
 
+class _Asked(NamedTuple):
+    """
+    How a call is written.
+    """
+
+    where: str
+    method: ast.expr
+    result: ast.expr | None
+    scope: dict[str, ast.expr]
+    """The annotations of the function's arguments, by their names."""
+
+
 def find_calls() -> list[Call]:
     """
     All that the author's files ask of the venue; the most specific names first.
     """
-    (folder,) = map(Path, get_brokermod(_broker).__path__)
-    found = {
-        call
-        for path in folder.glob('[a-z]*.py')
-        for call in _read(path.stem, ast.parse(path.read_text()))
-    }
+    found = {Call(it.where, _spell(it.method)) for it in _read_all()}
     return sorted(found, key=lambda it: (-len(it.method.replace('*', '')), it))
 
 
-def _read(where: str, node: ast.AST) -> Iterator[Call]:
+def find_replies() -> dict[str, Any]:
+    """
+    The type of its result for each method that is asked for. A name that is made of
+    parts is read as well, where each of them is a constant, a choice between two of
+    them, or an argument that is annotated as a `Literal`.
+    """
+    replies: dict[str, Any] = {}
+    for it in _read_all():
+        module = f'{get_brokermod(_broker).__name__}.{it.where.partition(".")[0]}'
+        names = vars(import_module(module))
+        for method in _expand(it.method, it.scope, names):
+            if it.result:
+                replies[method] = _evaluate(it.result, names)
+    return replies
+
+
+def _read_all() -> Iterator[_Asked]:
+    (folder,) = map(Path, get_brokermod(_broker).__path__)
+    for path in sorted(folder.glob('[a-z]*.py')):
+        yield from _read(path.stem, ast.parse(path.read_text()), {})
+
+
+def _read(where: str, node: ast.AST, scope: dict[str, ast.expr]) -> Iterator[_Asked]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.AsyncFunctionDef | ast.FunctionDef):
             module = where.partition('.')[0]
-            yield from _read(f'{module}.{child.name}', child)
+            args = [*child.args.args, *child.args.kwonlyargs]
+            inner = scope | {it.arg: it.annotation for it in args if it.annotation}
+            yield from _read(f'{module}.{child.name}', child, inner)
             continue
         if isinstance(child, ast.Call):
             given = [child.func, *child.args]
-            for asker, method in pairwise(given):
+            for at, (asker, method) in enumerate(pairwise(given)):
                 if isinstance(asker, ast.Attribute) and asker.attr in _askers:
-                    yield Call(where, _spell(method))
-        yield from _read(where, child)
+                    result = given[at + 2] if at + 2 < len(given) else None
+                    yield _Asked(where, method, result, scope)
+        yield from _read(where, child, scope)
 
 
 def _spell(node: ast.expr) -> str:
@@ -74,6 +107,32 @@ def _spell(node: ast.expr) -> str:
         case ast.JoinedStr(values=values):
             return ''.join(map(_spell, values))
     return '*'
+
+
+def _expand(
+    node: ast.expr, scope: dict[str, ast.expr], names: dict[str, Any]
+) -> list[str]:
+    """
+    All that an expression may be; nothing where that is known only at run time.
+    """
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.IfExp(body=one, orelse=other):
+            return [*_expand(one, scope, names), *_expand(other, scope, names)]
+        case ast.JoinedStr(values=values):
+            parts = [_expand(it, scope, names) for it in values]
+            return [''.join(it) for it in product(*parts)]
+        case ast.FormattedValue(value=value):
+            return _expand(value, scope, names)
+        case ast.Name(id=name) if name in scope:
+            choices = get_args(_evaluate(scope[name], names))
+            return [it for it in choices if isinstance(it, str)]
+    return []
+
+
+def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
+    return eval(compile(ast.Expression(node), '', 'eval'), names)
 
 
 def find_channels() -> set[str]:

@@ -112,7 +112,7 @@ async def find_symbol(url: str) -> str:
     that do not expire, those first whose asset has the most markets.
     """
     mod = get_brokermod(_broker)
-    symbols = import_module(f'{mod.__name__}.symbols')
+    symbols = import_module(f'{mod.__name__}._symbols')
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         # what is configured is for another venue
         patch.setenv('XDG_CONFIG_HOME', folder)

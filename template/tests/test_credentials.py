@@ -104,7 +104,7 @@ async def test_credentials_show_up_nowhere(
             # nor when they are asked for
             async with find_service(f'brokerd.{broker}') as portal:
                 assert portal
-                module = f'{mod.__name__}.broker'
+                module = f'{mod.__name__}._broker'
                 try:
                     with trio.fail_after(4):
                         answer = await portal.run_from_ns(module, 'load_accounts')
@@ -133,13 +133,14 @@ async def test_credentials_show_up_nowhere(
 
     # nor what is made of them, and what the venue gives for them
     _, *events = map(json.loads, recording.read_text().splitlines())
-    assert {it['actor'] for it in events} == {'pikerd', f'brokerd.{broker}'}
+    # this process may know the market from another test
+    assert {it['actor'] for it in events} - {'pikerd'} == {f'brokerd.{broker}'}
     hidden = {
         value
         for event in events
         for message in walk(event.get('message'))
         for name, value in message.items()
-        if name.lower() in import_module(f'{mod.__name__}.schema').SECRETS
+        if name.lower() in import_module(f'{mod.__name__}.messages').SECRETS
         if isinstance(value, str) and value
     }
     assert len(hidden) > 3

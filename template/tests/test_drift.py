@@ -4,23 +4,19 @@ What a venue says is held against what the backend takes for granted.
 
 from __future__ import annotations
 
-import ast
 import copy
-import inspect
 import json
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
-from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 import minipiker.calls as counted
-from minipiker.calls import Call, find_calls, name_of
+from minipiker.calls import Call, find_calls, find_replies, name_of
 from minipiker.recordings.cli import drift
 from minipiker.recordings.drift import (
     Finding,
@@ -162,7 +158,7 @@ def test_what_the_backend_cannot_read_breaks(mod: ModuleType) -> None:
         for finding in find_breaks(mod, [mutate(kind, path, how)])
     }
     kinds = {kind_of(it) for it in example() if it.method}
-    types = import_module(f'{mod.__name__}.schema').REPLIES
+    types = find_replies()
     replies = {it for it in kinds if it.removeprefix('reply to ') in types}
     assert len(replies) > 5
     assert replies <= broken
@@ -205,35 +201,50 @@ def test_a_late_reply_is_no_news(mod: ModuleType) -> None:
     assert [*find_breaks(mod, [event])] == []
 
 
-def package_of(mod: ModuleType) -> Iterator[ModuleType]:
-    for it in iter_modules(mod.__path__):
-        if not it.name.startswith('_'):
-            yield import_module(f'{mod.__name__}.{it.name}')
+def test_each_call_says_what_its_reply_is() -> None:
+    replies = find_replies()
+    calls = find_calls()
+    unread = [
+        name_of(it)
+        for it in calls
+        if not any(it.fits(it.where, method) for method in replies)
+    ]
+    assert unread == []
+    assert len(replies) > 3
 
 
-def test_types_of_replies_are_those_that_are_asked_for(mod: ModuleType) -> None:
-    types = import_module(f'{mod.__name__}.schema').REPLIES
-    seen = 0
-    for module in package_of(mod):
-        for node in ast.walk(ast.parse(inspect.getsource(module))):
-            if not isinstance(node, ast.Call) or not isinstance(
-                node.func, ast.Attribute
-            ):
-                continue
-            if node.func.attr not in {'request', 'request_once', 'call'}:
-                continue
-            for method, type_ in pairwise(node.args):
-                if isinstance(method, ast.Constant) and method.value in types:
-                    expression = compile(ast.Expression(type_), '', 'eval')
-                    try:
-                        asked = eval(expression, vars(module))
-                    except NameError:
-                        continue  # what comes next is no type
-                    if isinstance(asked, str):
-                        continue
-                    assert asked == types[method.value], method.value
-                    seen += 1
-    assert seen > 3
+def test_names_of_methods_are_made_of_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'api.py').write_text(_api)
+    monkeypatch.syspath_prepend(tmp_path.parent)
+    package = import_module(tmp_path.name)
+    monkeypatch.setattr(counted, 'get_brokermod', lambda _: package)
+    assert find_replies() == {
+        'do/buy': float,
+        'do/sell': float,
+        'list': list[int],
+        'list/newest': list[int],
+        'GET hour': int,
+    }
+    assert {it.method for it in find_calls()} == {'do/*', 'list*', '*', 'GET hour'}
+
+
+_api = """
+from typing import Literal
+
+def place(session, side: Literal['buy', 'sell']):
+    session.request_once(f'do/{side}', float, size=1)
+
+def list_them(session, newest: bool):
+    session.request(f'list{"/newest" if newest else ""}', list[int])
+
+def ask(session, method: str):
+    session.request(method, dict[str, object])
+
+def greet(caller):
+    partial(caller.call, 'GET hour', int)
+"""
 
 
 def test_a_trimmed_recording_says_the_same(mod: ModuleType) -> None:

@@ -49,6 +49,25 @@ async def test_a_fill_that_is_booked_before_its_order_is_known(mod: ModuleType) 
     assert it.get('oid') is None
 
 
+class Bank(Venue):
+    """
+    Its ledger has deposits as well.
+    """
+
+    def read_record(self, record: Any) -> Any:
+        return None if 'deposit' in record else self.fill
+
+
+async def test_what_is_no_trade_in_the_ledger_is_passed_over(mod: ModuleType) -> None:
+    books = Books()
+    fill = mk_fill(mod)
+    for tid in ('1', '2', '3'):
+        books.add(tid, {} if tid == '2' else {'deposit': 7})
+    it = mk_flows(mod, Bank(None, fill), lambda msg: None, books)
+    assert it.fills._booked == {fill.fill_id: fill.time}
+    assert it.fills.find_past(mk_order(mod, 'filled', 0.5), {}) == [fill]
+
+
 async def test_fills_are_not_remembered_for_ever(mod: ModuleType) -> None:
     """
     Not even where every order is filled at once, so that none is open when it is time

@@ -31,7 +31,7 @@ async def look_around(client: Any, feed: Any, name: str, now: int) -> list[Any]:
     """
     What the venue says to one who only asks.
     """
-    async with client.open_channel(*feed.mk_channels(name)) as stream:
+    async with client.session.open_channel(*feed.mk_channels(name)) as stream:
         ticker = await client.get_ticker(name)
         trades = await client.get_trades(name, count=3, newest_first=True)
         heard = [await stream.receive() for _ in range(12)]
@@ -60,7 +60,7 @@ def without_time(feed: Any, heard: Any) -> Any:
 
 @pytest.fixture
 def feed(mod: ModuleType) -> Any:
-    return import_module(f'{mod.__name__}.feed')
+    return import_module(f'{mod.__name__}._feed')
 
 
 async def test_says_what_was_recorded(
@@ -79,7 +79,7 @@ async def test_says_what_was_recorded(
             market = await find_market(venue, mod)
             monkeypatch.setenv(f'{variable}_RECORD', str(path))
             async with mod.get_client() as client:
-                now = client.now_ms()
+                now = client.clock.now_ms()
                 args = feed, market.name, now
                 said = await look_around(client, *args)
     monkeypatch.delenv(f'{variable}_RECORD')
@@ -97,7 +97,9 @@ async def test_says_what_was_recorded(
                 with pytest.raises(BrokerError):
                     await client.get_ticker(market.name[:-1])
                 with pytest.raises(BrokerError):
-                    async with client.open_channel(*feed.mk_channels(market.name[:-1])):
+                    async with client.session.open_channel(
+                        *feed.mk_channels(market.name[:-1])
+                    ):
                         pass
     complaints = capfd.readouterr().err
     assert 'was not recorded' in complaints

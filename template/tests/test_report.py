@@ -89,7 +89,7 @@ def test_what_a_session_says_has_no_secret(mod: ModuleType) -> None:
     )
     url = 'wss://joe:secret@host:1/path?token=secret'
     venue: Any = SimpleNamespace(limits=api.LIMITS, pools={})
-    session = session_mod.Session(url, venue, session_mod.open_connection)
+    session = session_mod.Session(url, venue)
     session._last_error = OSError(f'no WebSocket at {url}, wss://joe:secret@host/2')
     said = session.report()
     assert said['url'] == 'wss://host:1'

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -170,7 +171,7 @@ async def test_markets_that_have_expired(
         async with open_test_pikerd(tmp_path / 'after', url=venue.url):
             for name, mkt in known.items():
                 for form in (mkt.fqme, name):
-                    again, _ = await mod.symbols.get_mkt_info.__wrapped__(form)
+                    again, _ = await mod._symbols.get_mkt_info.__wrapped__(form)
                     assert again == mkt
 
 
@@ -179,6 +180,12 @@ def forget(mod: ModuleType) -> None:
     What an actor that starts only now does not know.
     """
     mod.api.Client.listed.__init__()
+
+
+@pytest.fixture
+def _forgotten_after(mod: ModuleType) -> Iterator[None]:
+    yield
+    forget(mod)
 
 
 @pytest.mark.case('DATA-SEARCH')
@@ -196,6 +203,7 @@ async def test_search_answers_each_pattern_once(
         assert await search('no such market') == {}
 
 
+@pytest.mark.usefixtures('_forgotten_after')
 async def test_search_by_words(
     open_simvenue: OpenSimVenue,
     tmp_path: Path,

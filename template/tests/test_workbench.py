@@ -102,7 +102,7 @@ def test_tree(broker: str) -> None:
     pids = re.findall(r'(pikerd|datad|samplerd)\S* pid (\d+)', done.stdout)
     assert [name for name, _ in pids] == ['pikerd', 'datad', 'samplerd']
     assert len({pid for _, pid in pids}) == 3
-    assert f'piker_{broker}.symbols' in done.stdout
+    assert f'piker_{broker}._symbols' in done.stdout
 
 
 @pytest.mark.usefixtures('shared_pikerd')

@@ -12,8 +12,9 @@ import numpy as np
 import pendulum
 
 from ._config import NAME
+from ._market_data import PublicTrade
 from ._piker import DataUnavailable, def_iohlcv_fields
-from ._trades import GetTrades, PublicTrade, page_through
+from ._trades import GetTrades, page_through
 
 Trade = TypeVar('Trade', bound=PublicTrade)
 

@@ -4,12 +4,15 @@ What consumers of the venue's channels read.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar
 
+import msgspec
 import trio
 
-from ._errors import Overrun
+from ._errors import Overrun, Unexpected
 from ._piker import BrokerError, Struct
 
 M = TypeVar('M')
@@ -115,3 +118,21 @@ class ChannelStream(trio.abc.ReceiveChannel[M | Mark], Generic[M]):
     async def aclose(self) -> None:
         self.caught_up.set()
         await self._receive.aclose()
+
+
+def mk_decoder(types: Mapping[str, Any]) -> Callable[[str, msgspec.Raw], Any]:
+    """
+    What reads a message in JSON, by the name of its channel: as the type that `types`
+    has for what the name begins with, up to a dot. It raises `Unexpected` for a channel
+    of no such kind.
+    """
+    decoders = {kind: msgspec.json.Decoder(it).decode for kind, it in types.items()}
+
+    @cache
+    def find(channel: str) -> Callable[[msgspec.Raw], Any]:
+        for kind, decode in decoders.items():
+            if f'{channel}.'.startswith(f'{kind}.'):
+                return decode
+        raise Unexpected(channel)
+
+    return lambda channel, data: find(channel)(data)

@@ -58,7 +58,8 @@ class Fills:
         self._booking = trio.Lock()
         recent: list[VenueFill] = []
         for _, record in books.ledger.iter_newest():
-            fill = api.read_record(record)
+            if not (fill := api.read_record(record)):
+                continue
             if recent and fill.time < recent[0].time - _first_overlap:
                 break
             recent.append(fill)
@@ -141,7 +142,8 @@ class Fills:
         told = (it.size for it in known.values() if it.order_id == order.order_id)
         missing = add_up(order.filled, *(-size for size in told))
         for _, record in self._books.ledger.iter_newest():
-            fill = self._api.read_record(record)
+            if not (fill := self._api.read_record(record)):
+                continue
             if missing <= 0 or fill.time < order.created - _overlap:
                 break
             if fill.order_id == order.order_id and fill.fill_id not in known:

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ._bars import Frame, build_bars, build_seconds, mk_bars, mk_frame, mk_ms
+from ._clock import Clock
 from ._config import NAME, Traits, wants_deep_history
+from ._market_data import Bars
 from ._piker import DataUnavailable, MktPair
 from ._trades import GetTrades
 
@@ -26,14 +28,12 @@ class HistoryApi(Protocol):
     """
 
     traits: Traits
-
-    def now_ms(self) -> int: ...
+    clock: Clock
 
     @property
-    def get_bars(self) -> Callable[[str, int, int, int], Awaitable[Any]]:
+    def get_bars(self) -> Callable[[str, int, int, int], Awaitable[Bars]]:
         """
-        Those of a market, of so many seconds, in a range of ms, ends included: columns
-        by their usual names, and `ticks`, when they open in ms.
+        Those of a market, of so many seconds, in a range of ms, ends included.
         """
 
     @property
@@ -56,7 +56,7 @@ async def get_hist(
 
     Raises `DataUnavailable` where there are none.
     """
-    now_ms = client.now_ms()
+    now_ms = client.clock.now_ms()
     end_ms = now_ms if end_dt is None else mk_ms(end_dt)
     start_ms = 0 if start_dt is None else mk_ms(start_dt)
     if timeframe in client.traits.bar_seconds:

@@ -74,6 +74,7 @@ class VenueFill(Struct, frozen=True):
     price: float
     size: float
     fee: float
+    """In units of the market's src asset, whatever it was paid in."""
     time: float
     """Epoch s."""
     record: dict[str, Any]
@@ -105,7 +106,8 @@ Event = VenueOrder | VenueFill | VenuePosition | Disconnected | Reconnected
 
 class OrderApi(Protocol):
     """
-    What `_dialog.py` asks of the venue.
+    What `_dialog.py` asks of the venue: of the author's `Orders`, which is made of a
+    `Client` and of what comes from the `CHANNELS` of an account.
 
     All methods that ask or order something raise `ConnectionLost` where the venue may
     or may not have heard of it, `Throttled` where it comes too soon, `OrderExpired`
@@ -202,9 +204,9 @@ class OrderApi(Protocol):
         The step of prices around `price`.
         """
 
-    def read_record(self, record: dict[str, Any]) -> VenueFill:
+    def read_record(self, record: dict[str, Any]) -> VenueFill | None:
         """
-        The fill that the ledger has kept.
+        The fill that the ledger has kept; None for a record of something else.
         """
 
     async def market(self, name: str) -> MktPair:

@@ -21,7 +21,6 @@ import trio
 
 from ._channels import ChannelStream, Disconnected
 from ._config import NAME
-from ._connection import open_connection
 from ._errors import (
     EXPECTED,
     AuthError,
@@ -36,7 +35,7 @@ from ._pacer import Caller, Pacer
 from ._piker import BrokerError, get_logger, open_nursery
 from ._redaction import hide_userinfo
 from ._subscriptions import Subscriptions
-from ._venue import OpenConnection, Venue
+from ._venue import Venue
 
 T = TypeVar('T')
 
@@ -52,10 +51,9 @@ class Session:
     the one before.
     """
 
-    def __init__(self, url: str, venue: Venue, open_connection: OpenConnection) -> None:
+    def __init__(self, url: str, venue: Venue) -> None:
         self._url = url
         self._venue = venue
-        self._open_connection = open_connection
         self._limits = venue.limits
         self._pacer = Pacer(venue.pools)
         self._latest: Caller | None = None
@@ -239,7 +237,7 @@ class Session:
         while True:
             since = trio.current_time()
             try:
-                async with self._open_connection(
+                async with self._venue.open_connection(
                     self._url, self._venue, self._subscriptions.on_notification
                 ) as connection:
                     caller = Caller(connection, self._venue.cost, self._pacer)
@@ -357,16 +355,12 @@ class Session:
 
 
 @acm
-async def open_session(
-    url: str,
-    venue: Venue,
-    open_connection: OpenConnection = open_connection,
-) -> AsyncIterator[Session]:
+async def open_session(url: str, venue: Venue) -> AsyncIterator[Session]:
     """
     A connected session, for as long as the block is open. Raises `BrokerError` where
-    the venue cannot be reached. A vendor's own client can be its connection.
+    the venue cannot be reached.
     """
-    session = Session(url, venue, open_connection)
+    session = Session(url, venue)
     live.append(session)
     try:
         async with open_nursery() as tn:

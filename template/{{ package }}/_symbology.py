@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from heapq import nsmallest
 from typing import Generic, Protocol, TypeVar
@@ -14,9 +15,63 @@ from typing import Generic, Protocol, TypeVar
 from ._piker import Asset
 
 
+def mk_decimal(number: float) -> Decimal:
+    """
+    As it would be written: 0.0005, and 10 for 10.0.
+    """
+    decimal = Decimal(str(number))
+    return decimal.quantize(Decimal(1)) if decimal == decimal.to_integral() else decimal
+
+
 class Listed(Protocol):
+    """
+    What is asked of the author's `Pair`.
+    """
+
     @property
-    def bs_fqme(self) -> str: ...
+    def bs_fqme(self) -> str:
+        """
+        Its name for the host, in lower case: base and quote currency, venue and expiry.
+        """
+
+    @property
+    def bs_mktid(self) -> str:
+        """
+        Its name for the venue.
+        """
+
+    @property
+    def base_currency(self) -> str: ...
+
+    @property
+    def quote_currency(self) -> str: ...
+
+    @property
+    def venue(self) -> str:
+        """
+        Or the kind of market: the second token of `bs_fqme`.
+        """
+
+    @property
+    def expiry(self) -> str:
+        """
+        '' where it has none.
+        """
+
+    @property
+    def atype(self) -> str:
+        """
+        As piker's `MktPair` takes it.
+        """
+
+    @property
+    def price_step(self) -> Decimal:
+        """
+        The least one between prices.
+        """
+
+    @property
+    def size_step(self) -> Decimal: ...
 
     @property
     def words(self) -> str:

@@ -8,13 +8,14 @@ is not known is left out, since not every host takes a null.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from itertools import chain, groupby
 from typing import Any
 
 from ._channels import ChannelStream, Disconnected, Reconnected
+from ._market_data import PublicQuote, PublicTrade
 from ._piker import MktPair
-from ._trades import PublicTrade, Run, Tape
+from ._trades import Run, Tape
 
 _max_behind: float = 10
 """A quote that is older than the one before by more s is none: the clock was set."""
@@ -23,12 +24,10 @@ _max_behind: float = 10
 async def stream_ticks(
     tape: Tape[Any],
     stream: ChannelStream[Any],
-    mk_quote_ticks: Callable[[Any], list[dict[str, Any]]],
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """
-    The ticks of a market's channels, on which there are lists of trades, and quotes, of
-    which `mk_quote_ticks` makes ticks. What has come together is in one list, trades
-    apart from quotes.
+    The ticks of a market's channels, on which there are lists of `PublicTrade`s, and
+    `PublicQuote`s. What has come together is in one list, trades apart from quotes.
 
     Trades that the stream left out, whatever happened to the connection, are fetched,
     and a quote that comes after a newer one is left out.
@@ -78,19 +77,19 @@ def mk_trade_ticks(run: Run[PublicTrade], numbered: bool) -> list[dict[str, Any]
     return ticks
 
 
-def mk_l1_ticks(
-    time_ms: int,
-    *,
-    bid: tuple[float | None, float | None],
-    ask: tuple[float | None, float | None],
-) -> list[dict[str, Any]]:
+def mk_quote_ticks(quote: PublicQuote) -> list[dict[str, Any]]:
     """
     The best bid and ask, each a price and the size on offer there. A side that is empty
     has no tick.
     """
+    time = quote.timestamp / 1000
+    sides = [
+        ('bid', quote.best_bid_price, quote.best_bid_amount),
+        ('ask', quote.best_ask_price, quote.best_ask_amount),
+    ]
     return [
-        {'type': side, 'price': price, 'size': size or 0.0, 'time': time_ms / 1000}
-        for side, (price, size) in {'bid': bid, 'ask': ask}.items()
+        {'type': side, 'price': price, 'size': size or 0.0, 'time': time}
+        for side, price, size in sides
         if price
     ]
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from ._config import NAME
+from ._market_data import PublicTrade
 from ._piker import get_logger
 from ._session import insist
 
@@ -80,23 +81,6 @@ async def merge_pages(
 
     async for page in page_through(get_page, start_ms):
         yield page
-
-
-class PublicTrade(Protocol):
-    @property
-    def trade_id(self) -> str: ...
-
-    @property
-    def number(self) -> int | None: ...
-
-    @property
-    def timestamp(self) -> int: ...
-
-    @property
-    def price(self) -> float: ...
-
-    @property
-    def amount(self) -> float: ...
 
 
 Trade = TypeVar('Trade', bound=PublicTrade)

@@ -11,6 +11,16 @@ from typing import Any, Protocol
 from ._connection import Language
 from ._pacer import Caller, Connection, Pool
 
+OpenConnection = Callable[
+    [str, Any, Callable[[Any, str, Any], None]],
+    AbstractAsyncContextManager[Connection],
+]
+"""
+A connection to a URL, for a `Venue`, as long as the block is open, out of which
+`ConnectionLost` is raised. What comes unasked is handed to a callback, as
+`Venue.on_notification()` takes it.
+"""
+
 
 class Venue(Language, Protocol):
     """
@@ -19,6 +29,10 @@ class Venue(Language, Protocol):
 
     pools: dict[str, Pool]
     """From which requests are paid, by their name."""
+
+    @property
+    def open_connection(self) -> OpenConnection:
+        """That of `_connection.py`, or one by the vendor's own client."""
 
     async def greet(self, caller: Caller) -> float:
         """
@@ -51,14 +65,3 @@ class Venue(Language, Protocol):
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
         """The pool from which a request is paid, see `Pacer.spend()`, and how much."""
-
-
-OpenConnection = Callable[
-    [str, Any, Callable[[Any, str, Any], None]],
-    AbstractAsyncContextManager[Connection],
-]
-"""
-A connection to a URL, for a `Venue`, as long as the block is open, out of which
-`ConnectionLost` is raised. What comes unasked is handed to a callback, as
-`Venue.on_notification()` takes it.
-"""

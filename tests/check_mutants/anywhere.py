@@ -11,7 +11,7 @@ ANYWHERE: Mutants = {
     'PK105': [(INIT, '', "\nname: str = 'venue'\n")],
     'PK125': [
         (
-            'symbols.py',
+            '*symbols.py',
             '',
             """
 
@@ -26,7 +26,7 @@ async def watch_listings(ctx: tractor.Context, every: float) -> None:
     ],
     'PK126': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 
@@ -59,7 +59,7 @@ def datad_init(brokername, loglevel=None, **start_actor_kwargs):
     ],
     'PK304': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 
@@ -87,7 +87,7 @@ def broker_init(brokername, loglevel=None, **kwargs):
     ],
     'PK306': [
         (
-            'symbols.py',
+            '*symbols.py',
             'async def open_symbol_search(ctx: tractor.Context) -> None:\n',
             'async def open_symbol_search(ctx: tractor.Context) -> None:\n'
             '    from piker import log\n\n    log.get_console_log()\n',
@@ -95,7 +95,7 @@ def broker_init(brokername, loglevel=None, **kwargs):
     ],
     'PK407': [
         (
-            'symbols.py',
+            '*symbols.py',
             '',
             """
 
@@ -108,7 +108,7 @@ async def get_lot_size(fqme: str) -> float:
     ],
     'PK405': [
         (
-            'symbols.py',
+            '*symbols.py',
             '',
             """
 _folder = tractor._state._runtime_vars.get('piker_vars', {}).get('piker_test_dir')
@@ -117,7 +117,7 @@ _folder = tractor._state._runtime_vars.get('piker_vars', {}).get('piker_test_dir
     ],
     'PK506': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 
@@ -134,7 +134,7 @@ class Ticker:
     ],
     'PK602': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 
@@ -148,7 +148,7 @@ async def ask(portal, what):
     ],
     'PK603': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 
@@ -161,7 +161,7 @@ async def run_over_there(portal, what):
     ],
     'PK604': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 
@@ -173,7 +173,7 @@ def is_ours(portal, ours):
     ],
     'PK605': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 
@@ -189,7 +189,7 @@ async def run_for(seconds):
     ],
     'PK741': [
         (
-            'symbols.py',
+            '*symbols.py',
             '',
             """
 
@@ -201,7 +201,7 @@ class Future(Struct, frozen=True):
     ],
     'PK742': [
         (
-            'symbols.py',
+            '*symbols.py',
             '',
             """
 
@@ -214,7 +214,7 @@ class Option(Struct, frozen=True):
     ],
     'PK904': [
         (
-            'feed.py',
+            '*feed.py',
             '',
             """
 

@@ -11,75 +11,75 @@ GENERATED: Mutants = {
     'PK101': [
         (
             INIT,
-            'from .symbols import get_mkt_info, open_symbol_search',
-            'from .symbols import get_mkt_info',
+            'from ._symbols import get_mkt_info, open_symbol_search',
+            'from ._symbols import get_mkt_info',
         ),
-        ('symbols.py', 'def open_symbol_search(', 'def answer_patterns('),
+        ('_symbols.py', 'def open_symbol_search(', 'def answer_patterns('),
     ],
     'PK102': [
         (
             INIT,
-            'from .symbols import get_mkt_info, open_symbol_search',
-            'from .symbols import get_mkt_info, open_symbols_search',
+            'from ._symbols import get_mkt_info, open_symbol_search',
+            'from ._symbols import get_mkt_info, open_symbols_search',
         ),
-        ('symbols.py', 'def open_symbol_search(', 'def open_symbols_search('),
+        ('_symbols.py', 'def open_symbol_search(', 'def open_symbols_search('),
     ],
     'PK103': [
         (
             INIT,
-            'from .broker import open_trade_dialog',
-            'from .broker import trades_dialogue',
+            'from ._broker import open_trade_dialog',
+            'from ._broker import trades_dialogue',
         ),
-        (INIT, "'open_trade_dialog': 'broker'", "'trades_dialogue': 'broker'"),
-        ('broker.py', 'def open_trade_dialog(', 'def trades_dialogue('),
+        (INIT, "'open_trade_dialog': '_broker'", "'trades_dialogue': '_broker'"),
+        ('_broker.py', 'def open_trade_dialog(', 'def trades_dialogue('),
     ],
     'PK104': [
         (
             INIT,
-            'from .feed import open_history_client, replay_trades, stream_quotes',
-            'from .feed import replay_trades, stream_quotes',
+            'from ._feed import open_history_client, replay_trades, stream_quotes',
+            'from ._feed import replay_trades, stream_quotes',
         )
     ],
     'PK111': [
         (
-            'feed.py',
+            '_feed.py',
             '@acm\nasync def open_history_client(',
             'async def open_history_client(',
         )
     ],
-    'PK112': [('feed.py', '    feed_is_live: trio.Event,', '    live: trio.Event,')],
+    'PK112': [('_feed.py', '    feed_is_live: trio.Event,', '    live: trio.Event,')],
     'PK113': [
         ('*.py', ' end_dt: datetime | None = None,', ' until: datetime | None = None,')
     ],
     'PK114': [
         (
-            'symbols.py',
+            '_symbols.py',
             '@context\nasync def open_symbol_search(',
             'async def open_symbol_search(',
         )
     ],
     'PK115': [
         (
-            'symbols.py',
+            '_symbols.py',
             'open_symbol_search(ctx: tractor.Context)',
             'open_symbol_search(ctx)',
         )
     ],
     'PK121': [('_dialog.py', "        await ctx.started('paper')\n", '')],
     'PK122': [
-        ('symbols.py', '        await ctx.started()\n', ''),
+        ('_symbols.py', '        await ctx.started()\n', ''),
         (
-            'symbols.py',
+            '_symbols.py',
             '    async with open_cached_client(NAME) as client:\n        # load',
             '    await ctx.started()\n'
             '    async with open_cached_client(NAME) as client:\n        # load',
         ),
     ],
-    'PK123': [('feed.py', 'task_status.started(', 'log.debug(')],
-    'PK124': [('feed.py', '            feed_is_live.set()\n', '')],
+    'PK123': [('_feed.py', 'task_status.started(', 'log.debug(')],
+    'PK124': [('_feed.py', '            feed_is_live.set()\n', '')],
     'PK127': [
         (
-            'symbols.py',
+            '_symbols.py',
             'await client.search_symbols(pattern)\n                await stream',
             'await client.search_symbols(pattern)\n'
             '                if not matches:\n                    continue\n'
@@ -97,35 +97,37 @@ GENERATED: Mutants = {
         (INIT, '[*_datad_mods, *_brokerd_mods]', '[*data, *trading]'),
     ],
     'PK203': [
-        (INIT, "_datad_mods: list[str] = ['symbols']", "_datad_mods = ['symbol']")
+        (INIT, "_datad_mods: list[str] = ['_symbols']", "_datad_mods = ['symbol']")
     ],
     'PK204': [
         (
             INIT,
-            "_brokerd_mods: list[str] = ['broker']",
-            "_brokerd_mods = ['broker', 'symbols']",
+            "_brokerd_mods: list[str] = ['_broker']",
+            "_brokerd_mods = ['_broker', '_symbols']",
         )
     ],
     'PK205': [
         (
             INIT,
-            "_brokerd_mods: list[str] = ['broker']",
-            "_brokerd_mods = ['broker', 'feed']",
+            "_brokerd_mods: list[str] = ['_broker']",
+            "_brokerd_mods = ['_broker', '_feed']",
         )
     ],
     'PK206': [
         (
             INIT,
-            "_datad_mods: list[str] = ['symbols']",
-            "_datad_mods = ['symbols', 'api']",
+            "_datad_mods: list[str] = ['_symbols']",
+            "_datad_mods = ['_symbols', 'api']",
         )
     ],
-    'PK207': [(INIT, "_datad_mods: list[str] = ['symbols']", "_datad_mods = ['feed']")],
+    'PK207': [
+        (INIT, "_datad_mods: list[str] = ['_symbols']", "_datad_mods = ['_feed']")
+    ],
     'PK208': [(INIT, '[*_datad_mods, *_brokerd_mods]', '[*_datad_mods]')],
-    'PK209': [(INIT, "_brokerd_mods: list[str] = ['broker']", '_brokerd_mods = []')],
+    'PK209': [(INIT, "_brokerd_mods: list[str] = ['_broker']", '_brokerd_mods = []')],
     'PK303': [
         (
-            'feed.py',
+            '_feed.py',
             '    (symbol,) = symbols\n',
             '    (symbol,) = symbols\n'
             '    async with service.maybe_spawn_brokerd(NAME) as portal:\n'
@@ -134,7 +136,7 @@ GENERATED: Mutants = {
     ],
     'PK401': [
         (
-            'symbols.py',
+            '_symbols.py',
             '        return await mk_mkt(client, pair), pair\n',
             '        mkt = await mk_mkt(client, pair)\n'
             '        remember(mkt)\n'
@@ -144,8 +146,8 @@ GENERATED: Mutants = {
         ),
         (
             'broker.py',
-            'from .symbols import cache_contract',
-            'from .symbols import _contracts',
+            'from ._symbols import cache_contract',
+            'from ._symbols import _contracts',
         ),
         (
             'broker.py',
@@ -155,20 +157,20 @@ GENERATED: Mutants = {
     ],
     'PK402': [
         (
-            'symbols.py',
+            '_symbols.py',
             '        for known_as in (name, mkt.bs_mktid, mkt.bs_fqme, mkt.fqme):\n'
             '            _contracts[known_as] = mkt\n',
             '        _contracts[mkt.bs_fqme] = mkt\n',
         ),
         (
-            'symbols.py',
+            '_symbols.py',
             '    return _contracts[name]',
             '    return _contracts[mkt.fqme]',
         ),
     ],
     'PK403': [
         (
-            'symbols.py',
+            '_symbols.py',
             '        return await mk_mkt(client, pair), pair\n',
             '        mkt = await mk_mkt(client, pair)\n'
             '        _contracts.setdefault(mkt.fqme, mkt)\n'
@@ -177,12 +179,12 @@ GENERATED: Mutants = {
     ],
     'PK404': [
         (
-            'feed.py',
+            '_feed.py',
             'mkt, pair = await get_mkt_info(symbol)\n        instrument',
             'mkt, pair = await get_mkt_info(fqme=symbol)\n        instrument',
         )
     ],
-    'PK406': [('api.py', '', '\nurl = get_url(URLS)\n')],
+    'PK406': [('_client.py', '', '\nurl = get_url(URLS)\n')],
     'PK601': [
         (
             '_dialog.py',
@@ -196,10 +198,12 @@ GENERATED: Mutants = {
     'PK702': [
         ('_ticks.py', "            'type': 'trade',", "            'type': 'fill',")
     ],
-    'PK703': [('feed.py', 'send_chan.send({mkt.bs_fqme:', 'send_chan.send({mkt.fqme:')],
+    'PK703': [
+        ('_feed.py', 'send_chan.send({mkt.bs_fqme:', 'send_chan.send({mkt.fqme:')
+    ],
     'PK704': [
         (
-            'feed.py',
+            '_feed.py',
             '([FeedInit(mkt_info=mkt)], first_quote)',
             "({symbol: {'mkt_info': mkt}}, first_quote)",
         )
@@ -214,12 +218,12 @@ GENERATED: Mutants = {
             '    if not bars.size:\n        raise DataUnavailable\n',
         )
     ],
-    'PK711': [('ledger.py', '* price * abs(size)', '* price * size')],
+    'PK711': [('_ledger.py', 'mk_fee(price, abs(size))', '0.0005 * price * size')],
     'PK712': [
         (
-            'ledger.py',
-            'return 0.0005 * price',
-            'rate = 0.0005 if is_taker else 0.0002\n    return rate * price',
+            '_ledger.py',
+            'return mk_fee(',
+            'times = 2 if is_taker else 1\n    return times * mk_fee(',
         )
     ],
     'PK731': [
@@ -259,12 +263,12 @@ GENERATED: Mutants = {
     'PK801': [('api.py', 'import msgspec\n', 'import asks\nimport msgspec\n')],
     'PK811': [
         (
-            'feed.py',
+            '_feed.py',
             'from ._piker import ',
             'from piker.brokers import BrokerError\nfrom ._piker import ',
         )
     ],
-    'PK812': [('feed.py', 'from .api import ', 'from piker_deribit2.api import ')],
+    'PK812': [('_feed.py', 'from .api import ', 'from piker_deribit2.api import ')],
     'PK901': [
         (
             '_config.py',

@@ -14,33 +14,33 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         [
             (
                 '__init__.py',
-                'from .api import get_client',
-                'from .api import get_client, LIMITZ',
+                'from ._client import get_client',
+                'from ._client import get_client, LIMITZ',
             )
         ],
     ),
-    ('PK112', [('ledger.py', 'is_taker: bool = False', 'taker: bool = False')]),
+    ('PK112', [('_ledger.py', 'is_taker: bool = False', 'taker: bool = False')]),
     (
         'PK112',
         [
             (
-                'api.py',
+                '_client.py',
                 '    credentials: Credentials | None = None,\n    **_',
                 '    credentials: Credentials,\n    **_',
             )
         ],
     ),
-    ('PK121', [('symbols.py', '        await ctx.started()\n', '')]),
+    ('PK121', [('_symbols.py', '        await ctx.started()\n', '')]),
     (
         'PK123',
-        [('feed.py', '            task_status.started(', '            print(')],
+        [('_feed.py', '            task_status.started(', '            print(')],
     ),
     (
         'PK203',
         [
             (
                 '__init__.py',
-                "_brokerd_mods: list[str] = ['broker']",
+                "_brokerd_mods: list[str] = ['_broker']",
                 "_brokerd_mods: list[str] = ['brokers']",
             )
         ],
@@ -49,14 +49,14 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK204',
         [
             (
-                'broker.py',
+                '_broker.py',
                 '',
-                '\n\nfrom .symbols import open_symbol_search as _oss\n',
+                '\n\nfrom ._symbols import open_symbol_search as _oss\n',
             ),
             (
                 '__init__.py',
-                "_datad_mods: list[str] = ['symbols']",
-                "_datad_mods: list[str] = ['symbols', 'broker']",
+                "_datad_mods: list[str] = ['_symbols']",
+                "_datad_mods: list[str] = ['_symbols', '_broker']",
             ),
         ],
     ),
@@ -64,13 +64,13 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK207',
         [
             (
-                'symbols.py',
+                '_symbols.py',
                 '',
                 '\n\n@context\nasync def ping(ctx: tractor.Context):\n    await ctx.started()\n',
             ),
             (
                 '__init__.py',
-                "_datad_mods: list[str] = ['symbols']",
+                "_datad_mods: list[str] = ['_symbols']",
                 "_datad_mods: list[str] = ['ledger']",
             ),
         ],
@@ -79,7 +79,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK303',
         [
             (
-                'symbols.py',
+                '_symbols.py',
                 '    async with open_cached_client(NAME) as client:\n        # load',
                 '    async with maybe_spawn_daemon(f"brokerd.{NAME}") as portal:\n        pass\n    async with open_cached_client(NAME) as client:\n        # load',
             )
@@ -88,16 +88,16 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
     (
         'PK401',
         [
-            ('feed.py', 'GetHist = ', '_offset = None\nGetHist = '),
+            ('_feed.py', 'GetHist = ', '_offset = None\nGetHist = '),
             (
-                'feed.py',
+                '_feed.py',
                 '    (symbol,) = symbols\n',
                 '    global _offset\n    (symbol,) = symbols\n    _offset = 3.0\n',
             ),
             (
                 'broker.py',
                 '    async def positions(self) -> list[VenuePosition]:\n',
-                '    async def positions(self) -> list[VenuePosition]:\n        from . import feed\n        assert feed._offset > 1\n',
+                '    async def positions(self) -> list[VenuePosition]:\n        from . import _feed\n        assert _feed._offset > 1\n',
             ),
         ],
     ),
@@ -166,7 +166,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK602',
         [
             (
-                'feed.py',
+                '_feed.py',
                 '',
                 '\n\nasync def f(portal):\n    try:\n        await portal.run(f)\n    except RemoteActorError as e:\n        if e.type == ValueError: raise\n',
             )
@@ -176,7 +176,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK604',
         [
             (
-                'feed.py',
+                '_feed.py',
                 '',
                 '\n\ndef f(actor):\n    for host, port in actor.reg_addrs:\n        print(host)\n',
             )
@@ -186,7 +186,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK604',
         [
             (
-                'feed.py',
+                '_feed.py',
                 '',
                 '\n\ndef f(actor):\n    host = actor.reg_addrs[0][0]\n    return host\n',
             )
@@ -196,7 +196,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK605',
         [
             (
-                'feed.py',
+                '_feed.py',
                 '',
                 '\n\nasync def f():\n    with trio.CancelScope() as cs, trio.fail_after(3):\n        async with tractor.open_nursery() as an:\n            pass\n',
             )
@@ -226,7 +226,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK703',
         [
             (
-                'feed.py',
+                '_feed.py',
                 'send_chan.send({mkt.bs_fqme: mk_quote(mkt, ticks)})',
                 'send_chan.send({mkt.bs_fqme.upper(): mk_quote(mkt, ticks)})',
             )
@@ -236,7 +236,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK704',
         [
             (
-                'feed.py',
+                '_feed.py',
                 '([FeedInit(mkt_info=mkt)], first_quote)',
                 '(FeedInit(mkt_info=mkt), first_quote)',
             )
@@ -246,8 +246,8 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK711',
         [
             (
-                'ledger.py',
-                'return 0.0005 * price * abs(size)',
+                '_ledger.py',
+                'return mk_fee(price, abs(size))',
                 'amount = size * price\n    return amount * 0.0005',
             )
         ],
@@ -256,9 +256,9 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK712',
         [
             (
-                'ledger.py',
-                'return 0.0005 * price',
-                'fee = {True: 0.0005, False: 0.0002}[is_taker]\n    return fee * price',
+                '_ledger.py',
+                'return mk_fee(',
+                'times = {True: 2, False: 1}[is_taker]\n    return times * mk_fee(',
             )
         ],
     ),
@@ -286,7 +286,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK811',
         [
             (
-                'broker.py',
+                '_broker.py',
                 '    await control_orders(ctx, open_orders)\n',
                 '    import piker\n    await control_orders(ctx, open_orders)\n',
             )
@@ -335,7 +335,7 @@ GENERATED_OTHERWISE: list[tuple[str, list[Edit]]] = [
         'PK904',
         [
             (
-                'feed.py',
+                '_feed.py',
                 '',
                 '\n\nasync def f(an, creds):\n    await an.run_in_actor(f, creds.api_secret)\n',
             )

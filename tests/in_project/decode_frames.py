@@ -12,6 +12,7 @@ from typing import Any
 import minipiker  # noqa: F401 the host that the backend's seam is to find
 import msgspec
 from piker_deribit2 import messages as types
+from piker_deribit2._market_data import Bars
 from piker_deribit2.api import Client
 from piker_deribit2.messages import mk_error
 
@@ -28,7 +29,7 @@ REPLIES: dict[str, Any] = {
     'http_get_last_trades_option_combo': types.TradesPage,
     'http_get_last_trades_perpetual_with_combo_tags': types.TradesPage,
     'http_get_time': int,
-    'http_get_tradingview_chart_data': types.Bars,
+    'http_get_tradingview_chart_data': Bars,
     'ws_order_buy_response': types.OrderReply,
     'ws_order_cancel_response': types.Order,
     'ws_order_edit_response': types.OrderReply,

@@ -5,17 +5,10 @@ Orders, fills and positions: how the venue is asked for them, and what it tells.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from typing import Any
 
-import tractor
-from msgspec import convert
-from msgspec.structs import asdict
-
 from ._channels import ChannelStream, Disconnected, Reconnected
-from ._config import Credentials
-from ._dialog import control_orders
 from ._errors import OrderRejected
 from ._orders import (
     Event,
@@ -26,33 +19,14 @@ from ._orders import (
     VenueOrder,
     VenuePosition,
 )
-from ._piker import MktPair, context
-from .api import CURRENCIES, Client, get_client
-from .messages import Changes, Message, Order, OrderReply, Pair, Position, UserTrade
-from .symbols import cache_contract
+from ._piker import MktPair
+from ._symbols import cache_contract
+from .api import CURRENCIES, Client
+from .ledger import mk_fill, read_record
+from .messages import Changes, Message, Order, OrderReply, Pair, Position
 
-_changes = 'user.changes.any.any.raw'
-"""The channel of all that happens to the account: orders, trades and positions."""
-
-
-@context
-async def open_trade_dialog(ctx: tractor.Context) -> None:
-    """
-    Control the orders of all accounts; without credentials, say `'paper'`.
-    """
-    await control_orders(ctx, open_orders)
-
-
-@acm
-async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
-    """
-    The orders of the account with these credentials.
-    """
-    async with (
-        get_client(credentials=credentials) as client,
-        client.open_channel(_changes, before_orders=True) as msgs,
-    ):
-        yield Orders(client, msgs)
+CHANNELS = ('user.changes.any.any.raw',)
+"""Of all that happens to the account: orders, trades and positions."""
 
 
 class Orders:
@@ -142,8 +116,8 @@ class Orders:
     def _pair(self, mkt: MktPair) -> Pair:
         return self._client.listed.pairs[mkt.bs_fqme]
 
-    def read_record(self, record: dict[str, Any]) -> VenueFill:
-        return mk_fill(convert(record, UserTrade))
+    def read_record(self, record: dict[str, Any]) -> VenueFill | None:
+        return read_record(record)
 
     async def market(self, name: str) -> MktPair:
         return await cache_contract(self._client, name)
@@ -200,21 +174,6 @@ def mk_order(order: Order) -> VenueOrder:
         created=order.creation_timestamp / 1000,
         updated=order.last_update_timestamp,
         reason=order.cancel_reason,
-    )
-
-
-def mk_fill(trade: UserTrade) -> VenueFill:
-    return VenueFill(
-        fill_id=trade.key,
-        order_id=trade.order_id,
-        client_id=trade.label,
-        market=trade.instrument_name,
-        side='buy' if trade.direction == 'buy' else 'sell',
-        price=trade.price,
-        size=trade.amount,
-        fee=trade.fee,
-        time=trade.timestamp / 1000,
-        record=asdict(trade),
     )
 
 

@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import ClassVar
 
 from . import messages
+from ._market_data import Bars
 from ._piker import Asset, SymbolNotFound
 from ._session import Session
 from ._symbology import Symbology
-from .messages import Bars, Pair, Ticker, Trade
+from .messages import Pair, Ticker, Trade
 
 
 class Markets:

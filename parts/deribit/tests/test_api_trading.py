@@ -17,6 +17,7 @@ from msgspec import convert
 #{% filter replace('PACKAGE', package.replace(_copier_conf.sep, '.')) %}
 from PACKAGE import api
 from PACKAGE._channels import Reconnected
+from PACKAGE._client import get_client
 from PACKAGE._config import Credentials
 from PACKAGE._errors import (
     AuthError,
@@ -25,7 +26,7 @@ from PACKAGE._errors import (
     Throttled,
 )
 from PACKAGE._pacer import Pool
-from PACKAGE.api import Client, get_client
+from PACKAGE.api import Client
 from PACKAGE.messages import (
     AccountSummaries,
     Changes,
@@ -84,7 +85,7 @@ async def test_the_life_of_an_order(open_client: OpenClient) -> None:
 async def test_what_a_trade_changes(open_client: OpenClient) -> None:
     async with open_client(credentials=_keys) as (_, client):
         assert await client.get_positions() == []
-        async with client.open_channel('user.changes.any.any.raw') as msgs:
+        async with client.session.open_channel('user.changes.any.any.raw') as msgs:
             reply = await client.place('sell', _perp, 50)
             assert reply.order.order_state == 'filled'
             assert sum(trade.amount for trade in reply.trades) == 50
@@ -112,14 +113,14 @@ async def test_the_accounts_trades(
     monkeypatch.setattr(api, '_trades_per_page', 20)
     two_days = 2 * 24 * 60 * _min
     async with open_client(credentials=_keys) as (venue, client):
-        start = client.now_ms() - _min
+        start = client.clock.now_ms() - _min
         made: list[UserTrade] = []
         for of_old in (True, False):
             for name, amount in 2 * [(_perp, 10), ('ETH_USDC', 1), ('BTC_USDC', 1)]:
                 for _ in range(2):
                     made += (await client.place('buy', name, amount)).trades
             if of_old:
-                await venue.set_clock(client.now_ms() + two_days)
+                await venue.set_clock(client.clock.now_ms() + two_days)
                 await venue.misbehave('drop')
                 await client.get_open_orders()  # on a connection that knows the time
         found = await get_user_trades(client, start)
@@ -127,7 +128,7 @@ async def test_the_accounts_trades(
         assert len(found) == len(made)
         times = [it.timestamp for it in found]
         assert times == sorted(times)
-        recent = await get_user_trades(client, client.now_ms() - 10 * _min)
+        recent = await get_user_trades(client, client.clock.now_ms() - 10 * _min)
         assert recent == found[len(found) // 2 :]
 
 
@@ -165,7 +166,7 @@ async def test_logging_in(open_client: OpenClient) -> None:
         with pytest.raises(AuthError):
             await client.get_positions()
         with pytest.raises(AuthError):
-            async with client.open_channel('user.changes.any.any.raw'):
+            async with client.session.open_channel('user.changes.any.any.raw'):
                 pass
 
 
@@ -227,7 +228,7 @@ async def test_an_order_that_comes_at_a_bad_time(
 async def test_what_happened_to_orders_without_us(open_client: OpenClient) -> None:
     async with (
         open_client(credentials=_keys) as (venue, client),
-        client.open_channel('user.changes.any.any.raw') as msgs,
+        client.session.open_channel('user.changes.any.any.raw') as msgs,
     ):
         await venue.depth(_perp, 0)
         order = await place(client, 100)

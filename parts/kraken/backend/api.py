@@ -10,34 +10,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from contextlib import asynccontextmanager as acm
 #{% if trading %}
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-#{% endif %}
-from typing import Any
+from typing import Literal
 
 import msgspec
 
-#{% if trading %}
 from . import account, messages
-from ._channels import ChannelStream
-from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
-from ._connection import Connection
+#{% else %}
+from collections.abc import Mapping
+from typing import Literal
+
+from . import messages
+#{% endif %}
+from ._channels import mk_decoder
+from ._config import Limits, Traits, get_limits, get_traits
+from ._connection import Connection, open_connection
+#{% if trading %}
 from ._errors import AuthError, ConnectionLost, Throttled, Unexpected
 #{% else %}
-from . import messages
-from ._channels import ChannelStream
-from ._config import Limits, Traits, get_limits, get_traits, get_url
-from ._connection import Connection
 from ._errors import ConnectionLost, Throttled, Unexpected
 #{% endif %}
 from ._pacer import Caller, Pool, get_pools
 from ._piker import BrokerError, open_nursery
-from ._session import open_session
 #{% if trading %}
 from .account import Balance, Executions, Order, UserTrade
 #{% endif %}
@@ -80,6 +78,9 @@ EXECUTIONS = 'executions'
 """The channel of what becomes of the account's orders."""
 #{% endif %}
 
+DEFAULT_VENUES: tuple[str, ...] = ('spot',)
+"""Where to look for a market whose name says none."""
+
 # to ask for what became of orders is dear, and that something is missing is noticed
 #{% if trading %}
 LIMITS = Limits(silence=10, probe=20)
@@ -110,9 +111,7 @@ _params: dict[str, dict[str, object]] = {
 _nothing = ('heartbeat', 'status')
 """Channels that say nothing of interest."""
 
-_decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
-    kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
-}
+_decode = mk_decoder(messages.message_types)
 
 
 class Client(Markets):
@@ -124,22 +123,19 @@ class Client(Markets):
     waited for.
     """
 
+    open_connection = staticmethod(open_connection)
+    """Ours; or one of the vendor's own client, see `_venue.OpenConnection`."""
+
     def __init__(self) -> None:
         super().__init__()
         self.traits = get_traits(TRAITS)
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
-        self._books = Books(self.now)
+        self._books = Books(self.clock)
 #{% if trading %}
         self._changes: dict[str, Change] = {}
         """Of the orders that may be changed again, by their ids."""
 #{% endif %}
-
-    def open_channel(
-        self, *channels: str, before_orders: bool = False
-    ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
-        """Subscribe to channels, all in one stream: see `Session.open_channel()`."""
-        return self.session.open_channel(*channels, before_orders=before_orders)
 
 #{% if trading %}
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
@@ -172,7 +168,7 @@ class Client(Markets):
             cl_ord_id=cl_ord_id or None,
             deadline=self._deadline(valid_for),
         )
-        self.note_change(placed.order_id, symbol, self.now())
+        self.note_change(placed.order_id, symbol, self.clock.now())
         return placed.order_id
 
     async def amend(
@@ -216,7 +212,7 @@ class Client(Markets):
             limit_price=_number(price),
             deadline=self._deadline(valid_for),
         )
-        self.note_change(placed.order_id, symbol, self.now())
+        self.note_change(placed.order_id, symbol, self.clock.now())
         return placed.order_id
 
     def note_change(self, order_id: str, symbol: str, when: float) -> None:
@@ -233,7 +229,9 @@ class Client(Markets):
         # from when it is sent, which may be later
         if seconds == math.inf:
             return None
-        return lambda: datetime.fromtimestamp(self.now() + seconds, UTC).isoformat()
+        return lambda: datetime.fromtimestamp(
+            self.clock.now() + seconds, UTC
+        ).isoformat()
 
     async def cancel(self, order_id: str) -> None:
         await self.session.request_once(
@@ -276,7 +274,7 @@ class Client(Markets):
             'private/TradesHistory',
             account.TradesHistory,
             start=math.floor(start) - 1,
-            end=math.ceil(self.now()),
+            end=math.ceil(self.clock.now()),
         )
         newest = await get_page(ofs=0)
         for page in range((newest.count - 1) // _trades_per_page, 0, -1):
@@ -313,7 +311,7 @@ class Client(Markets):
         await caller.call('public/Time', messages.ServerTime)
         asked = time.time()
         pong = await caller.call('ping', messages.Pong)
-        self.clock_offset = pong.time_in.timestamp() - (asked + time.time()) / 2
+        self.clock.set(pong.time_in.timestamp(), asked)
 #{% if trading %}
         if self.credentials:
             # of use to the connection that it is fetched for, and to no other
@@ -330,7 +328,10 @@ class Client(Markets):
         return await self._for_channels(caller, 'unsubscribe', channels)
 
     async def _for_channels(
-        self, caller: Caller, verb: str, channels: list[str]
+        self,
+        caller: Caller,
+        verb: Literal['subscribe', 'unsubscribe'],
+        channels: list[str],
     ) -> list[str]:
         done: list[str] = []
 
@@ -373,11 +374,11 @@ class Client(Markets):
     def on_notification(
         self, connection: Connection, name: str, content: SocketMessage
     ) -> tuple[str, Message | None] | None:
-        if name not in _decoders:
+        if name not in messages.message_types:
             if name not in _nothing and content.method != 'pong':
                 raise Unexpected(name)
             return None
-        rows = _decoders[name](content.data)
+        rows = _decode(name, content.data)
 #{% if trading %}
         if name == EXECUTIONS:
             return name, Executions(rows, content.sequence)
@@ -391,40 +392,16 @@ class Client(Markets):
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
 #{% if trading %}
-        return cost(method, params, self._changes, self.now())
+        return cost(method, params, self._changes, self.clock.now())
 #{% else %}
         return cost(method)
 #{% endif %}
-
-
 #{% if trading %}
+
+
 def _number(value: float) -> msgspec.Raw:
     """
     With all its digits, and no exponent.
     """
     return msgspec.Raw(f'{Decimal(str(value)):f}'.encode())
-
-
 #{% endif %}
-@acm
-async def get_client(
-#{% if trading %}
-    credentials: Credentials | None = None,
-#{% endif %}
-    **_: Any,
-) -> AsyncIterator[Client]:
-    """
-    A connected client, for as long as the block is open; raises `BrokerError` where the
-    venue cannot be reached. Takes, and ignores, what else hosts pass on occasion
-    (`is_brokercheck`).
-#{% if trading %}
-
-    With `credentials` it has the account's socket as well; raises `AuthError`.
-#{% endif %}
-    """
-    client = Client()
-#{% if trading %}
-    client.credentials = credentials
-#{% endif %}
-    async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session:
-        yield client

@@ -5,11 +5,12 @@ each time with a checksum of what there is by then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from zlib import crc32
 
+from ._clock import Clock
 from ._errors import OutOfStep
 from .messages import BookNews, Level, Quote
 
@@ -81,12 +82,12 @@ class Books:
     """
     The books of the channels that are subscribed to.
 
-    One that bears no time is of `now()`, the epoch second by the venue's clock. Ours
-    may be ahead of that, and the quotes that come next would be left out as older ones.
+    One that bears no time is of now, by the venue's clock. Ours may be ahead of that,
+    and the quotes that come next would be left out as older ones.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._books: dict[str, Book] = {}
 
     def take(self, channel: str, news: BookNews, kind: str) -> Quote | None:
@@ -106,7 +107,7 @@ class Books:
             raise OutOfStep(channel)
         if book.best == before:
             return None
-        time = news.time or datetime.fromtimestamp(self._now(), UTC)
+        time = news.time or datetime.fromtimestamp(self._clock.now(), UTC)
         bid, ask = book.best
         return Quote(news.instrument_name, time, *bid, *ask)
 

@@ -6,18 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager as acm
 from decimal import Decimal
 from typing import Any
 
-import tractor
 import trio
-from msgspec import convert
 from msgspec.structs import asdict, replace
 
 from ._channels import ChannelStream, Disconnected, Reconnected
-from ._config import NAME, Credentials
-from ._dialog import control_orders
+from ._config import NAME
 from ._errors import ConnectionLost, OrderRejected
 from ._orders import (
     Event,
@@ -28,13 +24,17 @@ from ._orders import (
     VenueOrder,
     VenuePosition,
 )
-from ._piker import MktPair, context, get_logger
+from ._piker import MktPair, get_logger
+from ._symbols import cache_contract
 from .account import Execution, Executions, Order, UserTrade
-from .api import EXECUTIONS, Client, get_client
+from .api import EXECUTIONS, Client
+from .ledger import mk_fill, mk_side, read_record
 from .messages import Message
-from .symbols import cache_contract
 
 log = get_logger(f'{NAME}.broker')
+
+CHANNELS = (EXECUTIONS,)
+"""Of all that happens to the account's orders."""
 
 _order_id = re.compile(r'O[A-Z\d]{5}-[A-Z\d]{5}-[A-Z\d]{6}')
 
@@ -44,25 +44,6 @@ _news: float = 1
 """How long news of an order may take, after the reply, s."""
 _max_known: int = 4096
 """Orders of which there is word."""
-
-
-@context
-async def open_trade_dialog(ctx: tractor.Context) -> None:
-    """
-    Control the orders of all accounts; without credentials, say `'paper'`.
-    """
-    await control_orders(ctx, open_orders)
-
-
-@acm
-async def open_orders(credentials: Credentials) -> AsyncIterator[Orders]:
-    """
-    The orders of the account with these credentials.
-    """
-    async with get_client(credentials=credentials) as client:
-        await client.get_mkt_pairs()  # by which orders name their markets
-        async with client.open_channel(EXECUTIONS, before_orders=True) as msgs:
-            yield Orders(client, msgs)
 
 
 class Orders:
@@ -110,7 +91,7 @@ class Orders:
             size=size,
             filled=0.0,
             avg_price=0.0,
-            created=self._client.now(),
+            created=self._client.clock.now(),
             updated=0,  # whatever is told of it is newer
         )
         return Reply(order, [])
@@ -164,7 +145,7 @@ class Orders:
     async def find_order(self, order_id: str) -> VenueOrder | None:
         if not _order_id.fullmatch(order_id):
             return None
-        asked = self._client.now()
+        asked = self._client.clock.now()
         try:
             order = await self._client.get_order(order_id)
         except OrderRejected:
@@ -176,7 +157,7 @@ class Orders:
         client_id: str,
         mkt: MktPair | None,
     ) -> list[VenueOrder]:
-        asked = self._client.now()
+        asked = self._client.clock.now()
         while True:
             # in this order, or one that ends in between is missed
             still_open = await self._client.get_open_orders(client_id)
@@ -189,7 +170,7 @@ class Orders:
         return sorted(orders, key=lambda order: order.created)
 
     async def open_orders(self) -> list[VenueOrder]:
-        asked = self._client.now()
+        asked = self._client.clock.now()
         found = await self._client.get_open_orders()
         return [self._mk_order(name, it, asked) for name, it in found.items()]
 
@@ -208,8 +189,8 @@ class Orders:
     def price_tick(self, mkt: MktPair, price: float) -> Decimal:
         return mkt.price_tick
 
-    def read_record(self, record: dict[str, Any]) -> VenueFill:
-        return mk_fill(convert(record, UserTrade))
+    def read_record(self, record: dict[str, Any]) -> VenueFill | None:
+        return read_record(record)
 
     async def market(self, name: str) -> MktPair:
         return await cache_contract(self._client, name)
@@ -292,10 +273,6 @@ def mk_state(status: str) -> OrderState:
     return 'open'
 
 
-def mk_side(side: str) -> Side:
-    return 'buy' if side == 'buy' else 'sell'
-
-
 def mk_order(order: Execution, placed: float) -> VenueOrder:
     return VenueOrder(
         order_id=order.order_id,
@@ -328,19 +305,4 @@ def mk_user_trade(row: Execution) -> UserTrade:
             for fee in row.fees
         ),
         cl_ord_id=row.cl_ord_id,
-    )
-
-
-def mk_fill(trade: UserTrade) -> VenueFill:
-    return VenueFill(
-        fill_id=trade.exec_id,
-        order_id=trade.order_id,
-        client_id=trade.cl_ord_id,
-        market=trade.symbol,
-        side=mk_side(trade.side),
-        price=trade.price,
-        size=trade.qty,
-        fee=trade.fee,
-        time=trade.time,
-        record=asdict(trade),
     )

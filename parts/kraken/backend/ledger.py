@@ -1,47 +1,47 @@
 """
-The ledger: the venue's records of our trades, in the host's form.
+The ledger: the venue's records of our trades, and what trades cost.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import pendulum
+from msgspec import convert
+from msgspec.structs import asdict
 
-from ._piker import Transaction
+from ._orders import Side, VenueFill
+from .account import UserTrade
 
 
-def norm_trade(
-    tid: str,
-    record: dict[str, Any],
-    pairs: dict[str, Any],
-    symcache: Any = None,
-) -> Transaction | None:
+def read_record(record: dict[str, Any]) -> VenueFill | None:
     """
-    A user trade of the venue, as it was entered into the ledger under the key `tid`.
-    None for a record that is no trade.
+    A trade that the ledger has kept; None for a record that is no trade.
     """
-    if 'exec_id' not in record:
-        return None
-    size = record['qty']
-    return Transaction(
-        fqme=record['fqme'],
-        tid=tid,
-        size=size if record['side'] == 'buy' else -size,
-        price=record['price'],
-        cost=record['fee'],
-        dt=pendulum.from_timestamp(record['time']),
-        bs_mktid=record['symbol'],
+    return mk_fill(convert(record, UserTrade)) if 'exec_id' in record else None
+
+
+def mk_fill(trade: UserTrade) -> VenueFill:
+    return VenueFill(
+        fill_id=trade.exec_id,
+        order_id=trade.order_id,
+        client_id=trade.cl_ord_id,
+        market=trade.symbol,
+        side=mk_side(trade.side),
+        price=trade.price,
+        size=trade.qty,
+        fee=trade.fee,
+        time=trade.time,
+        record=asdict(trade),
     )
 
 
-def get_cost(price: float, size: float, is_taker: bool = False) -> float:
+def mk_side(side: str) -> Side:
+    return 'buy' if side == 'buy' else 'sell'
+
+
+def mk_fee(price: float, size: float) -> float:
     """
     What the venue charges for a trade, in units of the market's src asset.
-
-    The same for makers and takers: the host does not keep which one a trade of its
-    paper account was, and would come to another average price on reload. The host
-    passes a negative `size` for a sale.
     """
     # TODO: the fees of your account's tier.
-    return 0.004 * price * abs(size)
+    return 0.004 * price * size

@@ -5,19 +5,21 @@ The venue's markets, as anybody may ask for them: what is listed, quotes, bars, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
 from . import messages
 from ._errors import ReplyLost
+from ._market_data import Bars
 from ._piker import Asset, SymbolNotFound
 from ._session import Session
 from ._symbology import Symbology
-from .messages import Bars, Pair, Quote, Trade
+from .messages import Pair, Quote, Trade
 from .trades import TradeList
 from .wire import Wire
 
@@ -107,32 +109,17 @@ class Markets(Wire):
 
     # market data
 
-    async def _get_one(
-        self, method: str, result: type[T], instrument_name: str, **params: object
-    ) -> tuple[T, Any]:
-        """
-        What a reply says of one market, whatever that is called there, and its `last`.
-        """
-        found: dict[str, Any] = await self.session.request(
-            method,
-            dict[str, result | int | str],  # type: ignore[valid-type]
-            pair=messages.mk_wsname(instrument_name),
-            **params,
-        )
-        last = found.pop('last', 0)
-        match [*found.values()]:
-            case [told] if not isinstance(told, int | str):
-                return told, last
-        raise ReplyLost(f'{method}: no such reply: it is of {[*found]}')
-
     async def get_ticker(self, instrument_name: str) -> Quote:
-        ticker, _ = await self._get_one(
-            'public/Ticker', messages.TickerInfo, instrument_name
+        found = await self.session.request(
+            'public/Ticker',
+            dict[str, messages.TickerInfo],
+            pair=messages.mk_wsname(instrument_name),
         )
+        ticker, _ = _get_only(found)
         (bid, *_, bid_size), (ask, *_, ask_size) = ticker.b, ticker.a
         return Quote(
             instrument_name,
-            datetime.fromtimestamp(self.now(), UTC),
+            datetime.fromtimestamp(self.clock.now(), UTC),
             float(bid),
             float(bid_size),
             float(ask),
@@ -148,12 +135,13 @@ class Markets(Wire):
         [`start_ms`, `end_ms`], as far as they are among the newest
         `TRAITS.bars_back`. The last one of them is not over yet.
         """
-        rows, _ = await self._get_one(
+        found = await self.session.request(
             'public/OHLC',
-            list[messages.BarRow],
-            instrument_name,
+            dict[str, list[messages.BarRow] | int],
+            pair=messages.mk_wsname(instrument_name),
             interval=seconds // 60,
         )
+        rows, _ = _get_only(found)
         return messages.mk_bars(
             row for row in rows if start_ms <= 1000 * row[0] <= end_ms
         )
@@ -179,7 +167,7 @@ class Markets(Wire):
             instrument_name, TradeList(partial(self._get_trades, instrument_name))
         )
         if newest_first:
-            until = None if end_ms is None or end_ms >= self.now_ms() else end_ms
+            until = None if end_ms is None or end_ms >= self.clock.now_ms() else end_ms
             return await trades.get_newest(start_ms or 0, until, count)
         return await trades.get_first(
             first_number or 0,
@@ -192,12 +180,24 @@ class Markets(Wire):
     async def _get_trades(
         self, instrument_name: str, after: int | None, count: int
     ) -> tuple[list[Trade], int]:
-        rows, last = await self._get_one(
+        found = await self.session.request(
             'public/Trades',
-            list[messages.TradeRow],
-            instrument_name,
+            dict[str, list[messages.TradeRow] | str],
+            pair=messages.mk_wsname(instrument_name),
             since=after,
             count=count,
         )
+        rows, last = _get_only(found)
         trades = [messages.mk_trade(instrument_name, row) for row in rows]
-        return trades, int(last)
+        return trades, last
+
+
+def _get_only(found: Mapping[str, T | int | str]) -> tuple[T, int]:
+    """
+    What a reply says of one market, whatever that is called there, and its `last`.
+    """
+    last = [int(it) for it in found.values() if isinstance(it, int | str)]
+    match [it for it in found.values() if not isinstance(it, int | str)]:
+        case [told]:
+            return told, next(iter(last), 0)
+    raise ReplyLost(f'no such reply: it is of {[*found]}')

@@ -28,10 +28,19 @@ from ._errors import (
 #{% else %}
 from ._errors import AuthError, ConnectionLost, ReplyLost, Throttled
 #{% endif %}
+from ._market_data import Bars
 from ._piker import BrokerError, Struct, SymbolNotFound
 #{% if trading %}
 from .account import Execution, Executions
 #{% endif %}
+
+SECRETS = frozenset(
+    {
+        *('api-key', 'api-sign', 'apikey', 'authorization', 'nonce', 'otp', 'token'),
+        *('address', 'email', 'iiban', 'sender_sub_id', 'user_id', 'username'),
+    }
+)
+"""Fields and headers whose values are for nobody's eyes."""
 
 _names = {'XBT': 'BTC', 'XDG': 'DOGE'}
 """What sockets call an asset, where requests call it otherwise."""
@@ -284,20 +293,6 @@ class TickerInfo(Struct, frozen=True):
     b: list[str]
     c: list[str]
     """Of the last trade."""
-
-
-class Bars(Struct, frozen=True):
-    """
-    OHLCV bars as columns of one length, ascending by the time at which they open, in
-    epoch ms. The volume is in base currency.
-    """
-
-    ticks: list[int]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    volume: list[float]
 
 
 def mk_bars(rows: Iterable[BarRow]) -> Bars:

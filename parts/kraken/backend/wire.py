@@ -7,9 +7,7 @@ from __future__ import annotations
 
 #{% if trading %}
 import hashlib
-#{% endif %}
 import time
-#{% if trading %}
 from base64 import b64decode, b64encode
 #{% endif %}
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from . import messages
+from ._clock import Clock
 #{% if trading %}
 from ._config import Credentials
 from ._connection import HTTP, IN_TURN, Request
@@ -25,8 +24,7 @@ from ._errors import AuthError
 #{% else %}
 from ._connection import HTTP, Request
 #{% endif %}
-from .messages import SocketMessage
-from .schema import SECRETS
+from .messages import SECRETS, SocketMessage
 
 _known = {
     'https://api.kraken.com': {
@@ -56,16 +54,7 @@ class Wire:
         """With which the private socket is the account's."""
         self._nonce: int = 0
 #{% endif %}
-        self.clock_offset: float = 0
-
-    def now(self) -> float:
-        """
-        The epoch second by the venue's clock.
-        """
-        return time.time() + self.clock_offset
-
-    def now_ms(self) -> int:
-        return int(1000 * self.now())
+        self.clock = Clock()
 
     def sockets(self, url: str) -> dict[str, str]:
         base = f'ws{url.removeprefix("http").rstrip("/")}'
@@ -147,5 +136,5 @@ class Wire:
             errors = [it for it in reply.error if not it.startswith('W')]
             result = reply.result
         for error in errors:
-            raise messages.mk_error(method, error, self.now())
+            raise messages.mk_error(method, error, self.clock.now())
         return result

@@ -68,7 +68,7 @@ async def test_assets_and_pairs(open_client: OpenClient) -> None:
 
 async def test_bars(open_client: OpenClient) -> None:
     async with open_client() as (_, client):
-        now = client.now_ms()
+        now = client.clock.now_ms()
         bars = await client.get_bars(_market, 60, now - 10 * _min, now)
         assert len(bars.ticks) == 10
         assert all(b - a == _min for a, b in pairwise(bars.ticks))
@@ -133,7 +133,7 @@ async def test_a_trade_at_the_end_of_its_ms(open_client: OpenClient) -> None:
 @pytest.mark.parametrize('rate', [0.2, 8, 1000])
 async def test_trades_by_time(open_client: OpenClient, rate: float) -> None:
     async with open_client(rate=rate) as (_, client):
-        end = client.now_ms() - 60 * _min
+        end = client.clock.now_ms() - 60 * _min
         page, more = await client.get_trades(
             _market, start_ms=end - 60 * _min, end_ms=end, newest_first=True
         )
@@ -200,7 +200,7 @@ async def test_a_book_is_the_venues(open_client: OpenClient, fault: str) -> None
     """
     async with (
         open_client(rate=0) as (venue, client),
-        client.open_channel(f'book.{_market}') as msgs,
+        client.session.open_channel(f'book.{_market}') as msgs,
     ):
         await msgs.receive()
         await venue.misbehave(fault, topic='book', market=_market)
@@ -223,7 +223,7 @@ async def test_a_book_is_the_venues(open_client: OpenClient, fault: str) -> None
 async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
     epoch = 1_700_000_000_000
     async with open_client(epoch=epoch) as (_, client):
-        assert epoch < client.now_ms() < epoch + 10 * _min
+        assert epoch < client.clock.now_ms() < epoch + 10 * _min
         books: Books = client._books
         whole = BookNews(_market, crc32(b'152'), (Level(Decimal('1.5'), Decimal(2)),))
         quote = books.take('book.of it', whole, 'snapshot')
@@ -234,7 +234,9 @@ async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
 async def test_many_channels(open_client: OpenClient) -> None:
     async with open_client() as (venue, client):
         names = [pair.symbol for pair in (await client.get_mkt_pairs()).values()]
-        async with client.open_channel(*(f'book.{name}' for name in names)) as msgs:
+        async with client.session.open_channel(
+            *(f'book.{name}' for name in names)
+        ) as msgs:
             state = await venue.state()
             assert state.subscriptions['quote'] == dict.fromkeys(names, 1)
             quotes = [await msgs.receive() for _ in names]

@@ -17,7 +17,9 @@ import trio
 from minipiker.brokers import BrokerError
 #{% filter replace('PACKAGE', package.replace(_copier_conf.sep, '.')) %}
 from PACKAGE import pace
+from PACKAGE._broker import open_orders
 from PACKAGE._channels import Reconnected
+from PACKAGE._client import get_client
 from PACKAGE._config import Credentials
 from PACKAGE._errors import (
     AuthError,
@@ -27,8 +29,7 @@ from PACKAGE._errors import (
     Throttled,
 )
 from PACKAGE.account import Execution, Executions, UserTrade
-from PACKAGE.api import Client, get_client
-from PACKAGE.broker import open_orders
+from PACKAGE.api import Client
 #{% endfilter %}
 
 #{% if client == 'asyncio' %}
@@ -71,7 +72,7 @@ async def test_a_nonce_that_is_too_low(open_client: OpenClient) -> None:
 async def test_each_connection_has_a_token_of_its_own(open_client: OpenClient) -> None:
     async with (
         open_client(credentials=_keys) as (venue, client),
-        client.open_channel('executions') as msgs,
+        client.session.open_channel('executions') as msgs,
     ):
         token = client.token
         await venue.misbehave('drop')
@@ -85,10 +86,10 @@ async def test_each_connection_has_a_token_of_its_own(open_client: OpenClient) -
 async def test_a_token_that_ran_out_is_fetched_anew(open_client: OpenClient) -> None:
     async with (
         open_client(credentials=_keys) as (venue, client),
-        client.open_channel('executions'),
+        client.session.open_channel('executions'),
     ):
         await venue.misbehave('unauthorized', operation='subscribe')
-        async with client.open_channel('balances'):
+        async with client.session.open_channel('balances'):
             assert (await venue.state()).requests['login'] == 2
 
 
@@ -130,7 +131,7 @@ async def test_what_a_trade_changes(open_client: OpenClient) -> None:
     async with open_client(credentials=_keys) as (_, client):
         await client.get_mkt_pairs()
         before = await client.get_balances()
-        async with client.open_channel('executions') as msgs:
+        async with client.session.open_channel('executions') as msgs:
             order_id = await client.place('sell', _market, 0.5)
             rows: list[Execution] = []
             numbers: list[int] = []
@@ -240,7 +241,7 @@ async def test_without_credentials(open_client: OpenClient) -> None:
         with pytest.raises(AuthError):
             await place(client, 30_000)
         with pytest.raises(BrokerError, match='no channel'):
-            async with client.open_channel('executions'):
+            async with client.session.open_channel('executions'):
                 pass
 
 

@@ -441,7 +441,7 @@ def open_orders(
 def _open_orders(
     mod: ModuleType, credentials: Secrets
 ) -> AbstractAsyncContextManager[Any]:
-    broker = import_module(f'{mod.__name__}.broker')
+    broker = import_module(f'{mod.__name__}._broker')
     config = import_module(f'{mod.__name__}._config')
     account: AbstractAsyncContextManager[Any] = broker.open_orders(
         config.Credentials(*credentials.values())

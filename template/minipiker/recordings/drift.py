@@ -18,6 +18,7 @@ import msgspec
 from simvenue.recording import Event, encode
 
 from ..brokers import BrokerError
+from ..calls import find_replies
 from .shape import Shape, kind_of, shapes_of, split
 
 
@@ -51,7 +52,7 @@ def find_breaks(mod: ModuleType, events: Iterable[Event]) -> Iterator[Finding]:
     def part(name: str) -> Any:
         return import_module(f'{mod.__name__}.{name}')
 
-    connection, schema = part('_connection'), part('schema')
+    connection, replies = part('_connection'), find_replies()
     unexpected = part('_errors').Unexpected
     client = part('api').Client()
     for event in events:
@@ -61,7 +62,7 @@ def find_breaks(mod: ModuleType, events: Iterable[Event]) -> Iterator[Finding]:
         try:
             if event.method:
                 raw = connection.read_reply(client, event.method, data, event.over)
-                if type_ := schema.REPLIES.get(event.method):
+                if type_ := replies.get(event.method):
                     msgspec.json.decode(raw, type=type_)
             elif news := connection.read_news(client, data):
                 client.on_notification(_Deaf(), *news)

@@ -1,5 +1,6 @@
 """
-Market data: live quotes and history.
+Market data: live quotes and history. What the venue calls its channels, and what comes
+from them, is in the author's `api.py` and `messages.py`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import trio
 
 from ._config import NAME
 from ._piker import FeedInit, MktPair, open_cached_client
+from ._symbols import get_mkt_info
 from ._ticks import (
     mk_first_quote,
-    mk_l1_ticks,
     mk_quote,
+    mk_quote_ticks,
     mk_trade_ticks,
     stream_ticks,
 )
 from ._trades import Tape
 from .api import QUOTES, TRADES, Client
-from .messages import Quote, Trade
-from .symbols import get_mkt_info
+from .messages import Trade
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -51,7 +52,7 @@ async def stream_quotes(
     async with send_chan, open_cached_client(NAME) as client:
         mkt, pair = await get_mkt_info(symbol)
         instrument = pair.bs_mktid
-        async with client.open_channel(*mk_channels(instrument)) as msgs:
+        async with client.session.open_channel(*mk_channels(instrument)) as msgs:
             ticker = await client.get_ticker(instrument)
             tape = mk_tape(client, instrument)
             # what comes after the newest is streamed, or else fetched
@@ -65,7 +66,7 @@ async def stream_quotes(
             )
             task_status.started(([FeedInit(mkt_info=mkt)], first_quote))
             feed_is_live.set()
-            async for ticks in stream_ticks(tape, msgs, mk_quote_ticks):
+            async for ticks in stream_ticks(tape, msgs):
                 await send_chan.send({mkt.bs_fqme: mk_quote(mkt, ticks)})
 
 
@@ -74,14 +75,6 @@ def mk_channels(instrument: str) -> tuple[str, str]:
     Those of a market's trades and quotes.
     """
     return TRADES.format(instrument), QUOTES.format(instrument)
-
-
-def mk_quote_ticks(quote: Quote) -> list[dict[str, Any]]:
-    return mk_l1_ticks(
-        quote.timestamp,
-        bid=(quote.best_bid_price, quote.best_bid_amount),
-        ask=(quote.best_ask_price, quote.best_ask_amount),
-    )
 
 
 async def replay_trades(
