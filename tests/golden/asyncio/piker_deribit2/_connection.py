@@ -81,7 +81,7 @@ class Connection:
     writing is left to one task and all reading to another. Lives on asyncio.
 
     TODO: where the vendor has an SDK, that can be the connection instead: see
-    `_session.open_session()`. It needs coroutine methods that raise, and a callback for
+    `Client.open_connection`. It needs coroutine methods that raise, and a callback for
     what comes unasked.
     """
 

@@ -20,6 +20,7 @@ from minipiker.data.testing import (
     get_names,
 )
 from piker_deribit2._channels import Disconnected, Reconnected
+from piker_deribit2._client import get_client
 from piker_deribit2._config import Credentials
 from piker_deribit2._errors import (
     AuthError,
@@ -27,9 +28,9 @@ from piker_deribit2._errors import (
     Overrun,
     QueryExpired,
 )
+from piker_deribit2._feed import mk_channels
 from piker_deribit2._pacer import Caller
-from piker_deribit2.api import Client, get_client
-from piker_deribit2.feed import mk_channels
+from piker_deribit2.api import Client
 from simvenue.client import Controls
 from simvenue.process import open_simvenue
 
@@ -192,7 +193,9 @@ async def test_a_mistake_of_ours_is_told_to_everybody(
         with pytest.raises(AttributeError, match='what a mistake'):
             async with get_client() as client:
                 with trio.CancelScope(shield=True):  # as those in other tasks are
-                    async with client.open_channel(*mk_channels(market)) as msgs:
+                    async with client.session.open_channel(
+                        *mk_channels(market)
+                    ) as msgs:
                         monkeypatch.setattr(client, 'on_notification', on_notification)
                         with pytest.raises(BrokerError, match='mistake') as stream:
                             async for _ in msgs:
@@ -211,7 +214,7 @@ async def test_a_slow_consumer_is_told(
         set_limits(unread=4)
         async with (
             get_client() as slow,
-            slow.open_channel(*mk_channels(market)) as msgs,
+            slow.session.open_channel(*mk_channels(market)) as msgs,
         ):
             set_limits(unread=2**14)
             async with get_client() as quick, follow(quick, market) as follower:
@@ -241,8 +244,8 @@ async def test_a_channel_is_left_with_its_last_consumer(open_venue: OpenVenue) -
                         return
 
         trades, quotes = mk_channels(market)
-        async with client.open_channel(trades):
-            async with client.open_channel(trades, quotes):
+        async with client.session.open_channel(trades):
+            async with client.session.open_channel(trades, quotes):
                 await wait_for(trades=1, quotes=1)
             await wait_for(trades=1, quotes=0)
         await wait_for(trades=0, quotes=0)
@@ -253,7 +256,9 @@ async def test_a_channel_that_there_is_not(open_venue: OpenVenue) -> None:
         (market, *_) = await get_names(venue)
         trades, _ = mk_channels(market)
         with pytest.raises(BrokerError, match='no channel'):
-            async with client.open_channel(trades, trades.replace(market, 'NO-SUCH')):
+            async with client.session.open_channel(
+                trades, trades.replace(market, 'NO-SUCH')
+            ):
                 pass
 
 
@@ -263,7 +268,7 @@ async def test_a_channel_that_there_is_no_more(use_venue: UseVenue) -> None:
         (market, other, *_) = await get_names(venue)
         async with (
             get_client() as client,
-            client.open_channel(*mk_channels(market)) as msgs,
+            client.session.open_channel(*mk_channels(market)) as msgs,
             follow(client, other) as follower,
         ):
             await venue.delist(market)
@@ -280,7 +285,7 @@ async def test_a_new_connection_is_marked(use_venue: UseVenue) -> None:
         (market, *_) = await get_names(venue)
         async with (
             get_client() as client,
-            client.open_channel(*mk_channels(market)) as msgs,
+            client.session.open_channel(*mk_channels(market)) as msgs,
         ):
             # most connections are made again at once, and nobody need know
             await venue.misbehave('drop')

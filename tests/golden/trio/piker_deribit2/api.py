@@ -11,24 +11,21 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from contextlib import asynccontextmanager as acm
-from functools import cache, partial
-from typing import Any
+from functools import partial
+from typing import Literal
 
 import msgspec
 
 from . import messages
-from ._channels import ChannelStream
-from ._config import Credentials, Limits, Traits, get_limits, get_traits, get_url
-from ._connection import Connection
+from ._channels import mk_decoder
+from ._clock import Clock
+from ._config import Credentials, Limits, Traits, get_limits, get_traits
+from ._connection import Connection, open_connection
 from ._errors import Unexpected
 from ._pacer import Caller, Pool, get_pools
-from ._session import open_session
 from ._trades import merge_pages
 from .markets import Markets
 from .messages import Message, Order, OrderReply, Position, UserTrade
-from .schema import SECRETS
 
 URLS = ('wss://www.deribit.com/ws/api/v2',)
 TEST_URLS = ('wss://test.deribit.com/ws/api/v2',)
@@ -53,6 +50,9 @@ TRAITS = Traits(
 TRADES, QUOTES = 'trades.{}.100ms', 'quote.{}'
 """The channels of a market."""
 
+DEFAULT_VENUES: tuple[str, ...] = ('spot', 'perp')
+"""Where to look for a market whose name says none."""
+
 HEARTBEAT: int = 10  # seconds between them; the venue takes no fewer
 LIMITS = Limits(silence=2.5 * HEARTBEAT)
 
@@ -69,19 +69,8 @@ _trades_per_page: int = 1000
 _day_ms: int = 24 * 60 * 60 * 1000
 CURRENCIES = ('BTC', 'ETH', 'USDC', 'USDT', 'EURR')  # in which markets settle
 
-
 _decode_notification = msgspec.json.Decoder(messages.Notification).decode
-_decoders: dict[str, Callable[[msgspec.Raw], Any]] = {
-    kind: msgspec.json.Decoder(it).decode for kind, it in messages.message_types.items()
-}
-
-
-@cache
-def _find_decoder(channel: str) -> Callable[[msgspec.Raw], Any]:
-    for kind, decode in _decoders.items():
-        if channel.startswith(f'{kind}.'):
-            return decode
-    raise Unexpected(channel)
+_decode = mk_decoder(messages.message_types)
 
 
 class Client(Markets):
@@ -93,34 +82,25 @@ class Client(Markets):
     limit waited for.
     """
 
+    open_connection = staticmethod(open_connection)
+    """Ours; or one of the vendor's own client, see `_venue.OpenConnection`."""
+
     def __init__(self) -> None:
         self.traits = get_traits(TRAITS)
         self.limits = get_limits(LIMITS)
         self.pools = get_pools(POOLS)
         self.mk_error = messages.mk_error
-        self.secrets = SECRETS
+        self.secrets = messages.SECRETS
         self.credentials: Credentials | None = None
         """With which to log in; without, private methods raise `AuthError`."""
-        self._clock_offset: float = 0
-
-    def now_ms(self) -> int:
-        """
-        The time by the venue's clock.
-        """
-        return int(time.time() * 1000 + self._clock_offset)
-
-    def open_channel(
-        self, *channels: str, before_orders: bool = False
-    ) -> AbstractAsyncContextManager[ChannelStream[Message]]:
-        """Subscribe to channels, all in one stream: see `Session.open_channel()`."""
-        return self.session.open_channel(*channels, before_orders=before_orders)
+        self.clock = Clock()
 
     # Orders: never made twice on their own. After `ConnectionLost` the venue may or may
     # not have carried them out; after any other error it has not.
 
     async def place(
         self,
-        direction: str,
+        direction: Literal['buy', 'sell'],
         instrument_name: str,
         amount: float,
         *,
@@ -168,7 +148,7 @@ class Client(Markets):
         # from when it is sent, which may be later
         if seconds == math.inf:
             return None
-        return lambda: self.now_ms() + int(1000 * seconds)
+        return lambda: self.clock.now_ms() + int(1000 * seconds)
 
     async def cancel(self, order_id: str) -> Order:
         return await self.session.request_once(
@@ -202,7 +182,7 @@ class Client(Markets):
         The account's trades from `start_ms` on, a page at a time, ascending by time.
         """
         # the venue moves what is a day old to another store, which lacks the newest
-        day_ago = self.now_ms() - _day_ms
+        day_ago = self.clock.now_ms() - _day_ms
         known: set[str] = set()
         for historical in (True, False) if start_ms < day_ago else (False,):
             get_pages = partial(self._get_user_trades, historical)
@@ -224,7 +204,7 @@ class Client(Markets):
                 messages.UserTradesPage,
                 currency=currency,
                 start_timestamp=start_ms,
-                end_timestamp=self.now_ms() + _day_ms,
+                end_timestamp=self.clock.now_ms() + _day_ms,
                 count=_trades_per_page,
                 sorting='asc',
                 historical=historical,
@@ -243,10 +223,10 @@ class Client(Markets):
     async def greet(self, caller: Caller) -> float:
         await caller.call('public/set_heartbeat', str, interval=HEARTBEAT)
         asked = time.time()
-        venue_time = await caller.call('public/get_time', int)
-        self._clock_offset = venue_time - 500 * (asked + time.time())
+        told_ms = await caller.call('public/get_time', int)
+        self.clock.set(told_ms / 1000, asked)
         if self.credentials:
-            now, nonce = self.now_ms(), secrets.token_hex(8)
+            now, nonce = self.clock.now_ms(), secrets.token_hex(8)
             text = f'{now}\n{nonce}\n'
             login = await caller.call(
                 'public/auth',
@@ -273,15 +253,22 @@ class Client(Markets):
         return await self._for_channels(caller, 'unsubscribe', channels)
 
     async def _for_channels(
-        self, caller: Caller, verb: str, channels: list[str]
+        self,
+        caller: Caller,
+        verb: Literal['subscribe', 'unsubscribe'],
+        channels: list[str],
     ) -> list[str]:
         done: list[str] = []
-        private = {it for it in channels if it.startswith('user.')}
-        for scope, chosen in ('public', {*channels} - private), ('private', private):
-            names = sorted(chosen)
+        for is_private in (False, True):
+            names = sorted(
+                {it for it in channels if it.startswith('user.') == is_private}
+            )
             for at in range(0, len(names), _channels_per_call):
-                part = names[at : at + _channels_per_call]
-                done += await caller.call(f'{scope}/{verb}', list[str], channels=part)
+                done += await caller.call(
+                    f'{"private" if is_private else "public"}/{verb}',
+                    list[str],
+                    channels=names[at : at + _channels_per_call],
+                )
         return done
 
     def on_notification(
@@ -294,8 +281,8 @@ class Client(Markets):
             if notification.type == 'test_request':
                 connection.post('public/test')
             return None
-        decode = _find_decoder(notification.channel)
-        return notification.channel, decode(notification.data)
+        channel = notification.channel
+        return channel, _decode(channel, notification.data)
 
     def cost(self, method: str, params: Mapping[str, object]) -> tuple[str, float]:
         match method:
@@ -304,21 +291,3 @@ class Client(Markets):
             case _ if method.endswith('subscribe'):
                 return 'subscriptions', 3000
         return 'requests', 500
-
-
-@acm
-async def get_client(
-    credentials: Credentials | None = None,
-    **_: Any,
-) -> AsyncIterator[Client]:
-    """
-    A connected client, for as long as the block is open; raises `BrokerError` where the
-    venue cannot be reached. Takes, and ignores, what else hosts pass on occasion
-    (`is_brokercheck`).
-
-    With `credentials` it is logged in as well; raises `AuthError`.
-    """
-    client = Client()
-    client.credentials = credentials
-    async with open_session(get_url((*URLS, *TEST_URLS)), client) as client.session:
-        yield client

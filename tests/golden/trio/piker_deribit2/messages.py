@@ -17,6 +17,19 @@ import msgspec
 
 from ._errors import AuthError, OrderExpired, OrderRejected, ReplyLost, Throttled
 from ._piker import BrokerError, Struct, SymbolNotFound
+from ._symbology import mk_decimal
+
+SECRETS = frozenset(
+    {
+        *('access_token', 'client_id', 'client_secret', 'refresh_token', 'signature'),
+        *('api_key', 'authorization', 'nonce', 'otp', 'sid', 'tfa'),
+        *('address', 'email', 'result.id', 'system_name', 'user_id', 'username'),
+    }
+)
+"""
+Fields whose values are for nobody's eyes; after a point, those in the object that the
+first word names.
+"""
 
 
 class Pair(Struct, frozen=True):
@@ -133,14 +146,6 @@ class Pair(Struct, frozen=True):
         return ' '.join([*names, perpetual, inverse])
 
 
-def mk_decimal(number: float) -> Decimal:
-    """
-    As it would be written: 0.0005, and 10 for 10.0.
-    """
-    decimal = Decimal(str(number))
-    return decimal.quantize(Decimal(1)) if decimal == decimal.to_integral() else decimal
-
-
 def mk_expired_names(name: str, pairs: Mapping[str, Pair]) -> list[str]:
     """
     What the venue may call a market that it does not list: by the names of those of the
@@ -192,20 +197,6 @@ class Ticker(Quote, frozen=True):
         return self.last_price or self.mark_price or 0.0
 
 
-class Bars(Struct, frozen=True):
-    """
-    OHLCV bars as columns of one length, ascending by the time at which they open. The
-    volume is in base currency.
-    """
-
-    ticks: list[int]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    volume: list[float]
-
-
 class Trade(Struct, frozen=True):
     instrument_name: str
     trade_id: str
@@ -215,14 +206,8 @@ class Trade(Struct, frozen=True):
     amount: float
     direction: str
     """Of the taker: buy or sell."""
-    trade_seq: int | None = None
-
-    @property
-    def number(self) -> int | None:
-        """
-        Counts the trades of the market.
-        """
-        return self.trade_seq
+    number: int | None = msgspec.field(default=None, name='trade_seq')
+    """Counts the trades of the market."""
 
 
 class TradesPage(Struct, frozen=True):

@@ -67,7 +67,7 @@ async def test_assets_and_pairs(open_client: OpenClient) -> None:
 
 async def test_bars(open_client: OpenClient) -> None:
     async with open_client() as (_, client):
-        now = client.now_ms()
+        now = client.clock.now_ms()
         bars = await client.get_bars(_perp, 60, now - 10 * _min, now)
         assert len(bars.ticks) == 10
         assert all(b - a == _min for a, b in pairwise(bars.ticks))
@@ -112,7 +112,7 @@ async def test_refusals(open_client: OpenClient) -> None:
 async def test_heartbeats_are_answered(open_client: OpenClient) -> None:
     # by the venue's clock, which is a fast one
     async with open_client(rate=1, speed=50) as (venue, client):
-        async with client.open_channel(f'quote.{_perp}') as msgs:
+        async with client.session.open_channel(f'quote.{_perp}') as msgs:
             first = await msgs.receive()
             assert isinstance(first, Quote)
             # the second one would have ended it, had the first got no answer
@@ -135,7 +135,7 @@ def test_a_channel_that_nobody_reads_is_unexpected(channel: str) -> None:
 async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
     epoch = 1_700_000_000_000
     async with open_client(epoch=epoch) as (_, client):
-        assert epoch < client.now_ms() < epoch + 10 * _min
+        assert epoch < client.clock.now_ms() < epoch + 10 * _min
 
 
 @pytest.mark.parametrize('part', [2, 500])
@@ -145,7 +145,7 @@ async def test_many_channels(
     monkeypatch.setattr(api, '_channels_per_call', part)
     async with open_client() as (venue, client):
         names = [pair.bs_mktid for pair in (await client.get_mkt_pairs()).values()][:5]
-        async with client.open_channel(*(f'quote.{name}' for name in names)):
+        async with client.session.open_channel(*(f'quote.{name}' for name in names)):
             assert (await venue.state()).subscriptions['quote'] == dict.fromkeys(
                 names, 1
             )

@@ -16,6 +16,7 @@ from msgspec import convert
 
 from piker_deribit2 import api
 from piker_deribit2._channels import Reconnected
+from piker_deribit2._client import get_client
 from piker_deribit2._config import Credentials
 from piker_deribit2._errors import (
     AuthError,
@@ -24,7 +25,7 @@ from piker_deribit2._errors import (
     Throttled,
 )
 from piker_deribit2._pacer import Pool
-from piker_deribit2.api import Client, get_client
+from piker_deribit2.api import Client
 from piker_deribit2.messages import (
     AccountSummaries,
     Changes,
@@ -78,7 +79,7 @@ async def test_the_life_of_an_order(open_client: OpenClient) -> None:
 async def test_what_a_trade_changes(open_client: OpenClient) -> None:
     async with open_client(credentials=_keys) as (_, client):
         assert await client.get_positions() == []
-        async with client.open_channel('user.changes.any.any.raw') as msgs:
+        async with client.session.open_channel('user.changes.any.any.raw') as msgs:
             reply = await client.place('sell', _perp, 50)
             assert reply.order.order_state == 'filled'
             assert sum(trade.amount for trade in reply.trades) == 50
@@ -106,14 +107,14 @@ async def test_the_accounts_trades(
     monkeypatch.setattr(api, '_trades_per_page', 20)
     two_days = 2 * 24 * 60 * _min
     async with open_client(credentials=_keys) as (venue, client):
-        start = client.now_ms() - _min
+        start = client.clock.now_ms() - _min
         made: list[UserTrade] = []
         for of_old in (True, False):
             for name, amount in 2 * [(_perp, 10), ('ETH_USDC', 1), ('BTC_USDC', 1)]:
                 for _ in range(2):
                     made += (await client.place('buy', name, amount)).trades
             if of_old:
-                await venue.set_clock(client.now_ms() + two_days)
+                await venue.set_clock(client.clock.now_ms() + two_days)
                 await venue.misbehave('drop')
                 await client.get_open_orders()  # on a connection that knows the time
         found = await get_user_trades(client, start)
@@ -121,7 +122,7 @@ async def test_the_accounts_trades(
         assert len(found) == len(made)
         times = [it.timestamp for it in found]
         assert times == sorted(times)
-        recent = await get_user_trades(client, client.now_ms() - 10 * _min)
+        recent = await get_user_trades(client, client.clock.now_ms() - 10 * _min)
         assert recent == found[len(found) // 2 :]
 
 
@@ -159,7 +160,7 @@ async def test_logging_in(open_client: OpenClient) -> None:
         with pytest.raises(AuthError):
             await client.get_positions()
         with pytest.raises(AuthError):
-            async with client.open_channel('user.changes.any.any.raw'):
+            async with client.session.open_channel('user.changes.any.any.raw'):
                 pass
 
 
@@ -221,7 +222,7 @@ async def test_an_order_that_comes_at_a_bad_time(
 async def test_what_happened_to_orders_without_us(open_client: OpenClient) -> None:
     async with (
         open_client(credentials=_keys) as (venue, client),
-        client.open_channel('user.changes.any.any.raw') as msgs,
+        client.session.open_channel('user.changes.any.any.raw') as msgs,
     ):
         await venue.depth(_perp, 0)
         order = await place(client, 100)

@@ -190,10 +190,10 @@ async def test_datad_exposes_no_more_than_it_must(
 @pytest.mark.parametrize(
     'path',
     [
-        'api:get_client',
-        'feed:stream_quotes',
-        'broker:open_trade_dialog',
-        'ledger:norm_trade',
+        '_client:get_client',
+        '_feed:stream_quotes',
+        '_broker:open_trade_dialog',
+        '_ledger:norm_trade',
         '_piker:get_logger',
     ],
 )

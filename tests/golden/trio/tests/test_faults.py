@@ -24,8 +24,9 @@ from minipiker.data.testing import (
     follow,
     get_names,
 )
-from piker_deribit2.api import Client, get_client
-from piker_deribit2.feed import mk_channels
+from piker_deribit2._client import get_client
+from piker_deribit2._feed import mk_channels
+from piker_deribit2.api import Client
 from simvenue.client import Controls, SimVenueError
 from simvenue.faults import CONNECTION, KINDS, MESSAGE, REQUEST, STREAM
 from simvenue.process import SimVenue, open_simvenue
@@ -138,7 +139,7 @@ async def strike_feed(
             assert isinstance(venue, SimVenue)
             await venue.restart(memory=False)
         case 'a market delisted while it streams':
-            async with client.open_channel(*mk_channels(other)) as msgs:
+            async with client.session.open_channel(*mk_channels(other)) as msgs:
                 await venue.delist(other)
                 await venue.misbehave('drop')
                 with pytest.raises(BrokerError, match=r'no channel .* any more'):

@@ -11,13 +11,13 @@ import pytest
 import trio
 
 from minipiker.clearing.desk import OpenDesk
-from minipiker.data.testing import OpenVenue, SetLimits, get_names
+from minipiker.data.testing import Bid, OpenVenue, SetLimits, get_names
 from piker_deribit2 import _session
 from piker_deribit2._channels import ChannelStream, Reconnected
+from piker_deribit2._client import get_client
+from piker_deribit2._feed import mk_channels
 from piker_deribit2._ticks import stream_ticks
 from piker_deribit2._trades import Tape
-from piker_deribit2.api import get_client
-from piker_deribit2.feed import mk_channels
 
 pytestmark = pytest.mark.usefixtures('open_simvenue')
 
@@ -35,12 +35,12 @@ async def test_subscriptions_equal_what_is_wanted(
     async with open_venue() as venue, get_client() as client:
         first, second, third, *_ = await get_names(venue)
         async with (
-            client.open_channel(*mk_channels(first)) as msgs,
-            client.open_channel(*mk_channels(second)) as others,
+            client.session.open_channel(*mk_channels(first)) as msgs,
+            client.session.open_channel(*mk_channels(second)) as others,
         ):
             wanted = (await venue.state()).subscriptions
             assert {*wanted['trades']} == {*wanted['quote']} == {first, second}
-            async with client.open_channel(*mk_channels(third)):
+            async with client.session.open_channel(*mk_channels(third)):
                 pass
             await venue.misbehave(kind)
             for stream in (msgs, others):
@@ -69,7 +69,7 @@ async def test_who_makes_up_for_a_gap_is_not_set_back(
                     await trio.sleep(0.1)
 
         async with (
-            client.open_channel(*channels, before_orders=True) as msgs,
+            client.session.open_channel(*channels, before_orders=True) as msgs,
             trio.open_nursery() as tn,
         ):
             tn.start_soon(make_up, msgs)
@@ -100,9 +100,8 @@ async def test_nobody_hears_of_an_older_quote(step: float) -> None:
     stream: ChannelStream[Any] = ChannelStream(('quotes',), 10)
     tape: Tape[Any] = Tape('m', get_no_trades, numbered=True)
     for time in times:
-        stream.push(time)
-    ticks = stream_ticks(tape, stream, lambda time: [{'time': time}])
-    told = [it['time'] for it in await anext(ticks)]
+        stream.push(Bid(int(1000 * time)))
+    told = [it['time'] for it in await anext(stream_ticks(tape, stream))]
     assert told == [it for it in times if it != 100_000.5]
 
 
@@ -123,7 +122,7 @@ async def test_the_pause_before_the_next_attempt_grows_and_has_jitter(
     monkeypatch.setattr(_session.log, 'warning', note)
     async with open_venue() as venue, get_client() as client:
         (market, *_) = await get_names(venue)
-        async with client.open_channel(*mk_channels(market)) as msgs:
+        async with client.session.open_channel(*mk_channels(market)) as msgs:
             await venue.misbehave('refuse')
             await venue.misbehave('drop')
             with trio.fail_after(30):

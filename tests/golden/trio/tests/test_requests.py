@@ -15,11 +15,11 @@ from trio.testing import wait_all_tasks_blocked
 from minipiker.brokers import BrokerError, DataThrottle
 from minipiker.data.testing import OpenVenue, SetLimits, UseVenue, get_names
 from piker_deribit2 import api
+from piker_deribit2._client import get_client
 from piker_deribit2._errors import NotConnected, Throttled
+from piker_deribit2._feed import mk_channels
 from piker_deribit2._pacer import Pool
 from piker_deribit2._session import insist
-from piker_deribit2.api import get_client
-from piker_deribit2.feed import mk_channels
 from simvenue.process import open_simvenue
 
 pytestmark = pytest.mark.usefixtures('open_simvenue')
@@ -176,7 +176,7 @@ async def test_a_reply_that_never_comes(
     set_limits(reply=0.5)
     async with open_venue() as venue, get_client() as client:
         (market, *_) = await get_names(venue)
-        async with client.open_channel(*mk_channels(market)):
+        async with client.session.open_channel(*mk_channels(market)):
             await venue.misbehave('delay', operation='ticker', seconds=3600)
             # asked again on another connection, though this one was alive all the time
             await client.get_ticker(market)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from minipiker.data.testing import Bid
 from piker_deribit2 import _trades
 from piker_deribit2._bars import mk_trade_bars
 from piker_deribit2._channels import ChannelStream
@@ -93,18 +94,14 @@ async def test_what_has_come_together_is_told_together() -> None:
     """
     tape = Tape('x', Market([]).get_trades, numbered=True, last_number=0)
     stream: ChannelStream[Any] = ChannelStream(('trades', 'quotes'), 100)
-    for msg in (numbered(1, 2), numbered(3), 'a quote', 'another', numbered(4)):
+    for msg in (numbered(1, 2), numbered(3), Bid(0, 7.0), Bid(0, 8.0), numbered(4)):
         stream.push(msg)
     stream.fail(BrokerError('the end'))
     told: list[list[Any]] = []
-
-    def mk_ticks(quote: str) -> list[dict[str, Any]]:
-        return [{'bid': quote, 'time': 0}]
-
     with pytest.raises(BrokerError, match='the end'):
-        async for ticks in stream_ticks(tape, stream, mk_ticks):
-            told.append([tick.get('trade_id') or tick['bid'] for tick in ticks])
-    assert told == [[1, 2, 3], ['a quote', 'another'], [4]]
+        async for ticks in stream_ticks(tape, stream):
+            told.append([tick.get('trade_id') or tick['price'] for tick in ticks])
+    assert told == [[1, 2, 3], [7.0, 8.0], [4]]
 
 
 async def test_what_the_venue_no_longer_has_is_counted() -> None:
@@ -189,7 +186,7 @@ async def test_numbers_that_have_gaps_are_not_told() -> None:
     stream.fail(BrokerError('the end'))
     told: list[dict[str, Any]] = []
     with pytest.raises(BrokerError, match='the end'):
-        async for ticks in stream_ticks(tape, stream, lambda _: []):
+        async for ticks in stream_ticks(tape, stream):
             told += ticks
     assert [tick['time'] for tick in told] == [1, 2, 7]
     assert not any('trade_id' in tick for tick in told)

@@ -22,10 +22,10 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from piker_deribit2 import api
+from piker_deribit2._broker import open_orders
 from piker_deribit2._config import Credentials
 from piker_deribit2._dialog import AccountDialog, open_account_dialog
 from piker_deribit2._orders import OrderApi
-from piker_deribit2.broker import open_orders
 from simvenue.client import Controls
 from simvenue.reports import AccountInfo
 

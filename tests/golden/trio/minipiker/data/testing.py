@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec import Struct
 from msgspec.structs import replace
 
 from piker_deribit2 import _pacer, _session, _trades, api
+from piker_deribit2._feed import mk_channels, mk_tape
 from piker_deribit2._ticks import stream_ticks
 from piker_deribit2.api import Client
-from piker_deribit2.feed import mk_channels, mk_quote_ticks, mk_tape
 from simvenue.client import Controls
 
 from ..brokers import __brokers__
@@ -106,6 +107,18 @@ async def get_names(venue: Controls) -> list[str]:
     return [market.name for market in await venue.markets()]
 
 
+class Bid(Struct, frozen=True):
+    """
+    A quote of which that is all.
+    """
+
+    timestamp: int
+    best_bid_price: float = 1
+    best_bid_amount: float = 1
+    best_ask_price: None = None
+    best_ask_amount: None = None
+
+
 class Follower:
     """
     Reads the ticks of a market's trades.
@@ -135,7 +148,7 @@ async def follow(client: Client, market: str) -> AsyncIterator[Follower]:
     """
     The ticks of a market, as the backend's feed streams them.
     """
-    async with client.open_channel(*mk_channels(market)) as msgs:
+    async with client.session.open_channel(*mk_channels(market)) as msgs:
         tape = mk_tape(client, market)
         await tape.begin()
-        yield Follower(stream_ticks(tape, msgs, mk_quote_ticks))
+        yield Follower(stream_ticks(tape, msgs))

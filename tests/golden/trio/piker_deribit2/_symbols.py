@@ -15,11 +15,8 @@ from ._piker import (
     context,
     open_cached_client,
 )
-from .api import Client
+from .api import DEFAULT_VENUES, Client
 from .messages import Pair
-
-_default_venues: tuple[str, ...] = ('spot', 'perp')
-"""Where to look for a name that says none."""
 
 
 @async_lifo_cache()
@@ -27,8 +24,8 @@ async def get_mkt_info(fqme: str) -> tuple[MktPair, Pair]:
     """
     The market that `fqme` names, and the venue's own description of it.
 
-    Takes every form of the name: short (`btcusdc`: the spot market, or else the
-    perpetual) or full, with or without the broker, in any case, or the venue's own.
+    Takes every form of the name: short (`btcusdc`, of the first of `DEFAULT_VENUES`
+    that has it) or full, with or without the broker, in any case, or the venue's own.
     Call it with positional arguments: the cache knows no others.
 
     Raises `SymbolNotFound`.
@@ -45,7 +42,7 @@ async def lookup_pair(client: Client, name: str) -> Pair:
     bs_fqme = name.lower().removesuffix(f'.{NAME}').strip('.')
     forms = [bs_fqme]
     if '.' not in bs_fqme:
-        forms += [f'{bs_fqme}.{venue}' for venue in _default_venues]
+        forms += [f'{bs_fqme}.{venue}' for venue in DEFAULT_VENUES]
     for reload in (False, True):  # it may have been listed only now
         pairs = await client.get_mkt_pairs(reload)
         for form in forms:
