@@ -47,7 +47,7 @@ def pytest_xdist_auto_num_workers() -> int | None:
     """
     if 'PYTEST_XDIST_AUTO_NUM_WORKERS' in os.environ:
         return None  # as xdist itself reads it
-    return 2 * (os.cpu_count() or 1)
+    return 2 * (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope='session', autouse=True)
