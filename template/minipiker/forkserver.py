@@ -29,6 +29,7 @@ from threading import Lock
 from typing import Any
 
 from .brokers import __brokers__, get_brokermod
+from .service import _actor_runtime
 
 _root: Path = Path(__file__).parents[1]
 
@@ -37,9 +38,9 @@ _programs: frozenset[str] = frozenset({'minipiker', 'minipiker._child', 'simvenu
 
 _imports: list[str] = [
     'minipiker.cli',
-    'minipiker.brokers._daemon',
-    'minipiker.data._daemon',
     'simvenue.__main__',
+    *_actor_runtime._singletons.values(),
+    *_actor_runtime._per_broker.values(),
 ]
 """What they import, beside the backend."""
 

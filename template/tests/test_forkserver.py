@@ -23,9 +23,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    *args: str, program: str = 'simvenue', **options: Any
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*_argv, *args],
+        [sys.executable, '-m', program, *args],
         capture_output=True,
         text=True,
         timeout=60,
@@ -105,9 +107,10 @@ def test_what_it_cannot_do_is_left_to_exec(options: dict[str, Any]) -> None:
         process.terminate()
 
 
-def test_its_environment_is_its_own() -> None:
-    env = {**os.environ, 'SIMVENUE_ACCOUNTS': 'nonsense'}
-    assert 'SIMVENUE_ACCOUNTS: ' in run(env=env).stderr
+def test_its_environment_is_its_own(broker: str) -> None:
+    env = {**os.environ, f'{broker.upper()}_URL': 'nonsense'}
+    done = run('search', 'btc', program='minipiker', env=env)
+    assert "'nonsense' is no " in done.stderr
 
 
 _who_asks = """
