@@ -52,6 +52,11 @@ async def test_only_who_looks_in_time_sees_it_stand_still(
     assert seen[0] == loop
 
 
+async def test_the_name_is_free_for_the_next_one() -> None:
+    for _ in range(300):
+        _report.Reporter().end()
+
+
 async def test_who_holds_what_others_wait_for_may_work() -> None:
     room, event = trio.Lock(), trio.Event()
 

@@ -134,6 +134,7 @@ class Reporter:
         except RuntimeError:
             self._loop = None
         self._ended = False
+        self._accepts = threading.Lock()
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(mk_name(os.getpid(), get_key()))
         self._socket.listen()
@@ -142,12 +143,15 @@ class Reporter:
     def end(self) -> None:
         self._ended = True
         self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        # while the thread waits there the name is not free for the next one
+        with self._accepts:
+            self._socket.close()
 
     def _answer(self) -> None:
         while not self._ended:
             try:
-                peer, _ = self._socket.accept()
+                with self._accepts:
+                    peer, _ = self._socket.accept()
             except OSError:  # the end, or no more open files
                 time.sleep(0.1)
                 continue
