@@ -30,7 +30,7 @@ def run(
         [sys.executable, '-m', program, *args],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         **options,
     )
@@ -107,9 +107,9 @@ def test_what_it_cannot_do_is_left_to_exec(options: dict[str, Any]) -> None:
         process.terminate()
 
 
-def test_its_environment_is_its_own(broker: str) -> None:
-    env = {**os.environ, f'{broker.upper()}_URL': 'nonsense'}
-    done = run('search', 'btc', program='minipiker', env=env)
+def test_its_environment_is_its_own(tmp_path: Path, broker: str) -> None:
+    settings = {'XDG_CONFIG_HOME': str(tmp_path), f'{broker.upper()}_URL': 'nonsense'}
+    done = run('search', 'btc', program='minipiker', env={**os.environ, **settings})
     assert "'nonsense' is no " in done.stderr
 
 
