@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import runpy
+import secrets
 import signal
 import socket
 import subprocess
@@ -28,6 +29,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from trio._core import _run
+
+from . import _gate
 from .brokers import __brokers__, get_brokermod
 from .service import _actor_runtime
 
@@ -181,6 +185,7 @@ def main() -> None:
     gc.freeze()
     with socket.socket(fileno=os.dup(0)) as requests:
         request, files = _answer(requests)
+    _renew()
     _arrange(dict(zip(request['files'], files, strict=True)))
     if request['new_session']:
         os.setsid()
@@ -238,6 +243,15 @@ def _answer(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
         else:
             os.close(writer)
             return json.loads(message), files
+
+
+def _renew() -> None:
+    """
+    What an import has drawn by lot is not to be the same in all that are forked: the
+    key of a tree, and the order in which trio has tasks go on.
+    """
+    _gate._key = secrets.token_bytes(_gate._size)
+    _run._r.seed()
 
 
 def _arrange(files: Mapping[int, int]) -> None:

@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from minipiker.forkserver import Popen
+from minipiker.service._registry import find_pikerd
+from minipiker.testing import open_process
 
 _argv = [sys.executable, '-m', 'simvenue']
 
@@ -111,6 +113,20 @@ def test_its_environment_is_its_own(tmp_path: Path, broker: str) -> None:
     settings = {'XDG_CONFIG_HOME': str(tmp_path), f'{broker.upper()}_URL': 'nonsense'}
     done = run('search', 'btc', program='minipiker', env={**os.environ, **settings})
     assert "'nonsense' is no " in done.stderr
+
+
+def test_no_two_trees_have_a_key_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: set[bytes] = set()
+    for name in ('one', 'other'):
+        monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path / name))
+        with open_process('minipiker', 'pikerd', '--until-eof'):
+            root = find_pikerd()
+            assert root
+            assert is_forked(psutil.Process(root[0]))
+            keys.add(root[1])
+    assert len(keys) == 2
 
 
 _who_asks = """
