@@ -14,6 +14,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from itertools import chain, pairwise, product
 from pathlib import Path
@@ -61,6 +62,7 @@ def find_calls() -> list[Call]:
     return sorted(found, key=lambda it: (-len(it.method.replace('*', '')), it))
 
 
+@cache
 def find_replies() -> dict[str, Any]:
     """
     The type of its result for each method that is asked for. A name that is made of

@@ -35,7 +35,7 @@ from . import _gate
 from .brokers import __brokers__, get_brokermod
 from .service import _actor_runtime
 
-_root: Path = Path(__file__).parents[1]
+_root: Path = Path(__file__).resolve().parents[1]
 
 _programs: frozenset[str] = frozenset({'minipiker', 'minipiker._child', 'simvenue'})
 """What is run from here."""
@@ -51,8 +51,9 @@ _imports: list[str] = [
 _signature = inspect.signature(
     subprocess.Popen._execute_child  # type: ignore[attr-defined]
 )
-_pipes: list[str] = [*('p2cread', 'p2cwrite'), *('c2pread', 'c2pwrite')]
-_pipes += ['errread', 'errwrite']
+_pipes: list[str] = [
+    it for it in _signature.parameters if it.endswith(('read', 'write'))
+]
 
 
 class Popen(subprocess.Popen[Any]):
@@ -130,7 +131,7 @@ class ForkServer:
     @cm
     def serve(self) -> Iterator[None]:
         """
-        Have it start what this process starts while the block is open.
+        Have it start what this process starts while the block is open, and end then.
         """
         Popen.server = self
         original = subprocess.Popen
@@ -139,10 +140,8 @@ class ForkServer:
             yield
         finally:
             subprocess.Popen = original  # type: ignore[misc]
-
-    def close(self) -> None:
-        self._requests.close()
-        self._process.wait()
+            self._requests.close()
+            self._process.wait()
 
 
 def _environment(how: Mapping[str, Any]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .forkserver import ForkServer
+from .forkserver import ForkServer, Popen
 
 _noticed: float = 3
 """Seconds until an orphan has ended; the promise is 1, on an idle machine."""
@@ -26,8 +26,6 @@ _PR_SET_CHILD_SUBREAPER: int = 36
 _lists_children: bool = Path('/proc/thread-self/children').exists()
 """Whether the kernel does. Elsewhere all processes of the machine are looked through,
 which takes a hundred times as long."""
-
-_Popen = subprocess.Popen
 
 shared_pids: set[int] = set()
 """The roots of what the whole session shares."""
@@ -51,18 +49,17 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _forkserver(_isolation: Path) -> Iterator[ForkServer | None]:
+def _forkserver(_isolation: Path) -> Iterator[None]:
     """
     What the processes of the session are forked from, where orphans become ours.
     """
     if sys.platform != 'linux':
-        yield None
+        yield
         return
     server = ForkServer()
     shared_pids.add(server.pid)
     with server.serve():
-        yield server
-    server.close()
+        yield
 
 
 @pytest.fixture
@@ -71,7 +68,7 @@ def no_forkserver(monkeypatch: pytest.MonkeyPatch) -> None:
     Have what the test starts look from outside as a user's does: with a command line
     and an environment of its own.
     """
-    monkeypatch.setattr(subprocess, 'Popen', _Popen)
+    monkeypatch.setattr(subprocess, 'Popen', Popen.__base__)
 
 
 @pytest.fixture(autouse=True)

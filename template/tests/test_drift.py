@@ -220,7 +220,7 @@ def test_names_of_methods_are_made_of_parts(
     monkeypatch.syspath_prepend(tmp_path.parent)
     package = import_module(tmp_path.name)
     monkeypatch.setattr(counted, 'get_brokermod', lambda _: package)
-    assert find_replies() == {
+    assert find_replies.__wrapped__() == {
         'do/buy': float,
         'do/sell': float,
         'list': list[int],

@@ -16,7 +16,7 @@ import pytest
 
 from minipiker.forkserver import Popen
 from minipiker.service._registry import find_pikerd
-from minipiker.testing import open_process
+from minipiker.testing import open_process, run_minipiker
 
 _argv = [sys.executable, '-m', 'simvenue']
 
@@ -25,16 +25,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(
-    *args: str, program: str = 'simvenue', **options: Any
-) -> subprocess.CompletedProcess[str]:
+def run(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, '-m', program, *args],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        **options,
+        [*_argv, *args], capture_output=True, text=True, timeout=240, check=False
     )
 
 
@@ -109,10 +102,12 @@ def test_what_it_cannot_do_is_left_to_exec(options: dict[str, Any]) -> None:
         process.terminate()
 
 
-def test_its_environment_is_its_own(tmp_path: Path, broker: str) -> None:
-    settings = {'XDG_CONFIG_HOME': str(tmp_path), f'{broker.upper()}_URL': 'nonsense'}
-    done = run('search', 'btc', program='minipiker', env={**os.environ, **settings})
-    assert "'nonsense' is no " in done.stderr
+def test_its_environment_is_its_own(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    monkeypatch.setenv(f'{broker.upper()}_URL', 'nonsense')
+    assert "'nonsense' is no " in run_minipiker('search', 'btc').stderr
 
 
 def test_no_two_trees_have_a_key_in_common(

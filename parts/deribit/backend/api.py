@@ -14,11 +14,9 @@ import secrets
 import time
 #{% if trading %}
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 #{% else %}
 from collections.abc import Mapping
-#{% endif %}
-#{% if trading %}
-from functools import partial
 #{% endif %}
 from typing import Literal
 

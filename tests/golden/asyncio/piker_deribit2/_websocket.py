@@ -52,7 +52,6 @@ async def open_websocket(
     Connect, for as long as the block is open. Raises `ValueError` for a URL that is
     none, and `OSError`, be it that nothing comes for `silence` s.
     """
-    where = hide_userinfo(url)
     try:
         connection = await connect(
             url,
@@ -66,6 +65,7 @@ async def open_websocket(
     except InvalidURI as err:
         raise ValueError(hide_userinfo(str(err))) from None
     except (WebSocketException, EOFError) as err:
+        where = hide_userinfo(url)
         raise ConnectionError(f'no WebSocket at {where}: {err!r}') from err
     async with connection:
         websocket = WebSocket(connection, silence)

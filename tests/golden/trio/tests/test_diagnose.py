@@ -214,6 +214,7 @@ def test_who_hangs_is_named(
     assert re.search(what, culprit)
 
 
+# another one for each than when it hangs alone
 @pytest.mark.parametrize('turn', [1, 2])
 def test_each_that_hangs_is_named(sick: Sick, turn: int) -> None:
     """
