@@ -98,6 +98,39 @@ def test_ctrl_c_while_modules_are_being_imported(tmp_path: Path) -> None:
         assert not [*tmp_path.iterdir()]
 
 
+def test_ctrl_c_while_a_folder_for_temporary_files_is_tried_out(
+    tmp_path: Path,
+) -> None:
+    """Python writes a file of its own there, when it is first asked for one."""
+    (tmp_path / 'tmp').mkdir()
+    code = (
+        'import os, signal, tempfile\n'
+        'class Interrupt:\n'
+        '    def __getattr__(self, name):\n'
+        '        return getattr(os, name)\n'
+        '    def open(self, *arguments):\n'
+        '        try:\n'
+        '            return os.open(*arguments)\n'
+        '        finally:\n'
+        '            os.kill(os.getpid(), signal.SIGINT)\n'
+        'tempfile._os = Interrupt()\n'
+        'from piker_new.signals import exit_on_signals\n'
+        'from piker_new.temporary import temporary_folder\n'
+        'exit_on_signals()\n'
+        'with temporary_folder():\n'
+        '    print("not interrupted")\n'
+    )
+    stopped = subprocess.run(
+        [sys.executable, '-c', code],
+        env={**os.environ, 'TMPDIR': str(tmp_path / 'tmp')},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (130, '', '')
+    assert left_behind(tmp_path) == []
+
+
 def appearing(cwd: Path) -> Iterator[Path]:
     """What is created in `cwd`, as long as it is not the project itself."""
     while True:

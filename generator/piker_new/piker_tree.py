@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from tempfile import gettempdir
 from typing import Any
 
 import yaml
@@ -17,6 +16,7 @@ import yaml
 from .questions import Answer, jinja, questions
 from .refusal import Refusal
 from .render import render
+from .temporary import temporary_folder
 
 _REGISTRY = Path('piker', 'brokers', '__init__.py')
 _CONFIG = Path('config', 'brokers.toml')
@@ -82,15 +82,13 @@ def add_backend(
     whatever is raised, nothing has changed.
     """
     check_checkout(checkout)
-    # named before it is there: a signal may come as soon as it is
-    folder = Path(gettempdir(), f'piker-new-{token_hex(8)}')
     try:
-        folder.mkdir(mode=0o700)
-        files = folder / 'files'
-        final = render({**answers, 'layout': 'in-tree'}, files, ask=ask)
-        if project:
-            _adopt(project, files, final)
-        return final if install(files, checkout, final) else None
+        with temporary_folder() as folder:
+            files = folder / 'files'
+            final = render({**answers, 'layout': 'in-tree'}, files, ask=ask)
+            if project:
+                _adopt(project, files, final)
+            return final if install(files, checkout, final) else None
     except OSError as error:
         raise Refusal(
             f"cannot read or write '{error.filename or checkout}': "
@@ -99,8 +97,6 @@ def add_backend(
             'help: see to its permissions, and to room on its disk',
             status=1,
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _adopt(project: Path, files: Path, answers: Mapping[str, Any]) -> None:

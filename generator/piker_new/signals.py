@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _received: list[int] = []
 
 
 def exit_on_signals() -> None:
     """From now on the first Ctrl-C, SIGTERM or SIGHUP unwinds the stack, once."""
-    for signum in _SIGNALS:
+    for signum in SIGNALS:
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _exit)
     sys.unraisablehook = _unraisable
@@ -38,6 +38,6 @@ def exit_if_signalled() -> None:
 
 def ignore_signals() -> None:
     """From now on nothing interrupts, where `exit_on_signals` was called."""
-    for signum in _SIGNALS:
+    for signum in SIGNALS:
         if signal.getsignal(signum) is _exit:  # another program's are its own
             signal.signal(signum, signal.SIG_IGN)

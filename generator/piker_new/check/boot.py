@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 from ..refusal import Refusal
+from ..temporary import temporary_folder
 from .finding import Finding
 from .model import Backend
 from .model.contract import ENDPOINTS
@@ -170,8 +170,8 @@ def boot(backend: Backend, findings: Iterable[Finding]) -> Scorecard:
     project = find_project(backend)
     wanted = {*PROOFS.values(), *WORKS.values(), *FAULTS.values()}
     there = sorted(it for it in wanted if _is_there(project, it))
-    with TemporaryDirectory() as folder:
-        report = Path(folder) / 'report.xml'
+    with temporary_folder() as folder:
+        report = folder / 'report.xml'
         tests = [f'tests/{it.replace("::", ".py::")}' for it in there]
         done = subprocess.run(
             [
