@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -155,15 +156,18 @@ def test_pikerd_is_killed_as_a_command_takes_its_leave(fqme: str) -> None:
         assert joined.stdout.readline()
 
         def connections() -> set[int]:
-            process = psutil.Process(joined.pid)
-            return {it.laddr.port for it in process.net_connections()}
+            with suppress(psutil.Error):  # it has just ended
+                process = psutil.Process(joined.pid)
+                return {it.laddr.port for it in process.net_connections()}
+            return set()
 
         daemons = psutil.Process(root.pid).children(recursive=True)
         root.send_signal(signal.SIGSTOP)
         before = connections()
         joined.send_signal(signal.SIGINT)
-        while connections() <= before:
-            assert joined.poll() is None
+        # it tries for half a second, which can be missed on a busy machine
+        while joined.poll() is None and connections() <= before:
+            pass
         root.kill()
         _, stderr = joined.communicate(timeout=60)
         assert (joined.returncode, stderr) == (130, '')

@@ -44,7 +44,7 @@ def mk_cost(trade: UserTrade) -> float:
         case [pair, _] if '_' not in pair:
             # inverse: the fee is in coins, and a contract of one USD is worth 1 / price
             return trade.fee * trade.price**2
-        case [base, *rest] if not rest and trade.fee_currency == base.split('_')[0]:
+        case [base] if trade.fee_currency == base.split('_')[0]:
             return trade.fee * trade.price
     return trade.fee
 
