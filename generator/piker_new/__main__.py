@@ -33,6 +33,8 @@ def main() -> None:
         finally:
             if sys.stdout:
                 sys.stdout.flush()
+    except KeyboardInterrupt:  # before `exit_on_signals()` has seen to it
+        raise SystemExit(130) from None
     except OSError as error:
         if error.filename is not None:
             raise
