@@ -170,18 +170,17 @@ class Session:
         """
         self.stop_beating()
         self._heart = trio.CancelScope()
-        pause = seconds / self.server.engine.clock.speed
-        self.spawn(self._beat, pause, function, self._heart)
+        self.spawn(self._beat, seconds, function, self._heart)
 
     def stop_beating(self) -> None:
         self._heart.cancel()
 
     async def _beat(
-        self, pause: float, function: Callable[[], None], scope: trio.CancelScope
+        self, seconds: float, function: Callable[[], None], scope: trio.CancelScope
     ) -> None:
         with scope:
             while True:
-                await trio.sleep(pause)
+                await self.server.engine.sleep(seconds)
                 function()
 
     def abort(self) -> None:
