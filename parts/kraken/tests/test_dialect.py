@@ -70,7 +70,11 @@ async def test_time_and_status(url: str) -> None:
 
 
 async def test_bars() -> None:
-    async with open_simvenue(rate=0.01) as venue, open_rest(venue.url) as rest:
+    # at a time that stands still, so that no minute begins between two requests
+    async with (
+        open_simvenue(rate=0.01, epoch=1_750_000_000_000, speed=0.001) as venue,
+        open_rest(venue.url) as rest,
+    ):
         for interval in (1, 60, 21600):
             bars = await rest.get('OHLC', pair=PAIR, interval=interval)
             rows, last = bars[PAIR], bars['last']
@@ -289,7 +293,7 @@ async def test_heartbeats() -> None:
 
 
 async def test_too_many_requests() -> None:
-    limits: dict[str, Any] = {'request_burst': 3, 'request_rate': 1}
+    limits: dict[str, Any] = {'request_burst': 3, 'request_rate': 0.001}
     async with open_simvenue(**limits) as venue, open_rest(venue.url) as rest:
         for _ in range(3):
             await rest.get('Time')
