@@ -55,9 +55,12 @@ class Nice(Client):
 
 
 async def main():
-    async with tractor.open_root_actor(
-        loglevel='critical', **root_kwargs(free_addr())
-    ) as actor:
+    with free_addr() as addr:
+        await call(root_kwargs(addr))
+
+
+async def call(kwargs):
+    async with tractor.open_root_actor(loglevel='critical', **kwargs) as actor:
         actor._infected_aio = True
         client, events = Nice(), EventRelay()
         with trio.fail_after(30), events.subscribe() as stream:

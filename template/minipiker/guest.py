@@ -77,12 +77,13 @@ def as_guest(
                 if not in_actor:
                     await test(**fixtures)
                     return
-                async with tractor.open_root_actor(
-                    loglevel='critical', **root_kwargs(free_addr())
-                ):
-                    before = asyncio.all_tasks()
-                    await test(**fixtures)
-                    assert asyncio.all_tasks() <= before
+                with free_addr() as addr:
+                    async with tractor.open_root_actor(
+                        loglevel='critical', **root_kwargs(addr)
+                    ):
+                        before = asyncio.all_tasks()
+                        await test(**fixtures)
+                        assert asyncio.all_tasks() <= before
 
         run_as_guest(main)
 

@@ -338,11 +338,11 @@ if __name__ == '__main__':
 
 
 _hang_up = """
-import socket
 import trio
 from tractor import Context, open_nursery, open_root_actor
 from minipiker._tractor import boxed_type_name, collapse, context, root_kwargs
 from minipiker._tractor import wait_for_result
+from minipiker.service._registry import free_addr
 
 @context
 async def hang_up(ctx: Context) -> None:
@@ -350,9 +350,10 @@ async def hang_up(ctx: Context) -> None:
     raise trio.BrokenResourceError
 
 async def main() -> None:
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        root = root_kwargs(free.getsockname())
+    with free_addr() as addr:
+        await talk(root_kwargs(addr))
+
+async def talk(root: dict) -> None:
     async with (
         open_root_actor(loglevel='critical', **root),
         open_nursery() as nursery,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager as acm
 from contextlib import contextmanager as cm
@@ -32,13 +33,20 @@ async def find_service(
         yield portal
 
 
-def free_addr() -> Addr:
+@cm
+def free_addr() -> Iterator[Addr]:
     """
-    A loopback address that the kernel has just found free.
+    A loopback address for this process to listen at, which the kernel has found free,
+    and gives to nobody else while the block is open.
     """
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        host, port = server.getsockname()
-        return host, port
+    with socket.socket() as held:
+        # or it would be kept from us as well
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(('127.0.0.1', 0))
+        host, port = held.getsockname()
+        if sys.platform != 'linux':  # where it is all the same
+            held.close()
+        yield host, port
 
 
 def _addr_file() -> Path:
