@@ -284,12 +284,19 @@ def interrupt(terminal: Terminal) -> str:
     os.write(terminal.fd, b'\x03')
     # readline does not hear it in the moment before it begins to wait
     while not select.select([terminal.fd], [], [], 1)[0]:
-        os.write(terminal.fd, b'\x03')
+        if waits(terminal.pid):
+            os.write(terminal.fd, b'\x03')
     said = b''
     with suppress(OSError):
         while more := os.read(terminal.fd, 4096):
             said += more
     return re.sub(r'\x1b\[[\d;]*m', '', said.decode())
+
+
+def waits(pid: int) -> bool:
+    """Whether a process does, and not for a processor to answer with."""
+    stat = Path(f'/proc/{pid}/stat')
+    return not stat.exists() or ') S ' in stat.read_text()
 
 
 def test_without_anybody_to_ask(one_backend: Backend) -> None:
