@@ -17,6 +17,10 @@ FITTING = 'at this venue|only root'
 """Why a test of a generated suite may be left out: what it is about is not there."""
 MAIN_PYTHON = 'PIKER_NEW_TRACTOR_MAIN_PYTHON'
 
+# What hangs is ended by the suite itself, test by test. All of it takes two minutes
+# where nothing else runs, and ten are not enough where much does.
+pytestmark = pytest.mark.timeout(3600)
+
 
 def assert_green(command: list[str | Path], project: Path, folder: Path) -> None:
     """
