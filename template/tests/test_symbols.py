@@ -136,7 +136,7 @@ async def test_a_market_that_is_listed_only_now(
         markets = await venue.markets()
         name = next((it.name for it in markets if it.kind == 'future'), None)
         if name:  # a copy of one that the backend has already looked up
-            later = f'{name[:-1]}{int(name[-1]) + 1}'
+            later = f'{name[:-2]}{int(name[-2:]) + 1:02}'
         else:
             name, later = (it.name for it in markets[:2])
             await venue.delist(later)

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from minipiker.brokers import BrokerError, SymbolNotFound
 from piker_deribit2 import api
 from piker_deribit2._errors import Unexpected
-from piker_deribit2.messages import Pair, Quote
+from piker_deribit2.messages import Pair
 from simvenue import dialect
 
 pytestmark = [pytest.mark.usefixtures('open_simvenue'), pytest.mark.in_actor]
@@ -68,7 +68,9 @@ async def test_assets_and_pairs(open_client: OpenClient) -> None:
 async def test_bars(open_client: OpenClient) -> None:
     async with open_client() as (_, client):
         now = client.clock.now_ms()
-        bars = await client.get_bars(_perp, 60, now - 10 * _min, now)
+        # at full minutes there would be another one
+        end = now // _min * _min - 1
+        bars = await client.get_bars(_perp, 60, end - 10 * _min, end)
         assert len(bars.ticks) == 10
         assert all(b - a == _min for a, b in pairwise(bars.ticks))
         some = await client.get_bars(_perp, 60, bars.ticks[2], bars.ticks[5])
@@ -110,17 +112,22 @@ async def test_refusals(open_client: OpenClient) -> None:
 
 
 async def test_heartbeats_are_answered(open_client: OpenClient) -> None:
-    # by the venue's clock, which is a fast one
-    async with open_client(rate=1, speed=50) as (venue, client):
-        async with client.session.open_channel(f'quote.{_perp}') as msgs:
-            first = await msgs.receive()
-            assert isinstance(first, Quote)
-            # the second one would have ended it, had the first got no answer
-            async for msg in msgs:
-                assert isinstance(msg, Quote)
-                if msg.timestamp > first.timestamp + 2500 * api.HEARTBEAT:
-                    break
-        assert (await venue.state()).requests['test'] >= 2
+    async with open_client() as (venue, _):
+
+        async def pass_half() -> None:
+            """
+            At every other one the venue asks, and in between sees to the answer.
+            """
+            await venue.set_clock((await venue.state()).now + 500 * api.HEARTBEAT)
+
+        before = (await venue.state()).requests['time']
+        for answers in range(1, 4):
+            await pass_half()
+            while (await venue.state()).requests.get('test', 0) < answers:
+                pass
+            await pass_half()
+        state = await venue.state()
+        assert (state.connections, state.requests['time']) == (1, before)
 
 
 @pytest.mark.parametrize('channel', ['book.{}.raw', 'chart.trades.{}.1', 'user.lock'])

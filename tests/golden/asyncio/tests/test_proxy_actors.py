@@ -39,12 +39,11 @@ _path = f'{Path.cwd()}{os.pathsep}{Path(__file__).parent}'
 
 @acm
 async def open_actor(infect_asyncio: bool = True) -> AsyncIterator[tractor.Portal]:
-    async with tractor.open_nursery(
-        loglevel='critical', **root_kwargs(free_addr())
-    ) as an:
-        yield await an.start_actor(
-            'caller', enable_modules=[__name__], infect_asyncio=infect_asyncio
-        )
+    with free_addr() as addr:
+        async with tractor.open_nursery(loglevel='critical', **root_kwargs(addr)) as an:
+            yield await an.start_actor(
+                'caller', enable_modules=[__name__], infect_asyncio=infect_asyncio
+            )
 
 
 @endpoint

@@ -38,7 +38,7 @@ async def test_a_closed_client_fails_at_once(open_venue: OpenVenue) -> None:
 async def test_replies_overtake_each_other(open_venue: OpenVenue) -> None:
     async with open_venue() as venue, get_client() as client:
         (market, *_) = await get_names(venue)
-        await venue.misbehave('delay', operation='ticker', seconds=0.3)
+        await venue.misbehave('delay', operation='ticker', seconds=3600)
         done: list[str] = []
         async with trio.open_nursery() as tn:
 
@@ -50,6 +50,7 @@ async def test_replies_overtake_each_other(open_venue: OpenVenue) -> None:
             await wait_all_tasks_blocked()
             await client.get_trades(market)
             done.append('trades')
+            await venue.behave()
         assert done == ['trades', 'ticker']
 
 

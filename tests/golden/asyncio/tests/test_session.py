@@ -146,7 +146,7 @@ async def test_a_password_in_the_url_is_shown_to_nobody(
 async def test_a_password_in_the_url_is_not_logged(
     use_venue: UseVenue, set_limits: SetLimits, warnings: list[str]
 ) -> None:
-    set_limits(connect=0.2, patience=0.2)
+    set_limits(patience=0.2)
     async with open_simvenue() as venue:
         scheme, _, host = venue.url.partition('://')
         use_venue(f'{scheme}://joe:open-sesame@{host}')

@@ -335,6 +335,17 @@ class Engine:
         self.advance()
         self.wake()
 
+    async def sleep(self, seconds: float) -> None:
+        """
+        Until so many seconds have passed by the clock, also where it is set meanwhile.
+        """
+        ms = int(1000 * seconds)
+        end = self.clock.now() + ms
+        # or longer, if it is set back
+        while 0 < end - self.clock.now() <= ms:
+            with trio.move_on_after(self.clock.seconds_until(end)):
+                await self.woken.wait()
+
     def advance(self) -> None:
         """
         Let happen what was due by now in the markets that somebody watches.

@@ -5,6 +5,7 @@ The actor tree: who runs, once, and who may ask whom for what.
 from __future__ import annotations
 
 import gc
+import socket
 import subprocess
 import sys
 from importlib import import_module
@@ -22,8 +23,9 @@ from minipiker.data.feed import open_feed
 from minipiker.data.search import open_search
 from minipiker.data.tsp import load_history
 from minipiker.processes import descendants
-from minipiker.service import Services, find_service
+from minipiker.service import Services, find_service, open_pikerd
 from minipiker.service._liveness import actor_info
+from minipiker.service._registry import free_addr
 from minipiker.testing import Tree, Venue, open_test_pikerd
 
 
@@ -55,6 +57,18 @@ async def test_daemons_are_spawned_by_need_and_end_with_the_root(
         async with find_service(f'datad.{broker}') as gone:
             assert gone is None
     assert actor_names(services) == set()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere it cannot be kept')
+async def test_the_port_of_a_tree_is_nobody_elses_before_it_is_up(
+    tmp_path: Path,
+) -> None:
+    conf_dir = {'piker_test_dir': str(tmp_path)}
+    with free_addr() as addr:
+        with socket.socket() as other, pytest.raises(OSError, match='in use'):
+            other.bind(addr)
+        async with open_pikerd(addr, 'critical', conf_dir):
+            assert registry_addr() == addr
 
 
 async def test_racing_clients_get_one_daemon(

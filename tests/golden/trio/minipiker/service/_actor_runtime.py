@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager as acm
+from contextlib import nullcontext
 from typing import Any
 
 import tractor
@@ -96,19 +97,19 @@ async def open_pikerd(
 
     `registry_addr` is any free port of the loopback interface by default.
     """
-    addr = registry_addr or free_addr()
-    async with (
-        open_piker_runtime(
-            _root_dname,
-            addr,
-            enable_modules=_root_modules,
-            loglevel=loglevel,
-            tractor_runtime_overrides=tractor_runtime_overrides,
-        ),
-        Services.manage(),
-    ):
-        with reporting(), publish_registry(addr):
-            yield Services
+    with nullcontext(registry_addr) if registry_addr else free_addr() as addr:
+        async with (
+            open_piker_runtime(
+                _root_dname,
+                addr,
+                enable_modules=_root_modules,
+                loglevel=loglevel,
+                tractor_runtime_overrides=tractor_runtime_overrides,
+            ),
+            Services.manage(),
+        ):
+            with reporting(), publish_registry(addr):
+                yield Services
 
 
 @acm
