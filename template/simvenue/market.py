@@ -415,11 +415,14 @@ class Market:
             return Candles(opens, np.empty((0, 5), np.int64))
         coarse = np.empty((0, 5), np.int64)
         if seconds >= 900 or stop - first > self._EXACT:
-            # the seconds that were seen to happen are exact all the same
-            border = min(max(first, self._tape.start // seconds * seconds), opens[-1])
+            # what was seen to happen is exact all the same, and so is what still grows
+            seen = min(self._tape.start, now - 1) // seconds * seconds
+            border = min(max(first, seen), int(opens[-1]) + seconds)
             if border > first:
-                coarse = self._source.coarse(seconds, first, int(border))
-                first = int(border)
+                coarse = self._source.coarse(seconds, first, border)
+            if border >= stop:
+                return Candles(opens * 1000, coarse)
+            first = border
         bars = join(self._source.bars, self._tape.bars, self._tape.start, first, stop)
         exact = merge(bars, np.arange(0, len(bars), seconds))
         return Candles(opens * 1000, np.concatenate([coarse, exact]))

@@ -298,8 +298,9 @@ class Replay:
 
     def _said(self, message: Any, request: Any = None) -> Any:
         said = self._renamed(message)
-        if isinstance(said, dict) and isinstance(request, dict) and words.ID in said:
-            said[words.ID] = request.get(words.ID)
+        match said, request:
+            case {words.ID: _}, {words.ID: number}:
+                said[words.ID] = number
         return said
 
     def _renamed(self, message: Any) -> Any:

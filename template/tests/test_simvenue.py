@@ -93,6 +93,19 @@ def test_long_candles_open_and_close_where_the_short_ones_do(market: Market) -> 
         assert minutes[:, LOW].min() * 1.02 > bar[LOW] >= minutes[:, LOW].min()
 
 
+@pytest.mark.parametrize('seconds', [60, 900, 86_400])
+def test_a_candle_is_the_same_whatever_it_is_asked_with(
+    market: Market, seconds: int
+) -> None:
+    end = _epoch // 1000 // seconds * seconds
+    some, more = (
+        market.candles(seconds, end - 20 * seconds, stop, 100)
+        for stop in (end - 10 * seconds, end - 5 * seconds)
+    )
+    assert len(some.bars) == 11
+    assert some.bars.tolist() == more.bars[:11].tolist()
+
+
 def test_a_path_is_the_same_point_by_point(market: Market) -> None:
     source = Synthetic(market.instrument, seed=7)
     start = _epoch // 1000
@@ -302,22 +315,6 @@ async def test_what_was_written_in_part_never_was(tmp_path: Path) -> None:
         await venue.restart()
         assert (await venue.market(name)).last == 50_001
     assert state.stat().st_mode & 0o777 == 0o600
-
-
-async def test_markets_come_and_go() -> None:
-    async with open_simvenue(rate=0) as venue:
-        names = {it.name for it in await venue.markets()}
-        gone = next(iter(names))
-        await venue.delist(gone)
-        await venue.list_market('NEW', like=(await venue.markets())[0].name)
-        expected = (names - {gone}) | {'NEW'}
-        assert {it.name for it in await venue.markets()} == expected
-        await venue.restart()
-        assert {it.name for it in await venue.markets()} == expected
-        await venue.list_market(gone)
-        assert (await venue.market(gone)).active
-        with pytest.raises(SimVenueError, match='say which one it is like'):
-            await venue.list_market('OTHER')
 
 
 async def test_nothing_happens_in_a_market_that_is_delisted(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from simvenue.client import SimVenueError
 from simvenue.clock import Clock
 from simvenue.engine import Engine
 from simvenue.instruments import Instrument, Kind, Product, expiries, step_at
 from simvenue.journal import Journal
 from simvenue.pricing import price_of
+from simvenue.process import open_simvenue
 
 _epoch: int = 1_750_000_000_000
 
@@ -100,3 +102,19 @@ def test_expiries_follow_the_clock(engine: Engine) -> None:
     assert at_expiry not in {it.expiry for it in engine.instruments.values()}
     gone = next(it for it in engine.expired.values() if it.expiry == at_expiry)
     assert not engine.is_active(engine.instrument(gone.name))
+
+
+async def test_markets_come_and_go() -> None:
+    async with open_simvenue(rate=0) as venue:
+        names = {it.name for it in await venue.markets()}
+        gone = next(iter(names))
+        await venue.delist(gone)
+        await venue.list_market('NEW', like=(await venue.markets())[0].name)
+        expected = (names - {gone}) | {'NEW'}
+        assert {it.name for it in await venue.markets()} == expected
+        await venue.restart()
+        assert {it.name for it in await venue.markets()} == expected
+        await venue.list_market(gone)
+        assert (await venue.market(gone)).active
+        with pytest.raises(SimVenueError, match='say which one it is like'):
+            await venue.list_market('OTHER')

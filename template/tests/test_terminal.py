@@ -107,8 +107,9 @@ def test_a_table_on_a_terminal(venue: Hostile) -> None:
         env={**os.environ, 'TERM': 'xterm-256color'},
     ) as process:
         os.close(theirs)
-        shown = ''
+        shown, end = '', time.monotonic() + 60
         while seen not in shown:
+            assert time.monotonic() < end, shown
             shown += os.read(ours, 10_000).decode(errors='replace')
         process.terminate()
         # read on to its end, or it may wait for ever for us to

@@ -90,7 +90,9 @@ def loses_trades(step: tuple[Any, ...]) -> bool:
     Whether trades may be lost by it that have no numbers, and nobody notices.
     """
     match step:
-        case ('kill', 'datad') | ('delist',) | (_, _, (('topic', 'trades'),), _):
+        case ('kill', 'datad') | ('delist',) | (_, 'silent', *_):
+            return True
+        case (_, _, (('topic', 'trades'),), _):
             return True
     return False
 
