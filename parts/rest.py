@@ -387,15 +387,18 @@ class Connection:
         it has none that the language knows, by the status alone.
         """
         said = f'{method}: HTTP status {reply.status_code}'
-        pause = read_pause(reply.headers.get('retry-after'))
-        if pause is not None:
-            return Throttled(said, pause)
+        told: BrokerError | None = None
         try:
             self._language.read_reply(method, body)
         except BrokerError as err:
-            return err
+            told = err
         except _nonsense:
             pass  # whoever is in front of the venue has said it
+        pause = read_pause(reply.headers.get('retry-after'))
+        if pause is not None:
+            return Throttled(str(told or said), pause)
+        if told:
+            return told
         match reply.status_code:
             case 429:
                 return Throttled(said)
