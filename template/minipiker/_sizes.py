@@ -10,7 +10,7 @@ from typing import Protocol
 
 class Rules(Protocol):
     """
-    A market's, as the backend's description of it has them.
+    A market's, as the author's `Pair` has them: see `_symbology.Listed` of the backend.
     """
 
     @property

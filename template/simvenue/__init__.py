@@ -15,7 +15,7 @@ engine          the venue behind it: clock, markets, what is listed, what happen
   matching      the book: orders at rest, a market maker
   accounts      balances, margins, positions (`exchange`: what becomes of orders)
   events        what the engine tells
-  refusals      why something is not done
+  operations    what is asked for and told; `refusals`: why something is not done
   clock, journal  what time it is; what survives a kill (`lifetime`: how long it lives)
 server          who is connected, and what they hear
   session       one connection: requests, streams, and what befalls them

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from .operations import Operation
 from .refusals import Refusal
 from .server import Server
 from .session import Session
@@ -69,9 +70,9 @@ class Method:
         return self._function(session, **msgspec.structs.asdict(checked))
 
 
-def method(*names: str, does: str) -> Callable[[Any], Any]:
+def method(*names: str, does: Operation) -> Callable[[Any], Any]:
     """
-    Serve a function under these names; `does` is the neutral name of the operation.
+    Serve a function under these names, which are the venue's for what it `does`.
     """
 
     def mark(function: Any) -> Any:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from .bucket import Bucket
 from .faults import MESSAGE, STREAM, Fault, alter, spoil
 from .hub import Fields, Hub, Status
+from .operations import Topic
 from .refusals import Refusal
 from .transport import Gone, HttpConnection, HttpRequest, Outbox, WebSocket, frame
 
@@ -32,7 +33,7 @@ class Call(Struct):
     """
 
     operation: str
-    """Neutral name of what is asked for; faults are armed by it."""
+    """What is asked for, see `operations`; '' where it is nothing that is known."""
     market: str
     act: Callable[[], Any]
     """Does it, and returns the result. Raises `Refusal`."""
@@ -51,8 +52,8 @@ class Subscription(Struct, eq=False):
     channel: str
     event: type
     """The kind of the engine's events."""
-    topics: tuple[str, ...]
-    """Neutral names of what it is about; faults are armed by them."""
+    topics: tuple[Topic, ...]
+    """What it is about."""
     markets: tuple[str, ...] = ()
     """The markets of the events; none: of any event."""
     account: str = ''

@@ -23,6 +23,7 @@ from tractor import MsgStream
 from minipiker.clearing import Order, open_brokerd_dialog
 from minipiker.clearing._messages import BrokerdCancel, BrokerdOrder
 from minipiker.clearing.testing import Live, OpenLive
+from simvenue.operations import Operation, Topic
 
 
 class SlowHost:
@@ -288,7 +289,7 @@ async def test_what_never_comes_is_asked_for(
     mod: ModuleType,
 ) -> None:
     async with open_live() as live, open_dialog(live, mod) as dialog:
-        places = {'orders': 0.7, 'fills': 0.6}
+        places: dict[Topic, float] = {'orders': 0.7, 'fills': 0.6}
         missed = [await dialog.send('buy', times) for times in places.values()]
         missed.reverse()  # what is told first is read last
         for oid in missed:
@@ -316,7 +317,7 @@ async def trade_with(
     """
     venue, size = dialog.live.venue, dialog.live.market.size
 
-    async def misbehave(operation: str) -> None:
+    async def misbehave(operation: Operation) -> None:
         if kind:
             await venue.misbehave(kind, operation=operation)
 

@@ -37,6 +37,8 @@ class Account:
         self.mkt = market.mkt
         mod = type(orders).__module__.rpartition('.')[0]
         self.fill = import_module(f'{mod}._orders').VenueFill
+        self.records: list[tuple[str, dict[str, Any]]] = []
+        """Of fills, by their ids, as they were told."""
 
     async def place(
         self, client_id: str, valid_for: float = PATIENCE, side: str = 'buy'
@@ -53,15 +55,17 @@ class Account:
     async def trade(self, side: str, last: float, client_id: str) -> Any:
         """
         Place an order that is filled at once, the price having been `last`, and wait
-        for the fill.
+        for the stream to say so.
         """
         price = float(self.mkt.quantize(last * AT_MARKET[side], 'price'))
         reply = await self.orders.place(
             self.mkt, side, self.market.size(1), price, client_id, PATIENCE
         )
+        self.records += [(it.fill_id, it.record) for it in reply.fills]
         with trio.fail_after(PATIENCE):
             async for event in self.orders.events:
                 if isinstance(event, self.fill) and event.side == side:
+                    self.records.append((event.fill_id, event.record))
                     break
         return reply
 
@@ -221,3 +225,25 @@ async def test_fills_and_positions_are_told_as_it_says(
         pages = [page async for page in orders.fills_since(since, {mkt.bs_mktid})]
         mine = [it for page in pages for it in page if it.order_id in traded]
         assert [it.side for it in mine] == ['buy', 'sell']
+
+
+@pytest.mark.case('EXEC-FOUND-FILLS')
+@pytest.mark.usefixtures('may_fill')
+async def test_a_fill_has_one_record_however_it_is_told(
+    open_orders: OpenOrders,
+    market: Market,
+    client_id: str,
+    venue_time: Callable[[], float],
+) -> None:
+    """
+    Or the ledger would depend on whether we listened.
+    """
+    async with open_account(open_orders, market, client_id) as account:
+        since = venue_time() - PATIENCE
+        last = await account.last_price()
+        for side in ('buy', 'sell'):
+            await account.trade(side, last, client_id)
+        fills = account.orders.fills_since(since, {market.mkt.bs_mktid})
+        kept = {it.fill_id: it.record async for page in fills for it in page}
+        for fill_id, record in account.records:
+            assert record == kept[fill_id]

@@ -396,7 +396,7 @@ async def test_bad_controls_are_refused() -> None:
         for what, complaint in [
             (venue.misbehave('stale_nonce'), 'to this venue have no nonces'),
             (venue.misbehave('nothing'), "'nothing' is none of drop, "),
-            (venue.misbehave('delay', operation='x'), "'x' is none of "),
+            (venue.misbehave('delay', operation='x'), "'x' is none of "),  # type: ignore[arg-type]
             (venue.misbehave('delay', market='X'), 'unknown_market X'),
             (venue.print_trade(name, 50_000 + half, 10), 'is not a multiple of'),
             (

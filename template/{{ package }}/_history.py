@@ -5,46 +5,23 @@ built from its trades.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ._bars import Frame, build_bars, build_seconds, mk_bars, mk_frame, mk_ms
-from ._clock import Clock
-from ._config import NAME, Traits, wants_deep_history
-from ._market_data import Bars
+from ._config import NAME, wants_deep_history
 from ._piker import DataUnavailable, MktPair
 from ._trades import GetTrades
+from ._venue import MarketApi
 
 __all__ = ['Frame', 'get_hist']
 
 
-class HistoryApi(Protocol):
-    """
-    What history asks of the author's `Client`.
-    """
-
-    traits: Traits
-    clock: Clock
-
-    @property
-    def get_bars(self) -> Callable[[str, int, int, int], Awaitable[Bars]]:
-        """
-        Those of a market, of so many seconds, in a range of ms, ends included.
-        """
-
-    @property
-    def get_trades(self) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """
-        A `GetTrades`, but for the market, which comes first.
-        """
-
-
 async def get_hist(
-    client: HistoryApi,
+    client: MarketApi,
     mkt: MktPair,
     timeframe: float,
     end_dt: datetime | None = None,
@@ -73,7 +50,7 @@ async def get_hist(
 
 
 async def _get_bars(
-    client: HistoryApi,
+    client: MarketApi,
     mkt: MktPair,
     seconds: int,
     start_ms: int,

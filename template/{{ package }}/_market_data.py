@@ -1,6 +1,6 @@
 """
 What there is to hear of a market: trades, quotes and bars, in the form in which the
-author's `api.py` hands them on. Prices are in the quote currency, amounts and volumes
+author's `Client` hands them on. Prices are in the quote currency, amounts and volumes
 in the unit in which the market counts them, times in epoch ms.
 """
 
@@ -49,6 +49,20 @@ class PublicQuote(Protocol):
 
     @property
     def best_ask_amount(self) -> float | None: ...
+
+
+class PublicTicker(PublicQuote, Protocol):
+    """
+    How a market stands: its quote, and the price of its last trade.
+    """
+
+    @property
+    def instrument_name(self) -> str:
+        """The market's `bs_mktid`."""
+
+    @property
+    def last(self) -> float:
+        """What it is worth where nobody has traded yet; 0 where nobody knows."""
 
 
 class Bars(Struct, frozen=True):

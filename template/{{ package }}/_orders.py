@@ -78,7 +78,11 @@ class VenueFill(Struct, frozen=True):
     time: float
     """Epoch s."""
     record: dict[str, Any]
-    """What the ledger keeps: the venue's own words, of which `None` is none."""
+    """
+    What the ledger keeps: the venue's own words, of which `None` is none. It is the
+    same however the venue told of the trade, in a reply, a stream or its history: what
+    one of these does not say, such as the client's id, is left out by all of them.
+    """
 
 
 class VenuePosition(Struct, frozen=True):

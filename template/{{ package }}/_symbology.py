@@ -25,7 +25,8 @@ def mk_decimal(number: float) -> Decimal:
 
 class Listed(Protocol):
     """
-    What is asked of the author's `Pair`.
+    What is asked of the author's `Pair`, which is a `Struct`. Sizes are in the unit in
+    which the market counts them.
     """
 
     @property
@@ -72,6 +73,19 @@ class Listed(Protocol):
 
     @property
     def size_step(self) -> Decimal: ...
+
+    @property
+    def min_size(self) -> Decimal:
+        """
+        Of an order.
+        """
+
+    @property
+    def min_cost(self) -> Decimal:
+        """
+        What an order must be worth, in the quote currency; 0 where there is no such
+        rule.
+        """
 
     @property
     def words(self) -> str:

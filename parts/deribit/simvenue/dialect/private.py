@@ -14,6 +14,7 @@ from ..accounts import AccountNews, Fill
 from ..instruments import Instrument
 from ..matching import Order, TimeInForce
 from ..methods import method
+from ..operations import Topic
 from ..refusals import Refusal
 from ..reports import Direction
 from ..session import Session, Subscription
@@ -36,7 +37,7 @@ _TIMES: dict[str, TimeInForce] = {
     'immediate_or_cancel': 'ioc',
     'fill_or_kill': 'fok',
 }
-_TOPICS: dict[str, tuple[str, ...]] = {
+_TOPICS: dict[str, tuple[Topic, ...]] = {
     'orders': ('orders',),
     'trades': ('fills',),
     'changes': ('orders', 'fills', 'positions'),

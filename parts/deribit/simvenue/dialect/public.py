@@ -20,6 +20,7 @@ from ..jsonrpc import JsonRpc
 from ..market import Market
 from ..matching import group
 from ..methods import method
+from ..operations import Topic
 from ..refusals import Refusal
 from ..session import Session, Subscription
 from .listing import TRAITS, index_of, is_among
@@ -45,7 +46,7 @@ ORDERS = ('place', 'edit', 'cancel')
 _LIMITED = dict.fromkeys(ORDERS, 'order') | {'subscribe': 'subscribe'}
 """What has a limit of its own."""
 _INTERVALS = {'raw': 0.0, '100ms': 0.1, 'agg2': 1.0}
-_CHANNELS: dict[str, tuple[type[Event], str]] = {
+_CHANNELS: dict[str, tuple[type[Event], Topic]] = {
     'quote': (NewQuote, 'quote'),
     'ticker': (NewQuote, 'ticker'),
     'trades': (Trades, 'trades'),

@@ -305,8 +305,8 @@ class Dialect(Requests):
             case 'trade':
                 return make(event=Trades, topics=('trades',), filter=0)
             case 'book' if it.depth in _DEPTHS:
-                topics = ('book', 'quote')
-                return make(event=BookChange, topics=topics, filter=_Book(it.depth))
+                filter = _Book(it.depth)
+                return make(event=BookChange, topics=('book', 'quote'), filter=filter)
             case 'ohlc' if it.interval in INTERVALS:
                 return make(event=Trades, topics=('bars',), filter=60 * it.interval)
             case 'instrument':
