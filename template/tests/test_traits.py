@@ -10,14 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 
 from minipiker.data.feed import open_feed
 from minipiker.testing import Tree
+from simvenue import dialect
 
 
 @pytest.fixture
 def traits(mod: ModuleType) -> Any:
     return import_module(f'{mod.__name__}.api').TRAITS
+
+
+def test_both_sides_say_the_same_of_the_venue(traits: Any) -> None:
+    ours = asdict(traits)
+    theirs = dict(dialect.TRAITS)
+    assert {name: theirs[name] for name in ours} == {
+        name: list(value) if isinstance(theirs[name], list) else value
+        for name, value in ours.items()
+    }
 
 
 @pytest.mark.case('TRAIT-NUMBERS', 'DATA-TRADES')

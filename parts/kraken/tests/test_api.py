@@ -11,17 +11,14 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-import trio
 from msgspec.structs import asdict, replace
 
 from minipiker.brokers import BrokerError, SymbolNotFound
 #{% filter replace('PACKAGE', package.replace(_copier_conf.sep, '.')) %}
 from PACKAGE import api
-from PACKAGE._http import read_pause
 from PACKAGE.book import Books
 from PACKAGE.messages import BookNews, Level, Pair, Quote
 #{% endfilter %}
-from simvenue import dialect
 
 #{% if client == 'asyncio' %}
 pytestmark = [pytest.mark.usefixtures('open_simvenue'), pytest.mark.in_actor]
@@ -34,15 +31,6 @@ _min: int = 60_000
 """A minute, in ms."""
 
 OpenClient = Callable[..., Any]
-
-
-def test_both_sides_say_the_same_of_the_venue() -> None:
-    ours = asdict(api.TRAITS)
-    theirs = dict(dialect.TRAITS)
-    assert {name: theirs[name] for name in ours} == {
-        name: list(value) if isinstance(theirs[name], list) else value
-        for name, value in ours.items()
-    }
 
 
 async def test_assets_and_pairs(open_client: OpenClient) -> None:
@@ -161,27 +149,6 @@ async def test_refusals(open_client: OpenClient) -> None:
             await client.get_bars(_market, 7 * 60, 0, 1)
 
 
-async def test_what_got_lost_on_the_way_is_asked_for_again(
-    open_client: OpenClient,
-) -> None:
-    async with open_client() as (venue, client):
-        sockets = (await venue.state()).connections
-        for kind in ('server_error', 'lose_reply', 'lose_request', 'malformed'):
-            await venue.misbehave(kind, operation='ticker', count=2)
-            began = trio.current_time()
-            await client.get_ticker(_market)
-            # after pauses, and on the same sockets
-            assert trio.current_time() - began > api.LIMITS.min_backoff
-        assert (await venue.state()).requests['time'] == 1
-        assert (await venue.state()).connections == sockets
-
-
-def test_retry_after() -> None:
-    assert read_pause('3') == 3
-    assert read_pause('soon') is read_pause(None) is None
-    assert (read_pause('Fri, 01 Jan 2100 00:00:00 GMT') or 0) > 10**9
-
-
 async def test_a_quiet_connection_stays(
     open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,26 +190,11 @@ async def test_a_book_is_the_venues(open_client: OpenClient, fault: str) -> None
         assert begun_anew == (fault != 'repeat')
 
 
-async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
+async def test_a_book_without_a_time_has_the_venues(open_client: OpenClient) -> None:
     epoch = 1_700_000_000_000
     async with open_client(epoch=epoch) as (_, client):
-        assert epoch < client.clock.now_ms() < epoch + 10 * _min
         books: Books = client._books
         whole = BookNews(_market, crc32(b'152'), (Level(Decimal('1.5'), Decimal(2)),))
         quote = books.take('book.of it', whole, 'snapshot')
         assert quote
         assert epoch < quote.timestamp < epoch + 10 * _min
-
-
-async def test_many_channels(open_client: OpenClient) -> None:
-    async with open_client() as (venue, client):
-        names = [pair.symbol for pair in (await client.get_mkt_pairs()).values()]
-        async with client.session.open_channel(
-            *(f'book.{name}' for name in names)
-        ) as msgs:
-            state = await venue.state()
-            assert state.subscriptions['quote'] == dict.fromkeys(names, 1)
-            quotes = [await msgs.receive() for _ in names]
-            assert {it.instrument_name for it in quotes if isinstance(it, Quote)} == {
-                *names
-            }

@@ -4,9 +4,7 @@ The calls that need an account, in the venue's own language.
 
 from __future__ import annotations
 
-import logging
 import time
-import traceback
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -14,7 +12,6 @@ from typing import Any
 import pytest
 import trio
 
-from minipiker.brokers import BrokerError
 #{% filter replace('PACKAGE', package.replace(_copier_conf.sep, '.')) %}
 from PACKAGE import pace
 from PACKAGE._broker import open_orders
@@ -22,14 +19,13 @@ from PACKAGE._channels import Reconnected
 from PACKAGE._client import get_client
 from PACKAGE._config import Credentials
 from PACKAGE._errors import (
-    AuthError,
     ConnectionLost,
     OrderExpired,
     OrderRejected,
-    Throttled,
 )
 from PACKAGE.account import Execution, Executions, UserTrade
 from PACKAGE.api import Client
+from PACKAGE.messages import mk_error
 #{% endfilter %}
 
 #{% if client == 'asyncio' %}
@@ -234,65 +230,6 @@ def test_what_changes_cost() -> None:
         assert pace.cost(method, params, changes, now) == expected
 
 
-async def test_without_credentials(open_client: OpenClient) -> None:
-    async with open_client() as (_, client):
-        with pytest.raises(AuthError):
-            await client.get_open_orders()
-        with pytest.raises(AuthError):
-            await place(client, 30_000)
-        with pytest.raises(BrokerError, match='no channel'):
-            async with client.session.open_channel('executions'):
-                pass
-
-
-@pytest.mark.parametrize('secret', ['s3cret-to-hide', 'c2VjcmV0LXRvLWhpZGU='])
-async def test_secrets_stay_secret(
-    open_client: OpenClient, caplog: pytest.LogCaptureFixture, secret: str
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    credentials = Credentials('k3y-to-hide', secret)
-    async with open_client():
-        with pytest.raises(AuthError) as failure:
-            async with get_client(credentials=credentials):
-                pass
-    shown = [
-        caplog.text,
-        repr(credentials),
-        str(credentials),
-        *traceback.format_exception(failure.value),
-    ]
-    assert not [text for text in shown if 'k3y-to-hide' in text or secret in text]
-
-
-async def test_a_lost_reply(open_client: OpenClient) -> None:
-    async with open_client(credentials=_keys) as (venue, client):
-        await venue.misbehave('lose_reply', operation='place')
-        with pytest.raises(ConnectionLost):
-            await place(client, 30_000, cl_ord_id='lost')
-        # it was carried out, and not again
-        ((order_id, order),) = (await client.get_open_orders('lost')).items()
-        assert order.cl_ord_id == 'lost'
-
-        await venue.misbehave('lose_request', operation='cancel')
-        with pytest.raises(ConnectionLost):
-            await client.cancel(order_id)
-        assert (await client.get_open_orders()).keys() == {order_id}
-
-
-@pytest.mark.parametrize(
-    ('kind', 'expected'), [('rate_limit', Throttled), ('maintenance', ConnectionLost)]
-)
-async def test_an_order_that_comes_at_a_bad_time(
-    open_client: OpenClient, kind: str, expected: type[BrokerError]
-) -> None:
-    async with open_client(credentials=_keys) as (venue, client):
-        # once, or until it is cleared
-        pause = 0.3 if kind == 'rate_limit' else None
-        await venue.misbehave(kind, operation='place', seconds=pause)
-        with pytest.raises(expected):
-            await place(client, 30_000)
-        await venue.behave()
-        assert await client.get_open_orders() == {}
-        # questions are asked again
-        await venue.misbehave(kind, operation='open_orders', seconds=0.3)
-        assert await client.get_open_orders() == {}
+def test_what_maintenance_stands_for() -> None:
+    error = mk_error('add_order', 'EService:Unavailable', 0)
+    assert type(error) is ConnectionLost
