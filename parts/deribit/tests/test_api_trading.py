@@ -168,6 +168,11 @@ async def test_logging_in(open_client: OpenClient) -> None:
                 pass
 
 
+async def test_logging_in_by_the_venues_clock(open_client: OpenClient) -> None:
+    async with open_client(credentials=_keys, epoch=1_700_000_000_000) as (_, client):
+        assert await client.get_open_orders() == []
+
+
 def test_what_maintenance_stands_for() -> None:
     error = mk_error('private/buy', 11051, 'system_maintenance', None)
     assert type(error) is Throttled
