@@ -15,7 +15,14 @@ import trio
 from msgspec import Struct, field
 
 from minipiker.brokers import BrokerError
-from minipiker.clearing.desk import HASTE, Desk, OpenDesk, get_last, open_desk_at
+from minipiker.clearing.desk import (
+    HASTE,
+    Desk,
+    OpenDesk,
+    get_last,
+    open_desk_at,
+    open_rival,
+)
 from minipiker.data.testing import (
     Follower,
     OpenVenue,
@@ -25,7 +32,9 @@ from minipiker.data.testing import (
     get_names,
 )
 from piker_deribit2._client import get_client
+from piker_deribit2._errors import ConnectionLost, Throttled
 from piker_deribit2._feed import mk_channels
+from piker_deribit2._orders import OrderApi
 from piker_deribit2.api import Client
 from simvenue.client import Controls, SimVenueError
 from simvenue.faults import CONNECTION, KINDS, MESSAGE, REQUEST, STREAM
@@ -262,3 +271,72 @@ async def test_what_becomes_of_an_order_is_told(
         desk.cancel(oid)
         await desk.told(oid, 'canceled', filled=40, remaining=60)
         await desk.check()
+
+
+@acm
+async def open_requests(desk: Desk) -> AsyncIterator[OrderApi]:
+    """
+    Another client of its account, in which nobody makes up for what got lost.
+    """
+
+    async def listen() -> None:
+        async for _ in orders.events:
+            pass
+
+    async with open_rival(desk) as orders, trio.open_nursery() as tn:
+        tn.start_soon(listen)
+        yield orders
+        tn.cancel_scope.cancel()
+
+
+async def test_a_lost_reply(open_desk: OpenDesk) -> None:
+    """
+    What was ordered may have been carried out: only who ordered it can know if it is to
+    be ordered again.
+    """
+    async with open_desk() as desk, open_requests(desk) as orders:
+        venue, market = desk.venue, desk.market
+        before = (await venue.state()).requests
+        await venue.misbehave('lose_reply', operation='place')
+        with pytest.raises(ConnectionLost):
+            await orders.place(
+                market.mkt, 'buy', market.size(100), market.price(0.7), 'lost', 5
+            )
+        (order,) = await orders.open_orders()
+        assert order.client_id == 'lost'
+
+        await venue.misbehave('lose_request', operation='cancel')
+        with pytest.raises(ConnectionLost):
+            await orders.cancel(order)
+        (there,) = await orders.open_orders()
+        assert there.order_id == order.order_id
+        asked = (await venue.state()).requests
+        for operation in ('place', 'cancel'):
+            assert asked[operation] - before.get(operation, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ('kind', 'expected'),
+    [('rate_limit', Throttled), ('maintenance', (Throttled, ConnectionLost))],
+)
+async def test_an_order_that_comes_at_a_bad_time(
+    open_desk: OpenDesk,
+    kind: str,
+    expected: type[BrokerError] | tuple[type[BrokerError], ...],
+) -> None:
+    async with open_desk() as desk, open_requests(desk) as orders:
+        venue, market = desk.venue, desk.market
+        before = (await venue.state()).requests.get('place', 0)
+        # once, or until it is cleared
+        pause = 0.3 if kind == 'rate_limit' else None
+        await venue.misbehave(kind, operation='place', seconds=pause)
+        with pytest.raises(expected):
+            await orders.place(
+                market.mkt, 'buy', market.size(100), market.price(0.7), 'bad', 5
+            )
+        await venue.behave()
+        assert await orders.open_orders() == []
+        assert (await venue.state()).requests['place'] - before == 1
+        # questions are asked again
+        await venue.misbehave(kind, operation='open_orders', seconds=0.3)
+        assert await orders.open_orders() == []

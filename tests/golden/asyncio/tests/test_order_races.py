@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from minipiker.clearing.desk import Desk, OpenDesk, open_rival
+from simvenue.operations import Operation
 
 pytestmark = [pytest.mark.usefixtures('open_simvenue'), pytest.mark.in_actor]
 
@@ -238,7 +239,7 @@ async def test_a_lost_reply_at_every_step(
 ) -> None:
     async with open_desk(edit=edit) as desk:
 
-        async def disturb(operation: str) -> None:
+        async def disturb(operation: Operation) -> None:
             if operation == step:
                 await desk.venue.misbehave(fault, operation=operation)
 

@@ -4,7 +4,9 @@ A session with the venue, and what becomes of streams when it is disturbed.
 
 from __future__ import annotations
 
+import logging
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +21,8 @@ from minipiker.data.testing import (
     follow,
     get_names,
 )
-from piker_deribit2._channels import Disconnected, Reconnected
+from minipiker.log import get_logger
+from piker_deribit2._channels import ChannelStream, Disconnected, Reconnected
 from piker_deribit2._client import get_client
 from piker_deribit2._config import Credentials
 from piker_deribit2._errors import (
@@ -31,8 +34,12 @@ from piker_deribit2._errors import (
 from piker_deribit2._feed import mk_channels
 from piker_deribit2._pacer import Caller
 from piker_deribit2.api import Client
+from piker_deribit2.broker import CHANNELS, Orders
 from simvenue.client import Controls
 from simvenue.process import open_simvenue
+
+OpenClient = Callable[..., Any]
+"""What the fixture `open_client` is."""
 
 pytestmark = [pytest.mark.usefixtures('open_simvenue'), pytest.mark.in_actor]
 
@@ -178,6 +185,15 @@ async def test_a_late_question_is_asked_by_the_venues_clock(
         assert await reconnections(venue) > before
 
 
+async def test_the_venues_clock_may_be_another(open_client: OpenClient) -> None:
+    epoch, minutes = 1_700_000_000_000, 10 * 60_000
+    async with open_client(epoch=epoch) as (venue, client):
+        assert epoch < client.clock.now_ms() < epoch + minutes
+        (market, *_) = await get_names(venue)
+        ticker = await client.get_ticker(market)
+        assert epoch < ticker.timestamp < epoch + minutes
+
+
 async def test_a_mistake_of_ours_is_told_to_everybody(
     open_venue: OpenVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +265,23 @@ async def test_a_channel_is_left_with_its_last_consumer(open_venue: OpenVenue) -
                 await wait_for(trades=1, quotes=1)
             await wait_for(trades=1, quotes=0)
         await wait_for(trades=0, quotes=0)
+
+
+async def test_many_channels(open_client: OpenClient) -> None:
+    async with open_client() as (venue, client):
+        names = await get_names(venue)
+        channels = [quotes for _, quotes in map(mk_channels, names)]
+        async with client.session.open_channel(*channels) as msgs:
+            state = await venue.state()
+            assert state.subscriptions['quote'] == dict.fromkeys(names, 1)
+            # what is told of each of them comes here
+            bids: set[float | None] = set()
+            for name in names:
+                await venue.depth(name)
+                bids.add((await venue.market(name)).bid)
+            with trio.fail_after(30):
+                while bids:
+                    bids.discard((await msgs.receive()).best_bid_price)
 
 
 async def test_a_channel_that_there_is_not(open_venue: OpenVenue) -> None:
@@ -337,3 +370,43 @@ async def test_wrong_credentials(open_venue: OpenVenue) -> None:
         with pytest.raises(AuthError):
             async with get_client(credentials=Credentials('simkey', 'guessed')):
                 pass
+
+
+@pytest.mark.parametrize('secret', ['s3cret-to-hide', 'c2VjcmV0LXRvLWhpZGU='])
+async def test_secrets_stay_secret(
+    open_venue: OpenVenue, caplog: pytest.LogCaptureFixture, secret: str
+) -> None:
+    caplog.set_level(logging.DEBUG, get_logger().name)
+    credentials = Credentials('k3y-to-hide', secret)
+    async with open_venue():
+        with pytest.raises(AuthError) as failure:
+            async with get_client(credentials=credentials):
+                pass
+    assert caplog.text, 'or nothing would be found there'
+    shown = [
+        caplog.text,
+        repr(credentials),
+        str(credentials),
+        *traceback.format_exception(failure.value),
+    ]
+    assert not [text for text in shown if 'k3y-to-hide' in text or secret in text]
+
+
+async def test_without_credentials(open_venue: OpenVenue) -> None:
+    async with open_venue() as venue, get_client() as client:
+        (market, *_) = await get_names(venue)
+        with pytest.raises(AuthError):
+            await client.get_open_orders()
+        info = await venue.market(market)
+        assert info.last
+        orders = Orders(client, ChannelStream(CHANNELS, 1))
+        mkt = await orders.market(market)
+        with pytest.raises(AuthError):
+            await orders.place(mkt, 'buy', float(info.min_amount), info.last, 'x', 5)
+        with pytest.raises(BrokerError) as refusal:
+            async with client.session.open_channel(*CHANNELS):
+                pass
+        # to nobody, or there is none by that name
+        assert isinstance(refusal.value, AuthError) or 'no channel' in str(
+            refusal.value
+        )

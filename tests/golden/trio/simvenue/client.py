@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import msgspec
 
+from .operations import Operation, Topic
 from .reports import (
     AccountInfo,
     Direction,
@@ -106,8 +107,8 @@ class Controls:
         self,
         kind: str,
         *,
-        operation: str | None = None,
-        topic: str | None = None,
+        operation: Operation | None = None,
+        topic: Topic | None = None,
         market: str | None = None,
         count: int = 1,
         seconds: float | None = None,

@@ -4,8 +4,6 @@ The calls that need an account, in the venue's own language.
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -16,7 +14,6 @@ from msgspec import convert
 
 from piker_deribit2 import api
 from piker_deribit2._channels import Reconnected
-from piker_deribit2._client import get_client
 from piker_deribit2._config import Credentials
 from piker_deribit2._errors import (
     AuthError,
@@ -31,6 +28,7 @@ from piker_deribit2.messages import (
     Changes,
     Order,
     UserTrade,
+    mk_error,
 )
 
 pytestmark = pytest.mark.usefixtures('open_simvenue')
@@ -169,55 +167,9 @@ async def test_logging_in_by_the_venues_clock(open_client: OpenClient) -> None:
         assert await client.get_open_orders() == []
 
 
-async def test_secrets_stay_secret(
-    open_client: OpenClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    secrets = ('k3y-to-hide', 's3cret-to-hide')
-    credentials = Credentials(*secrets)
-    async with open_client():
-        with pytest.raises(AuthError) as failure:
-            async with get_client(credentials=credentials):
-                pass
-    shown = [
-        caplog.text,
-        repr(credentials),
-        str(credentials),
-        *traceback.format_exception(failure.value),
-    ]
-    assert not [text for text in shown if any(it in text for it in secrets)]
-
-
-async def test_a_lost_reply(open_client: OpenClient) -> None:
-    async with open_client(credentials=_keys) as (venue, client):
-        await venue.misbehave('lose_reply', operation='place')
-        with pytest.raises(ConnectionLost):
-            await client.place('buy', _perp, 10, price=100, label='lost')
-        # it was carried out, and not again
-        (order,) = await client.get_order_state_by_label('BTC', 'lost')
-        assert await client.get_open_orders() == [order]
-
-        await venue.misbehave('lose_request', operation='cancel')
-        with pytest.raises(ConnectionLost):
-            await client.cancel(order.order_id)
-        assert await client.get_open_orders() == [order]
-
-
-@pytest.mark.parametrize('kind', ['rate_limit', 'maintenance'])
-async def test_an_order_that_comes_at_a_bad_time(
-    open_client: OpenClient, kind: str
-) -> None:
-    async with open_client(credentials=_keys) as (venue, client):
-        # once, or until it is cleared
-        pause = 0.3 if kind == 'rate_limit' else None
-        await venue.misbehave(kind, operation='place', seconds=pause)
-        with pytest.raises(Throttled):
-            await place(client, 100)
-        await venue.behave()
-        assert await client.get_open_orders() == []
-        # questions are asked again
-        await venue.misbehave(kind, operation='open_orders', seconds=0.3)
-        assert await client.get_open_orders() == []
+def test_what_maintenance_stands_for() -> None:
+    error = mk_error('private/buy', 11051, 'system_maintenance', None)
+    assert type(error) is Throttled
 
 
 async def test_what_happened_to_orders_without_us(open_client: OpenClient) -> None:

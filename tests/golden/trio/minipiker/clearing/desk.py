@@ -27,6 +27,7 @@ from piker_deribit2._config import Credentials
 from piker_deribit2._dialog import AccountDialog, open_account_dialog
 from piker_deribit2._orders import OrderApi
 from simvenue.client import Controls
+from simvenue.operations import Operation
 from simvenue.reports import AccountInfo
 
 from .._sizes import smallest_size
@@ -201,7 +202,7 @@ class Desk:
 
     @acm
     async def held(
-        self, operation: str, kind: str = 'defer'
+        self, operation: Operation, kind: str = 'defer'
     ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
         """
         While the block is open, the venue does not carry out the next such request.
@@ -220,7 +221,7 @@ class Desk:
         await self.venue.behave()
 
     def late(
-        self, operation: str
+        self, operation: Operation
     ) -> AbstractAsyncContextManager[Callable[[], Awaitable[None]]]:
         """
         While the block is open, it is carried out, but there is no reply.
