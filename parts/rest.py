@@ -383,8 +383,7 @@ class Connection:
 
     def _mk_error(self, method: str, reply: httpx.Response, body: bytes) -> BrokerError:
         """
-        What a reply with another status stands for: by the venue's own words or, where
-        it has none that the language knows, by the status alone.
+        What a reply with another status stands for: what the venue says, if it does.
         """
         said = f'{method}: HTTP status {reply.status_code}'
         told: BrokerError | None = None
@@ -394,8 +393,7 @@ class Connection:
             told = err
         except _nonsense:
             pass  # whoever is in front of the venue has said it
-        pause = read_pause(reply.headers.get('retry-after'))
-        if pause is not None:
+        if (pause := read_pause(reply.headers.get('retry-after'))) is not None:
             return Throttled(str(told or said), pause)
         if told:
             return told
