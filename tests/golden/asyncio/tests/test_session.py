@@ -22,7 +22,11 @@ from minipiker.data.testing import (
     get_names,
 )
 from minipiker.log import get_logger
-from piker_deribit2._channels import ChannelStream, Disconnected, Reconnected
+from piker_deribit2._channels import (
+    ChannelStream,
+    Disconnected,
+    Reconnected,
+)
 from piker_deribit2._client import get_client
 from piker_deribit2._config import Credentials
 from piker_deribit2._errors import (
