@@ -245,5 +245,6 @@ async def test_a_fill_has_one_record_however_it_is_told(
             await account.trade(side, last, client_id)
         fills = account.orders.fills_since(since, {market.mkt.bs_mktid})
         kept = {it.fill_id: it.record async for page in fills for it in page}
+        assert len(account.records) >= 2
         for fill_id, record in account.records:
             assert record == kept[fill_id]

@@ -133,6 +133,8 @@ def changed(message: Any, path: tuple[Any, ...]) -> Any:
 def check_that_each_part_counts(path: Path) -> None:
     replay = open_venue(parse_options([f'--replay={path}'])).dialect
     assert isinstance(replay, Replay)
+    # of what is asked by HTTP it is another word
+    assert replay._said({words.ID: 7}, {'verb': 'GET'}) == {words.ID: 7}
     counted = 0
     for (over, _), exchanges in replay._exchanges.items():
         request = exchanges[0].event.message
